@@ -1,0 +1,2 @@
+//! nanogridbot
+fn main() {}

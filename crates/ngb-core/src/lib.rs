@@ -1,0 +1,24 @@
+//! Words and rules of the gateway: no I/O, no SQL, no HTTP.
+//!
+//! In reading order: what things are called ([`id`], [`address`], [`message`], [`group`], [`role`]), what is decided
+//! about them ([`route`], [`job`], [`decision`], [`notice`]), what is said to an agent ([`frame`]), and the three homes
+//! that every crate shares ([`clock`], [`tasks`], [`secret`]).
+
+pub mod id;
+
+pub mod address;
+pub mod group;
+pub mod message;
+pub mod role;
+
+pub mod decision;
+pub mod job;
+pub mod notice;
+pub mod route;
+pub mod text;
+
+pub mod frame;
+
+pub mod clock;
+pub mod secret;
+pub mod tasks;

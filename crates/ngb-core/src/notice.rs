@@ -1,0 +1,257 @@
+//! Every sentence that the gateway itself says in a chat, in the chat's language.
+//!
+//! One plain sentence, what to do, and an id that `why` takes; no stack, no path, no key.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{frame::Failure, id::MessageId};
+
+/// The language of a sentence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lang {
+    #[default]
+    En,
+    Zh,
+}
+
+impl Lang {
+    /// The language that `text` is written in, as far as we speak it.
+    pub fn of(text: &str) -> Self {
+        let han = text.chars().filter(|it| ('\u{4E00}'..='\u{9FFF}').contains(it)).count();
+        let kana = text.chars().any(|it| ('\u{3040}'..='\u{30FF}').contains(&it));
+        if 0 < han && !kana { Self::Zh } else { Self::En }
+    }
+}
+
+/// What the gateway has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The chat asks to be let in. Names nothing but the code.
+    Pairing { code: String },
+    /// A try failed and others follow.
+    StillTrying,
+    /// The answer can't be given, and trying again by itself can't help.
+    Failed(Failure),
+    /// Given up after all retries.
+    GaveUp,
+    /// It failed after something had been done already.
+    PartlyDone,
+    /// The run took longer than it may.
+    TookTooLong { minutes: u64 },
+    /// The sandbox can't be started on this machine.
+    NoSandbox,
+    /// Somebody stopped it.
+    Stopped,
+    /// There is nothing to stop.
+    NothingToStop,
+    /// What an agent that has been quiet for a while is doing.
+    Working { seconds: u64, doing: String },
+    /// A lane holds as many waiting messages as it may.
+    QueueFull { waiting: usize },
+    /// The group has had its runs or tokens of the day.
+    DailyCap { setting: &'static str },
+    /// A question was answered by somebody.
+    Answered { by: String, answer: String },
+    /// A question was put to others, or is no longer open.
+    NotYours,
+    /// The chat is let in.
+    Welcome,
+}
+
+/// A notice about one message, ready to be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said<'a> {
+    pub notice: &'a Notice,
+    pub lang: Lang,
+    /// The message that it is about; `nanogridbot why` takes its id.
+    pub about: Option<MessageId>,
+}
+
+impl Notice {
+    pub fn say(&self, lang: Lang, about: Option<MessageId>) -> String {
+        Said { notice: self, lang, about }.to_string()
+    }
+
+    fn en(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pairing { code } => write!(
+                f,
+                "I don't know this chat yet. Ask whoever runs me to approve the code {code}."
+            ),
+            Self::StillTrying => f.write_str("I could not answer yet and am still trying; nothing is lost."),
+            Self::Failed(Failure::KeyRefused) => f.write_str(
+                "I could not answer: the model provider refused the key. Whoever runs me can set a new one.",
+            ),
+            Self::Failed(Failure::ModelUnknown) => f.write_str(
+                "I could not answer: the provider has no such model. Whoever runs me can choose another.",
+            ),
+            Self::Failed(Failure::PromptTooLarge) => {
+                f.write_str("I could not answer: this is too long for the model. Send less of it at a time.")
+            }
+            Self::Failed(Failure::OverBudget) => {
+                f.write_str("I could not answer: today's budget is used up. Try again tomorrow.")
+            }
+            Self::Failed(Failure::Passing | Failure::Permanent) => {
+                f.write_str("I could not answer this. Try again, or ask whoever runs me.")
+            }
+            Self::GaveUp => f.write_str(
+                "I tried several times and could not answer. Send it again, or ask whoever runs me.",
+            ),
+            Self::PartlyDone => f.write_str(
+                "I did a part of this and then could not go on. Look at what is done before you send it again.",
+            ),
+            Self::TookTooLong { minutes } => {
+                write!(f, "I stopped after {minutes} minutes without an answer. Ask for less at a time.")
+            }
+            Self::NoSandbox => f.write_str(
+                "I can't work safely on this machine at the moment. Whoever runs me can run `nanogridbot doctor`.",
+            ),
+            Self::Stopped => f.write_str("Stopped."),
+            Self::NothingToStop => f.write_str("There is nothing to stop."),
+            Self::Working { seconds, doing } => write!(f, "Still working ({seconds} s): {doing}"),
+            Self::QueueFull { waiting } => write!(
+                f,
+                "{waiting} messages wait here already, so I did not take this one. Send it again later."
+            ),
+            Self::DailyCap { setting } => write!(
+                f,
+                "This group has used what it may today ({setting}). Try again tomorrow, or ask whoever runs me."
+            ),
+            Self::Answered { by, answer } => write!(f, "{by}: {answer}"),
+            Self::NotYours => f.write_str("This question is not open for you."),
+            Self::Welcome => f.write_str("This chat is approved. Write to me!"),
+        }
+    }
+
+    fn zh(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pairing { code } => write!(f, "我还不认识这个聊天。请让管理员批准代码 {code}。"),
+            Self::StillTrying => f.write_str("暂时无法回答，正在重试；消息没有丢失。"),
+            Self::Failed(Failure::KeyRefused) => {
+                f.write_str("无法回答：模型服务拒绝了密钥。请让管理员更换密钥。")
+            }
+            Self::Failed(Failure::ModelUnknown) => {
+                f.write_str("无法回答：服务商没有这个模型。请让管理员选择其他模型。")
+            }
+            Self::Failed(Failure::PromptTooLarge) => {
+                f.write_str("无法回答：内容超出模型的长度。请分几次发送。")
+            }
+            Self::Failed(Failure::OverBudget) => {
+                f.write_str("无法回答：今天的额度已用完。请明天再试。")
+            }
+            Self::Failed(Failure::Passing | Failure::Permanent) => {
+                f.write_str("无法回答这条消息。请重试，或联系管理员。")
+            }
+            Self::GaveUp => f.write_str("多次尝试后仍无法回答。请重新发送，或联系管理员。"),
+            Self::PartlyDone => {
+                f.write_str("任务完成了一部分后无法继续。重新发送之前，请先查看已完成的内容。")
+            }
+            Self::TookTooLong { minutes } => {
+                write!(f, "{minutes} 分钟内没有结果，已停止。请把任务拆小。")
+            }
+            Self::NoSandbox => {
+                f.write_str("目前无法在这台机器上安全运行。管理员可运行 `nanogridbot doctor`。")
+            }
+            Self::Stopped => f.write_str("已停止。"),
+            Self::NothingToStop => f.write_str("没有可以停止的任务。"),
+            Self::Working { seconds, doing } => write!(f, "仍在处理（{seconds} 秒）：{doing}"),
+            Self::QueueFull { waiting } => {
+                write!(f, "这里已有 {waiting} 条消息在等待，这条没有收下。请稍后再发。")
+            }
+            Self::DailyCap { setting } => {
+                write!(f, "这个群组今天的用量已到上限（{setting}）。请明天再试，或联系管理员。")
+            }
+            Self::Answered { by, answer } => write!(f, "{by}：{answer}"),
+            Self::NotYours => f.write_str("这个问题不对你开放。"),
+            Self::Welcome => f.write_str("这个聊天已获批准，可以开始了！"),
+        }
+    }
+
+    /// Whether the sentence tells of a failure, so that it carries the id that `why` takes.
+    fn is_failure(&self) -> bool {
+        matches!(
+            self,
+            Self::StillTrying
+                | Self::Failed(_)
+                | Self::GaveUp
+                | Self::PartlyDone
+                | Self::TookTooLong { .. }
+                | Self::NoSandbox
+                | Self::QueueFull { .. }
+                | Self::DailyCap { .. }
+        )
+    }
+}
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.lang {
+            Lang::En => self.notice.en(f)?,
+            Lang::Zh => self.notice.zh(f)?,
+        }
+        match self.about {
+            Some(id) if self.notice.is_failure() => write!(f, " (#{id})"),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every notice there is; the compiler complains in `en` and `zh` when one is added, the snapshot when one changes.
+    fn all() -> Vec<Notice> {
+        vec![
+            Notice::Pairing { code: "ABCD-EFGH".into() },
+            Notice::StillTrying,
+            Notice::Failed(Failure::KeyRefused),
+            Notice::Failed(Failure::ModelUnknown),
+            Notice::Failed(Failure::PromptTooLarge),
+            Notice::Failed(Failure::OverBudget),
+            Notice::Failed(Failure::Passing),
+            Notice::Failed(Failure::Permanent),
+            Notice::GaveUp,
+            Notice::PartlyDone,
+            Notice::TookTooLong { minutes: 30 },
+            Notice::NoSandbox,
+            Notice::Stopped,
+            Notice::NothingToStop,
+            Notice::Working { seconds: 20, doing: "bash: make".into() },
+            Notice::QueueFull { waiting: 500 },
+            Notice::DailyCap { setting: "runs_per_day" },
+            Notice::Answered { by: "Ann".into(), answer: "yes".into() },
+            Notice::NotYours,
+            Notice::Welcome,
+        ]
+    }
+
+    #[test]
+    fn the_catalogue() {
+        let mut page = String::new();
+        for notice in all() {
+            for lang in [Lang::En, Lang::Zh] {
+                page += &notice.say(lang, Some(MessageId(42)));
+                page.push('\n');
+            }
+        }
+        insta::assert_snapshot!(page);
+    }
+
+    #[test]
+    fn language_table() {
+        #[rustfmt::skip]
+        let table = [
+            ("hello",            Lang::En),
+            ("",                 Lang::En),
+            ("你好 world",        Lang::Zh),
+            ("こんにちは世界",      Lang::En),
+        ];
+        for (text, want) in table {
+            assert_eq!(Lang::of(text), want, "{text}");
+        }
+    }
+}
