@@ -1,1 +1,1 @@
-//! ngb-plugins
+//! Hooks: code that sees messages and runs, built in or loaded.

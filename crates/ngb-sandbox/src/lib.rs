@@ -1,1 +1,141 @@
-//! ngb-sandbox
+//! Where agents run: apart from the host, or not at all.
+//!
+//! [`Sandbox`] is the seam. `native` is made of Linux namespaces and needs nothing installed; `bare` has no walls and
+//! must be named in the settings; `fake` is for tests of other crates.
+
+use std::{path::PathBuf, pin::Pin, process::ExitStatus};
+
+use async_trait::async_trait;
+use ngb_core::{
+    group::Limits,
+    id::{GroupId, LaneId},
+};
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A place to run an agent apart from the host.
+#[async_trait]
+pub trait Sandbox: Send + Sync + 'static {
+    /// The word in `[sandbox] engine`.
+    fn engine(&self) -> &'static str;
+
+    /// Proves by really starting one that a sandbox can be had here, and says how far each wall holds.
+    async fn probe(&self) -> Result<Probe, SandboxError>;
+
+    /// Starts an agent. Dropping the [`AgentProcess`] kills everything in it.
+    async fn start(&self, spec: &RunSpec) -> Result<AgentProcess, SandboxError>;
+
+    /// Kills what an earlier gateway process left running; returns how many sandboxes that were.
+    async fn reap(&self) -> Result<usize, SandboxError>;
+}
+
+/// What one sandbox is made of.
+#[derive(Clone, Debug)]
+pub struct RunSpec {
+    pub group: GroupId,
+    pub lane: LaneId,
+    /// The group's folder on the host, read-write at `/workspace/group`.
+    pub group_dir: PathBuf,
+    /// The lane's own folder on the host, read-write at `/workspace/lane`; it is the agent's `HOME`.
+    pub lane_dir: PathBuf,
+    /// Further host paths and where they stand inside, read-only.
+    pub read_only: Vec<(PathBuf, PathBuf)>,
+    /// The folder with the broker's socket, at `/run/ngb`; none where the agent needs no way out.
+    pub broker_dir: Option<PathBuf>,
+    /// Arguments after `nanogridbot agent`.
+    pub args: Vec<String>,
+    pub limits: Limits,
+}
+
+/// A running agent. Dropping it kills every process inside.
+pub struct AgentProcess {
+    /// Both ends of the agent's standard streams.
+    pub io: Box<dyn Pipe>,
+    /// The last lines of its standard error, for the log and for `why`.
+    pub last_words: LastWords,
+    /// Ends when the agent's first process has ended.
+    pub exited: Pin<Box<dyn Future<Output = std::io::Result<ExitStatus>> + Send>>,
+    /// What it uses now, for the budget of live agents.
+    pub memory: MemoryGauge,
+}
+
+/// Asks how much memory a sandbox uses, in bytes; none where the system doesn't say.
+pub type MemoryGauge = Box<dyn Fn() -> Option<u64> + Send + Sync>;
+
+/// The end of an agent's standard error, at most 4 KiB.
+#[derive(Clone, Debug, Default)]
+pub struct LastWords(pub std::sync::Arc<std::sync::Mutex<String>>);
+
+/// Something to read from and write to.
+pub trait Pipe: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Pipe for T {}
+
+/// What was proved about an engine on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Probe {
+    pub engine: &'static str,
+    /// Each limit, and who keeps it.
+    pub memory: Kept,
+    pub cpu: Kept,
+    pub pids: Kept,
+    pub disk: Kept,
+    /// Whether the network inside is cut off.
+    pub network: Kept,
+    /// Remarks for `doctor`, one sentence each.
+    pub remarks: Vec<String>,
+}
+
+/// Who keeps a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kept {
+    Kernel,
+    /// A task of ours that looks and kills; something can slip through between two looks.
+    Watcher,
+    NotEnforced,
+}
+
+/// A sandbox could not be had.
+#[derive(Debug, Error)]
+pub enum SandboxError {
+    /// The machine forbids it; the reason is told apart, so that the hint can be exact.
+    #[error("this machine does not allow a sandbox: {reason}")]
+    NotAllowed { reason: Refusal },
+    #[error("could not {doing}")]
+    Setup {
+        /// An infinitive: "mount `/proc`".
+        doing: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the sandbox ended before its agent was ready: {last_words}")]
+    EndedEarly { last_words: String },
+}
+
+/// Why a machine forbids user namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    #[error("AppArmor restricts user namespaces (`kernel.apparmor_restrict_unprivileged_userns`)")]
+    AppArmor,
+    #[error("user namespaces are switched off (`user.max_user_namespaces` is 0)")]
+    Sysctl,
+    #[error(
+        "a seccomp filter around this process forbids namespaces, as in a container's default profile"
+    )]
+    Seccomp,
+    #[error("`/proc` is partly covered, as in a container, and a fresh one can't be mounted")]
+    MaskedProc,
+    #[error("this kernel has no user namespaces")]
+    NoKernelSupport,
+}
+
+impl SandboxError {
+    /// Whether trying again may help without anybody changing the machine.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::NotAllowed { .. } => false,
+            Self::Setup { .. } | Self::EndedEarly { .. } => true,
+        }
+    }
+}
