@@ -1,0 +1,340 @@
+//! The gateway's door for everybody who is not a chat: the page, the API, the command line.
+
+use std::sync::Arc;
+
+use ngb_core::{
+    address::{Account, Address, AddressError, ChannelKind, Jid, Place},
+    clock::{Clock, Timestamp},
+    group::{BadName, Engage, FolderName, Group, GroupName, Limits, Scope, Senders},
+    id::{BindingId, GroupId, JobId, LaneId, MessageId, UserId},
+    message::{Addressed, ChatFacts, ChatKind, Content, Happening, Inbound, Sender},
+    role::Role,
+    route::Access,
+};
+use ngb_store::{NewGroup, Pairing, Store, StoreError};
+use thiserror::Error;
+
+use crate::{
+    dispatch::Dispatcher,
+    events::{Event, Hub},
+    intake::Inboxes,
+    outbox::Outboxes,
+    registry::Directory,
+};
+
+/// A handle on the running gateway; cheap to clone.
+#[derive(Clone)]
+pub struct Gateway(pub(crate) Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) directory: Directory,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) outboxes: Outboxes,
+    pub(crate) inboxes: Inboxes,
+    pub(crate) homes: crate::homes::Homes,
+    pub(crate) about: About,
+}
+
+/// What the gateway runs with, for status pages.
+#[derive(Clone, Debug)]
+pub struct About {
+    pub version: &'static str,
+    pub started_at: Timestamp,
+    /// The words of the driver and its model, as `serve` prints them.
+    pub agent: String,
+    /// What the sandbox's probe said; none while it is being proved.
+    pub sandbox: tokio::sync::watch::Receiver<SandboxState>,
+}
+
+/// Whether agents can be started.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SandboxState {
+    Proving,
+    Ready(ngb_sandbox::Probe),
+    /// No engine works here: why, and the one command that mends it.
+    Refused { why: String, remedy: String },
+}
+
+/// What was asked of the gateway can't be done.
+#[derive(Debug, Error)]
+pub enum HandleError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    #[error(transparent)]
+    Name(#[from] BadName),
+    #[error("there is no group `{0}`")]
+    NoGroup(String),
+    #[error("the main group can't be removed")]
+    MainGroup,
+    #[error("the message could not be taken: {0}")]
+    NotAccepted(#[from] ngb_channels::NotAccepted),
+    #[error("could not make the folder of group `{group}`")]
+    Folder { group: String, #[source] source: std::io::Error },
+}
+
+/// A message that somebody writes in the page, in a terminal or through the API.
+#[derive(Clone, Debug)]
+pub struct Post {
+    /// A `web` or `terminal` address.
+    pub place: Place,
+    pub sender_id: String,
+    pub sender_name: String,
+    pub text: String,
+    /// The same key again is the same message. None makes a new one.
+    pub idempotency_key: Option<String>,
+}
+
+/// A posted message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Posted {
+    pub message: MessageId,
+    /// Whether it had been posted before.
+    pub repeat: bool,
+}
+
+/// How one account is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountStatus {
+    pub account: Account,
+    /// connecting, up, waiting, down
+    pub state: &'static str,
+    pub why: String,
+    /// The last completed poll or frame.
+    pub last_heard_at: Option<Timestamp>,
+}
+
+/// What a binding is to be.
+#[derive(Clone, Debug)]
+pub struct Bind {
+    pub place: Place,
+    pub group: GroupId,
+    pub engage: Engage,
+    pub scope: Scope,
+    pub senders: Senders,
+}
+
+/// How a pairing is to be approved.
+#[derive(Clone, Debug, Default)]
+pub struct Approve {
+    /// The group that the chat is bound to; none makes one for it, or takes the main group with `me`.
+    pub group: Option<GroupId>,
+    /// Whether the person who wrote is whoever approves: they become owner, and speak to the main group.
+    pub me: bool,
+    /// Who approves, for the audit.
+    pub by: String,
+}
+
+impl Gateway {
+    /// The store, for reading.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.0.hub
+    }
+
+    pub fn about(&self) -> &About {
+        &self.0.about
+    }
+
+    /// Every group and binding, from memory.
+    pub fn directory(&self) -> &Directory {
+        &self.0.directory
+    }
+
+    /// Every account and how it is doing.
+    pub fn accounts(&self) -> Vec<AccountStatus> {
+        self.0.inboxes.status()
+    }
+
+    /// Lanes with an agent: how many work, how many wait for their next prompt.
+    pub fn agents(&self) -> crate::dispatch::Agents {
+        self.0.dispatcher.agents()
+    }
+
+    /// Hands a platform's request to the account that it is for; none when there is no such account.
+    pub async fn webhook(&self, account: &Account, request: ngb_channels::Webhook) -> Option<()> {
+        self.0.inboxes.webhook(account, request).await
+    }
+
+    /// The address that somebody wrote, among the accounts there are.
+    pub fn resolve(&self, address: &str) -> Result<Jid, AddressError> {
+        address.parse::<Address>()?.resolve(&self.0.inboxes.accounts())
+    }
+
+    /// The group of that name or folder.
+    pub fn group(&self, name: &str) -> Result<Group, HandleError> {
+        let directory = self.0.directory.snapshot();
+        let found = directory.groups().find(|it| it.name.as_str() == name || it.folder.as_str() == name);
+        found.cloned().ok_or_else(|| HandleError::NoGroup(name.to_owned()))
+    }
+
+    /// Stores a message; it is on disk when this returns.
+    pub async fn post(&self, post: Post) -> Result<Posted, HandleError> {
+        let key = match post.idempotency_key {
+            Some(key) => key,
+            None => crate::codes::random_id(),
+        };
+        let inbound = Inbound {
+            event_key: key.clone(),
+            place: post.place.clone(),
+            chat: ChatFacts { kind: ChatKind::Direct, title: post.place.jid.chat().to_owned() },
+            sender: Sender { id: post.sender_id, name: post.sender_name, is_bot: false },
+            sent_at: self.0.clock.now(),
+            what: Happening::Message(Content {
+                platform_id: key,
+                text: post.text,
+                addressed: Addressed::Direct,
+                ..Content::default()
+            }),
+        };
+        self.0.inboxes.post(inbound).await.map_err(HandleError::from)
+    }
+
+    /// Presses a button under a message of ours, as a person on `place`.
+    pub async fn press(&self, place: Place, sender: Sender, value: String) -> Result<(), HandleError> {
+        let key = crate::codes::random_id();
+        let inbound = Inbound {
+            event_key: key,
+            chat: ChatFacts { kind: ChatKind::Direct, title: place.jid.chat().to_owned() },
+            place,
+            sender,
+            sent_at: self.0.clock.now(),
+            what: Happening::Pressed { platform_id: String::new(), value },
+        };
+        self.0.inboxes.accept(inbound).await?;
+        Ok(())
+    }
+
+    /// Stops what an agent does on a lane now; false when nothing runs there. What waits goes on afterwards.
+    pub fn interrupt(&self, lane: LaneId) -> bool {
+        self.0.dispatcher.interrupt(lane)
+    }
+
+    /// Makes a group with its folder, and a chat on the page that belongs to it.
+    pub async fn add_group(
+        &self,
+        name: &str,
+        folder: Option<&str>,
+        is_main: bool,
+    ) -> Result<GroupId, HandleError> {
+        let name: GroupName = name.parse()?;
+        let folder = match folder {
+            Some(it) => it.parse()?,
+            None => self.0.directory.snapshot().free_folder(&FolderName::like(name.as_str())),
+        };
+        self.0.homes.make_group(&folder).await.map_err(|source| HandleError::Folder {
+            group: name.to_string(),
+            source,
+        })?;
+        let jid = Account::new(ChannelKind::Web, Account::DEFAULT_NAME)?.chat(folder.as_str())?;
+        let new = NewGroup { name, folder, is_main, limits: Limits::default() };
+        let group = self.0.store.add_group(new).await?;
+        self.bind(Bind {
+            place: jid.into(),
+            group,
+            engage: Engage::Always,
+            scope: Scope::Thread,
+            senders: Senders::Everyone,
+        })
+        .await?;
+        Ok(group)
+    }
+
+    pub async fn change_group(
+        &self,
+        group: GroupId,
+        change: ngb_store::GroupChange,
+    ) -> Result<(), HandleError> {
+        self.0.store.change_group(group, change).await?;
+        self.changed().await
+    }
+
+    /// Takes a group away. Its folder is kept aside unless `purge`.
+    pub async fn remove_group(&self, group: GroupId, purge: bool) -> Result<(), HandleError> {
+        let found = self.0.directory.snapshot().group(group).cloned();
+        let Some(found) = found else { return Err(HandleError::NoGroup(group.to_string())) };
+        if found.is_main {
+            return Err(HandleError::MainGroup);
+        }
+        self.0.store.remove_group(group).await?;
+        self.changed().await?;
+        self.0.dispatcher.end_group(group);
+        self.0.homes.put_aside(&found.folder, purge, self.0.clock.now()).await.map_err(|source| {
+            HandleError::Folder { group: found.name.to_string(), source }
+        })
+    }
+
+    /// Binds a place to a group; the chat counts as approved from then on.
+    pub async fn bind(&self, bind: Bind) -> Result<BindingId, HandleError> {
+        let jid = bind.place.jid.clone();
+        let new = ngb_store::NewBinding {
+            group: bind.group,
+            place: bind.place,
+            engage: bind.engage,
+            scope: bind.scope,
+            senders: bind.senders,
+        };
+        let id = self.0.store.bind(new).await?;
+        self.0.store.set_access(&jid, Access::Approved).await?;
+        self.changed().await?;
+        Ok(id)
+    }
+
+    pub async fn unbind(&self, place: &Place, group: GroupId) -> Result<(), HandleError> {
+        self.0.store.unbind(place, group).await?;
+        self.changed().await
+    }
+
+    /// Lets a chat or a person in by their code.
+    pub async fn approve(&self, code: &str, how: Approve) -> Result<Pairing, HandleError> {
+        crate::access::approve(self, code, how).await
+    }
+
+    /// Says no to a code; the chat is not asked again.
+    pub async fn deny(&self, code: &str) -> Result<(), HandleError> {
+        self.0.store.deny(code).await?;
+        self.changed().await
+    }
+
+    /// The person who owns this gateway; made at the first login.
+    pub async fn owner(&self) -> Result<UserId, HandleError> {
+        let found = self.0.directory.snapshot().owner();
+        if let Some(owner) = found {
+            return Ok(owner);
+        }
+        let owner = self.0.store.add_person("owner").await?;
+        self.0.store.grant(owner, None, Role::Owner).await?;
+        self.changed().await?;
+        Ok(owner)
+    }
+
+    /// Puts a dead letter back into its queue.
+    pub async fn revive(&self, job: JobId) -> Result<(), HandleError> {
+        self.0.store.revive(job).await?;
+        self.0.dispatcher.wake();
+        Ok(())
+    }
+
+    /// Throws a dead letter away.
+    pub async fn discard(&self, job: JobId) -> Result<(), HandleError> {
+        Ok(self.0.store.discard(job).await?)
+    }
+
+    /// Reads groups, bindings and people anew, and tells everybody.
+    pub(crate) async fn changed(&self) -> Result<(), HandleError> {
+        self.0.directory.reload(&self.0.store).await?;
+        self.0.hub.publish(Event::Settings);
+        Ok(())
+    }
+}
