@@ -8,12 +8,12 @@ use ngb_core::{
     frame::SessionMark,
     id::{JobId, LaneId, MessageId, OutboxId, RunId},
     job::{JobState, Tries},
-    message::Outbound,
     role::Role,
 };
 
 use crate::{
-    Claim, Finish, JobKind, LiveAnswer, NewDecision, Queued, Store, StoreError, Work, WorkJob,
+    Claim, Finish, Finished, JobKind, LiveAnswer, NewDecision, Queued, Store, StoreError, Work,
+    WorkJob,
     db::Tx,
     messages,
     outbox::{self, OutRow},
@@ -27,16 +27,17 @@ const MAX_CONTEXT_MESSAGES: i64 = 50;
 pub(crate) async fn finish_all(
     tx: &mut Tx,
     all: &[&Finish],
-) -> Result<Vec<Result<Vec<Queued>, StoreError>>, StoreError> {
+) -> Result<Vec<Result<Finished, StoreError>>, StoreError> {
     let ended = end_runs(tx, all).await?;
     let live: Vec<&Finish> =
         all.iter().copied().filter(|it| ended.contains(&it.claim.run)).collect();
     let mut queued = HashMap::new();
+    let mut answers = HashMap::new();
     if !live.is_empty() {
         end_jobs(tx, &live).await?;
         free_lanes(tx, &live).await?;
         count_usage(tx, &live).await?;
-        let answers = keep_answers(tx, &live).await?;
+        answers = keep_answers(tx, &live).await?;
         queued = queue_answers(tx, &live, &answers).await?;
         for decision in live.iter().flat_map(|it| &it.decisions) {
             tx.decide(decision.clone());
@@ -45,7 +46,8 @@ pub(crate) async fn finish_all(
     let result = |it: &&Finish| {
         let run = it.claim.run;
         if ended.contains(&run) {
-            Ok(queued.remove(&run).unwrap_or_default())
+            let said = queued.remove(&run).unwrap_or_default();
+            Ok(Finished { answer: answers.get(&run).copied(), said })
         } else {
             Err(StoreError::Fenced(run))
         }
@@ -170,20 +172,14 @@ async fn queue_answers(
 ) -> Result<HashMap<RunId, Vec<Queued>>, StoreError> {
     let mut rows = Vec::new();
     let mut runs = Vec::new();
-    let mut named = Vec::new();
     for finish in live {
         let run = finish.claim.run;
         let answer = answers.get(&run).copied();
         for (i, new) in finish.outbox.iter().enumerate() {
             rows.push(OutRow { new, answer, is_first: i == 0, run: Some(run) });
             runs.push(run);
-            // The message that was shown while it was made is the answer now.
-            if let (0, Outbound::Edit { platform_id, .. }, Some(answer)) = (i, &new.item, answer) {
-                named.push((answer, platform_id.clone()));
-            }
         }
     }
-    outbox::name_messages(tx, named).await?;
     let mut res: HashMap<RunId, Vec<Queued>> = HashMap::new();
     for ((queued, run), row) in outbox::queue(tx, &rows).await?.into_iter().zip(runs).zip(&rows) {
         if queued.sending.is_some() && row.new.about.is_some() {
@@ -257,8 +253,9 @@ impl Store {
         let query = sql("read a run", text).bind(claim.run).bind(claim.epoch);
         let lane = self.row(query).await?.ok_or(StoreError::Fenced(claim.run))?;
         let text = "SELECT j.id, j.message_id, j.jid, j.thread, j.role, j.text, j.failures, j.gateway_deaths,
-                        j.had_effect, j.told_waiting, j.live_outbox_id, o.platform_id AS live_platform_id, j.created_at
-                    FROM jobs j LEFT JOIN outbox o ON o.id = j.live_outbox_id
+                        j.had_effect, j.told_waiting, j.live_outbox_id, o.platform_id AS live_platform_id, j.created_at,
+                        coalesce(c.is_direct, 1) AS is_direct
+                    FROM jobs j LEFT JOIN outbox o ON o.id = j.live_outbox_id LEFT JOIN chats c ON c.jid = j.jid
                     WHERE j.run_id = $1 AND j.state = 'running' ORDER BY j.run_at, j.id";
         let rows = self.rows(sql("read a run's jobs", text).bind(claim.run)).await?;
         if rows.is_empty() {
@@ -285,7 +282,8 @@ impl Store {
             }
             _ => None,
         };
-        Ok(Work { lane_key: lane.text("lane_key")?, session, jobs, context })
+        let is_direct = rows[0].flag("is_direct")?;
+        Ok(Work { lane_key: lane.text("lane_key")?, is_direct, session, jobs, context })
     }
 
     async fn context(

@@ -15,7 +15,7 @@ use ngb_core::{
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::{
-    Accept, AcceptDone, Finish, NewDecision, OutboxItem, Queued, Recorded, Settle, StoreError,
+    Accept, AcceptDone, Finish, Finished, NewDecision, OutboxItem, Recorded, Settle, StoreError,
     checkpoint::{self, Commits},
     db::Pool,
     dialect::Dialect,
@@ -124,7 +124,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::Fenced`] when the run no longer holds its lane; then nothing was written.
-    pub async fn finish(&self, finish: Finish) -> Result<Vec<Queued>, StoreError> {
+    pub async fn finish(&self, finish: Finish) -> Result<Finished, StoreError> {
         self.ask(|to| Command::Finish(Box::new(finish), to)).await
     }
 

@@ -105,6 +105,8 @@ pub struct Claim {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Work {
     pub lane_key: String,
+    /// Whether the chat is between one person and the bot.
+    pub is_direct: bool,
     pub session: Option<SessionMark>,
     /// One prompt: all of the same place and role, the oldest first. Never empty.
     pub jobs: Vec<WorkJob>,
@@ -163,6 +165,14 @@ pub struct Finish {
     /// Whether the kept messages up to the newest job's were given to the agent and are context no more.
     pub context_given: bool,
     pub decisions: Vec<NewDecision>,
+}
+
+/// What the end of a run made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Finished {
+    /// The message of the answer.
+    pub answer: Option<MessageId>,
+    pub said: Vec<Queued>,
 }
 
 /// A message of ours.

@@ -10,7 +10,7 @@ use ngb_core::clock::{Clock, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Accept, AcceptDone, Finish, NewDecision, OutboxItem, Queued, Recorded, Settle, StoreError,
+    Accept, AcceptDone, Finish, Finished, NewDecision, OutboxItem, Recorded, Settle, StoreError,
     checkpoint::Commits,
     db::{Cache, Pool, Tx},
     dialect::sqlite_code,
@@ -40,7 +40,7 @@ pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 /// What the writer is asked to do.
 pub(crate) enum Command {
     Accept(Accept, Answer<AcceptDone>),
-    Finish(Box<Finish>, Answer<Vec<Queued>>),
+    Finish(Box<Finish>, Answer<Finished>),
     Settle(Vec<Settle>, Answer<Vec<OutboxItem>>),
     One(Box<dyn One>),
     Note(Timestamp, Vec<NewDecision>),
@@ -101,7 +101,7 @@ pub(crate) struct Writer {
 struct Batch {
     ones: Vec<Box<dyn One>>,
     settles: Vec<(Vec<Settle>, Answer<Vec<OutboxItem>>)>,
-    finishes: Vec<(Finish, Answer<Vec<Queued>>)>,
+    finishes: Vec<(Finish, Answer<Finished>)>,
     accepts: Vec<(Accept, Answer<AcceptDone>)>,
     notes: Vec<(Timestamp, NewDecision)>,
     close: Option<oneshot::Sender<()>>,
@@ -133,7 +133,7 @@ impl Batch {
 #[derive(Default)]
 struct Results {
     settles: Vec<Vec<OutboxItem>>,
-    finishes: Vec<Result<Vec<Queued>, StoreError>>,
+    finishes: Vec<Result<Finished, StoreError>>,
     accepts: Vec<AcceptDone>,
 }
 
