@@ -1,7 +1,5 @@
 //! One place that knows how to start a sandbox for a test.
 
-#![expect(dead_code, reason = "each test file uses its part")]
-
 use std::{
     path::{Path, PathBuf},
     process::ExitStatus,
