@@ -56,6 +56,12 @@ fn agent(work: &[&str]) -> anyhow::Result<()> {
             }
             Ok(())
         }
+        ["unix", path] => {
+            let mut said = String::new();
+            std::os::unix::net::UnixStream::connect(path)?.read_to_string(&mut said)?;
+            print!("{said}");
+            Ok(())
+        }
         ["echo"] => {
             let mut byte = [0];
             while std::io::stdin().read(&mut byte)? == 1 {

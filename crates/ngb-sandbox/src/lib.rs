@@ -3,10 +3,12 @@
 //! [`Sandbox`] is the seam. `native` is made of Linux namespaces and needs nothing installed; `bare` has no walls and
 //! must be named in the settings; `fake` is for tests of other crates.
 
+pub mod bare;
 mod diagnose;
 pub mod fake;
 mod last_words;
 pub mod native;
+mod streams;
 
 use std::{path::PathBuf, pin::Pin, process::ExitStatus, sync::Arc};
 
@@ -57,7 +59,7 @@ pub struct RunSpec {
     pub limits: Limits,
 }
 
-/// A running agent. Dropping it kills every process inside.
+/// A running agent. Dropping it, or the [`Sandbox`] that started it, kills every process inside.
 pub struct AgentProcess {
     /// Both ends of the agent's standard streams.
     pub io: Box<dyn Pipe>,

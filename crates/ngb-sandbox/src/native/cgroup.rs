@@ -199,7 +199,8 @@ impl Group {
 
     /// Kills what is left in it and removes it; true once it is gone.
     pub(super) fn remove(&self) -> bool {
-        self.dirs.iter().map(|dir| remove(dir)).fold(true, |all, gone| all && gone)
+        // Each is tried, also after one that is not empty yet.
+        self.dirs.iter().filter(|dir| !remove(dir)).count() == 0
     }
 }
 

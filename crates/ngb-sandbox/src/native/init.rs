@@ -84,7 +84,7 @@ fn outside() -> Result<ExitCode, Failure> {
         std::fs::write(dir.join("cgroup.procs"), "0")
             .during(Step::Prepare, || format!("join the cgroup `{}`", dir.display()))?;
     }
-    if process::geteuid().is_root() {
+    if plan.leave_groups {
         thread::set_thread_groups(&[])
             .during(Step::Prepare, own("leave the gateway's supplementary groups"))?;
     }

@@ -61,6 +61,7 @@ use ngb_core::{
     tasks::Crew,
 };
 
+pub(crate) use self::watch::memory_bytes;
 use self::{
     cgroup::{Group, OWN_PROCESSES, Parents},
     plan::{Plan, Work},
@@ -100,6 +101,9 @@ pub struct Native {
 struct Shared {
     config: NativeConfig,
     parents: Parents,
+    /// Whether the groups may have users of their own: as root, but not as the root of a user namespace that has only
+    /// some users (a rootless container), which is an ordinary user outside.
+    has_users: bool,
     /// Tasks that look after one sandbox each.
     crew: Mutex<Crew>,
     /// Names of the sandboxes that live.
@@ -117,12 +121,11 @@ impl Native {
             doing: format!("make `{}`", dir.display()),
             source,
         })?;
-        let parents = Parents::here().map_err(|source| SandboxError::Setup {
-            doing: "read the control groups of this process".into(),
-            source,
-        })?;
+        let setup = |source| SandboxError::Setup { doing: "read `/proc/self`".into(), source };
+        let parents = Parents::here().map_err(setup)?;
         Ok(Self {
             shared: Arc::new(Shared {
+                has_users: has_users(config.uid_base).map_err(setup)?,
                 config,
                 parents,
                 crew: Mutex::default(),
@@ -138,7 +141,7 @@ impl Native {
     ///
     /// When the group's number has no place in the range.
     pub fn host_ids(&self, group: GroupId) -> Result<(u32, u32), SandboxError> {
-        self.shared.config.host_ids(group)
+        self.shared.host_ids(group)
     }
 }
 
@@ -151,25 +154,25 @@ impl NativeConfig {
     fn prefix(&self) -> String {
         format!("ngb-{}-", self.install_id)
     }
+}
 
+impl Shared {
     fn host_ids(&self, group: GroupId) -> Result<(u32, u32), SandboxError> {
-        if !rustix::process::geteuid().is_root() {
+        if !self.has_users {
             let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
             return Ok((uid.as_raw(), gid.as_raw()));
         }
         let id = u32::try_from(group.0).ok().filter(|it| *it < UID_COUNT);
-        let id = id.and_then(|it| self.uid_base.checked_add(it)).filter(|it| *it != 0);
+        let id = id.and_then(|it| self.config.uid_base.checked_add(it)).filter(|it| *it != 0);
         id.map(|id| (id, id)).ok_or_else(|| SandboxError::Setup {
             doing: format!("find a user for group {group}"),
             source: io::Error::other("the range of users is used up"),
         })
     }
-}
 
-impl Shared {
     /// What the kernel and we need for one sandbox.
     fn prepare(&self, spec: &RunSpec, work: Work) -> Result<(Plan, Group, String), SandboxError> {
-        let owner = self.config.host_ids(spec.group)?;
+        let owner = self.host_ids(spec.group)?;
         for dir in [&spec.group_dir, &spec.lane_dir] {
             tree::give(dir, owner).map_err(|source| SandboxError::Setup {
                 doing: format!("give `{}` to user {}", dir.display(), owner.0),
@@ -187,6 +190,7 @@ impl Shared {
             read_only: spec.read_only.clone(),
             broker_dir: spec.broker_dir.clone(),
             lock: self.config.lock_dir().join(format!("lane-{}.lock", spec.lane)),
+            leave_groups: self.has_users,
             cgroups: group.dirs.clone(),
             tmp_bytes: MAX_TMP_BYTES.min((spec.limits.memory_mib << 20) / 2),
             file_bytes: spec.limits.file_mib << 20,
@@ -237,6 +241,17 @@ impl Sandbox for Native {
         let shared = Arc::clone(&self.shared);
         reap::reap(&shared).await
     }
+}
+
+fn has_users(base: u32) -> io::Result<bool> {
+    let map = fs::read_to_string("/proc/self/uid_map")?;
+    let (first, end) = (u64::from(base), u64::from(base) + u64::from(UID_COUNT));
+    let mapped = map.lines().any(|line| {
+        // user_namespaces(7): inside, outside, length.
+        let fields: Vec<u64> = line.split_whitespace().filter_map(|it| it.parse().ok()).collect();
+        matches!(fields[..], [inside, _, len] if inside <= first && end <= inside + len)
+    });
+    Ok(mapped && rustix::process::geteuid().is_root())
 }
 
 /// Folders of one probe, removed at its end.

@@ -19,6 +19,8 @@ pub(super) struct Plan {
     pub(super) broker_dir: Option<PathBuf>,
     /// Held as long as anything of this sandbox lives.
     pub(super) lock: PathBuf,
+    /// Whether the gateway is root, with groups of its own to be left.
+    pub(super) leave_groups: bool,
     /// The cgroups to join.
     pub(super) cgroups: Vec<PathBuf>,
     /// Size of `/tmp`, in bytes.

@@ -26,7 +26,9 @@ use super::{
     plan::{Failure, Mapped, Plan, Report, Step, Work, say},
     watch::{Watch, memory_bytes},
 };
-use crate::{AgentProcess, Kept, LastWords, MemoryGauge, RunSpec, SandboxError, diagnose};
+use crate::{
+    AgentProcess, Kept, LastWords, MemoryGauge, RunSpec, SandboxError, diagnose, streams::Streams,
+};
 
 /// Longest from the call to an agent that runs, with the wait for a dying sandbox of the same lane.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -98,7 +100,7 @@ pub(super) async fn start(
         });
         prepared.await?
     };
-    let host_ids = shared.config.host_ids(spec.group)?;
+    let host_ids = shared.host_ids(spec.group)?;
     let (mut line, io, child) =
         spawn(shared).map_err(setup("start the sandbox's first process"))?;
     let words = LastWords::default();
@@ -139,7 +141,7 @@ pub(super) async fn start(
         let _hold = hold;
         status.await.unwrap_or_else(|_| Err(io::Error::other("the gateway stops")))
     });
-    let agent = AgentProcess { io: Box::new(io), last_words: words, exited, memory };
+    let agent = AgentProcess { io: Box::new(Streams(io)), last_words: words, exited, memory };
     Ok(Started { agent, kept, landlock })
 }
 

@@ -86,7 +86,7 @@ fn disk_bytes(folders: &[PathBuf], most: u64) -> std::io::Result<u64> {
 }
 
 /// Memory of a process and all that come from it, in bytes: what is its own, without pages of files.
-pub(super) fn memory_bytes(first: u32) -> Option<u64> {
+pub(crate) fn memory_bytes(first: u32) -> Option<u64> {
     let proc = Path::new("/proc");
     let mut sum = of_one(&proc.join(first.to_string()))?;
     let mut left = vec![first];

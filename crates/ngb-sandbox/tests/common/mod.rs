@@ -1,7 +1,5 @@
 //! One place that knows how to start a sandbox for a test.
 
-#![expect(dead_code, reason = "each test file uses its part")]
-
 use std::{
     path::{Path, PathBuf},
     process::ExitStatus,
@@ -112,4 +110,48 @@ pub(crate) async fn finish(mut agent: AgentProcess) -> Left {
     let status = agent.exited.as_mut().await.unwrap();
     let words = agent.last_words.text();
     Left { said: String::from_utf8_lossy(&said).into_owned(), words, status }
+}
+
+/// All processes of an installation: those with its argument, and what comes from them.
+pub(crate) fn processes(install_id: &str) -> Vec<u32> {
+    let all: Vec<(u32, u32)> = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|it| it.unwrap().file_name().to_str()?.parse().ok())
+        .filter_map(|pid: u32| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            let of = |key| status.lines().find_map(|it| it.strip_prefix(key)).map(str::trim);
+            let alive = !of("State:")?.starts_with('Z');
+            Some((pid, of("PPid:")?.parse().ok()?)).filter(|_| alive)
+        })
+        .collect();
+    let marked = |pid: u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let args: Vec<&[u8]> = line.split(|it| *it == 0).collect();
+        args.len() > 2 && args[1] == b"__sandbox" && args[2] == install_id.as_bytes()
+    };
+    let mut found: Vec<u32> = all.iter().map(|it| it.0).filter(|it| marked(*it)).collect();
+    let mut at = 0;
+    while let Some(&parent) = found.get(at) {
+        let children = all.iter().filter(|it| it.1 == parent && !found.contains(&it.0));
+        found.extend(children.map(|it| it.0).collect::<Vec<_>>());
+        at += 1;
+    }
+    found
+}
+
+/// The control groups of an installation, wherever they are.
+pub(crate) fn groups(install_id: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut left = vec![PathBuf::from("/sys/fs/cgroup")];
+    while let Some(dir) = left.pop() {
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|it| it.is_dir()) {
+                if entry.file_name().to_string_lossy().starts_with(&format!("ngb-{install_id}-")) {
+                    found.push(entry.path());
+                }
+                left.push(entry.path());
+            }
+        }
+    }
+    found
 }
