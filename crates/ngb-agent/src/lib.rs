@@ -14,9 +14,11 @@ mod folders;
 mod serve;
 mod stream;
 mod turn;
+mod way_out;
 
 mod tools;
 
+mod builtin;
 mod demo;
 
 pub use folders::Folders;
@@ -26,6 +28,8 @@ pub use folders::Folders;
 pub enum DriverKind {
     /// No model: it shows what the rest can do, and says so.
     Demo,
+    /// A model behind the broker, with tools.
+    Builtin,
 }
 
 impl FromStr for DriverKind {
@@ -34,6 +38,7 @@ impl FromStr for DriverKind {
     fn from_str(s: &str) -> Result<Self, BadArgs> {
         match s {
             "demo" => Ok(Self::Demo),
+            "builtin" => Ok(Self::Builtin),
             _ => Err(BadArgs::UnknownDriver(s.to_owned())),
         }
     }
@@ -88,7 +93,7 @@ mod tests {
         #[rustfmt::skip]
         let table: &[(&[&str], Result<DriverKind, BadArgs>)] = &[
             (&["--driver", "demo"],    Ok(DriverKind::Demo)),
-            (&["--driver=demo"],       Ok(DriverKind::Demo)),
+            (&["--driver=builtin"],    Ok(DriverKind::Builtin)),
             (&["--driver", "x"],       Err(BadArgs::UnknownDriver("x".into()))),
             (&[],                      Err(BadArgs::Usage)),
             (&["demo"],                Err(BadArgs::Usage)),
