@@ -137,7 +137,12 @@ impl Builtin {
                 }
                 // The try before may have died before it wrote down what it was asked.
                 let said = prompt::said(prompt);
-                let known = session.live().iter().any(|it| *it == Entry::user(said.as_str()));
+                // Its first line has the time of the try in it.
+                let messages = said.split_once('\n').map_or("", |(_, it)| it);
+                let known = session
+                    .live()
+                    .iter()
+                    .any(|it| matches!(it, Entry::User { text } if text.ends_with(messages)));
                 let text = if known { format!("[{note}]") } else { format!("[{note}]\n{said}") };
                 session.push(Entry::User { text })?;
             }
@@ -171,7 +176,7 @@ impl Builtin {
     async fn converse(&mut self, turn: &Turn, mut spec: ModelSpec) -> Result<String, Trouble> {
         let answer = spec.max_output_tokens.min(spec.window_tokens / WINDOW_PARTS_AN_ANSWER);
         spec.max_output_tokens = answer.max(1);
-        let limit = spec.window_tokens - spec.max_output_tokens;
+        let limit = spec.window_tokens.saturating_sub(spec.max_output_tokens);
         let mut work = Work {
             turn,
             spec,

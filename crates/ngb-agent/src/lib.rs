@@ -60,6 +60,7 @@ pub fn main(args: &[String]) -> ExitCode {
     let done = parse(args).map_err(anyhow::Error::from).and_then(|driver| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let res = runtime.block_on(async {
+            tools::adopt()?;
             let (input, output) = stream::standard()?;
             serve::serve(driver, Folders::from_env(), Clock::System, input, output).await
         });

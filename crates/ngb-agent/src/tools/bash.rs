@@ -9,10 +9,11 @@ use std::{
 };
 
 use ngb_core::clock::Clock;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Pid;
 use serde::Deserialize;
 use tokio::{io::AsyncReadExt as _, net::unix::pipe, process::Command};
 
+use super::offspring::Offspring;
 use crate::Folders;
 
 const DEFAULT_LIMIT: Duration = Duration::from_secs(120);
@@ -57,18 +58,6 @@ impl Bash {
     }
 }
 
-/// A process group; all of it is killed when this is dropped.
-struct Group(Option<Pid>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(pid) = self.0 {
-            // It may have ended by itself.
-            kill_process_group(pid, Signal::KILL).ok();
-        }
-    }
-}
-
 #[expect(
     clippy::disallowed_methods,
     reason = "the agent's own tools are processes; it runs inside the sandbox"
@@ -90,7 +79,8 @@ async fn execute(command: &str, folders: &Folders, output: &mut Capture) -> io::
         .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
-    let group = Group(child.id().and_then(|it| Pid::from_raw(it.cast_signed())));
+    let leader = child.id().and_then(|it| Pid::from_raw(it.cast_signed()));
+    let offspring = Offspring::of(leader);
     let mut read = pipe::Receiver::from_owned_fd(OwnedFd::from(read))?;
     let mut buffer = vec![0; 16 * 1024];
     let status = loop {
@@ -104,7 +94,7 @@ async fn execute(command: &str, folders: &Folders, output: &mut Capture) -> io::
         }
     };
     // What it left in the background would hold the pipe, and outlive its conversation.
-    drop(group);
+    drop(offspring);
     while let Ok(some) = read.try_read(&mut buffer)
         && some != 0
     {

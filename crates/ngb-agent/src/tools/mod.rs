@@ -15,9 +15,11 @@ mod file;
 mod bash;
 mod fetch;
 mod notes;
+mod offspring;
 mod search;
 
 pub(crate) use notes::MAX_MEMORY_BYTES;
+pub(crate) use offspring::adopt;
 
 use file::Seen;
 

@@ -181,12 +181,28 @@ async fn a_file_that_another_lane_changed_is_not_overwritten() {
     assert!(at.ask(write).await.contains("wrote 3 bytes"));
 }
 
-/// Whether a process with `needle` in its command line lives.
-fn lives(needle: &str) -> bool {
-    fs::read_dir("/proc").unwrap().flatten().any(|it| {
+/// How many processes have `needle` in their command line.
+fn count(needle: &str) -> usize {
+    let has = |it: &fs::DirEntry| {
         fs::read(it.path().join("cmdline"))
             .is_ok_and(|line| String::from_utf8_lossy(&line).replace('\0', " ").contains(needle))
-    })
+    };
+    fs::read_dir("/proc").unwrap().flatten().filter(has).count()
+}
+
+#[tokio::test]
+async fn what_a_command_leaves_behind_ends_with_it() {
+    let mut at = Kitchen::open(KINDS[0].0, KINDS[0].1).await;
+    let nap = format!("sleep 7{:05}", std::process::id());
+    let command = format!("(setsid {nap} &) ; {nap} & echo $!; yes | head -c 100000");
+    let text = at.ask(&format!("tool:bash {{\"command\":\"{command}\"}}")).await;
+    assert!(text.contains("bytes left out"), "{text}");
+    assert_eq!(count(&nap), 0);
+    assert!(
+        at.ask("tool:bash {\"command\":\"ps -e -o stat= | grep -c Z || true\"}")
+            .await
+            .starts_with('0')
+    );
 }
 
 #[tokio::test]
@@ -195,7 +211,7 @@ async fn an_interrupted_sleep_is_gone_and_the_session_goes_on() {
         at.ask("the fact is 7431").await;
         // A number of its own, so that tests beside this one are not seen.
         let nap = format!("sleep 6{:05}", std::process::id() * 10 + at.spec.kind as u32);
-        let text = format!("tool:bash {{\"command\":\"{nap} & {nap}\"}}");
+        let text = format!("tool:bash {{\"command\":\"setsid {nap} & {nap}\"}}");
         let id = at.agent.ask(&text, at.mark.clone(), Some(at.spec.clone())).await;
         at.agent.step(|it| matches!(it, Step::ToolStart { .. })).await;
         let effect = at.agent.until(|it| match it {
@@ -206,7 +222,7 @@ async fn an_interrupted_sleep_is_gone_and_the_session_goes_on() {
         let value = serde_json::Value::Null;
         let outcome = ngb_core::frame::CallOutcome::Ok { value };
         at.agent.send(ToAgent::CallResult { call, outcome }).await;
-        while !lives(&format!("{nap} & {nap}")) || !lives(&nap) {
+        while !count(&nap) < 3 {
             tokio::task::yield_now().await;
         }
         let before = Clock::System.now();
@@ -215,7 +231,7 @@ async fn an_interrupted_sleep_is_gone_and_the_session_goes_on() {
         let took = Clock::System.now().since(before);
         assert_eq!(outcome, Outcome::Interrupted);
         assert!(took < Duration::from_millis(200), "{took:?}");
-        while lives(&nap) {
+        while 0 < count(&nap) {
             let took = Clock::System.now().since(before);
             assert!(took < Duration::from_millis(200), "{nap} lives after {took:?}");
             tokio::task::yield_now().await;

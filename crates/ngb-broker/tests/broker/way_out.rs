@@ -1,4 +1,4 @@
-//! The broker against the model simulator and small servers, over real sockets.
+//! What goes out through a door, what comes back, and what is counted.
 
 use std::os::unix::fs::PermissionsExt as _;
 
