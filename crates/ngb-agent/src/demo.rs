@@ -34,7 +34,7 @@ pub(crate) struct Demo {
 
 impl Demo {
     pub(crate) fn new(folders: Folders, clock: Clock) -> Self {
-        Self { tools: Tools::new(folders), clock }
+        Self { tools: Tools::new(folders, clock.clone()), clock }
     }
 
     pub(crate) async fn work(&mut self, prompt: &Prompt, turn: &Turn) -> Worked {

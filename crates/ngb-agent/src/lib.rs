@@ -14,9 +14,11 @@ mod folders;
 mod serve;
 mod stream;
 mod turn;
+mod way_out;
 
 mod tools;
 
+mod builtin;
 mod demo;
 
 pub use folders::Folders;
@@ -26,6 +28,8 @@ pub use folders::Folders;
 pub enum DriverKind {
     /// No model: it shows what the rest can do, and says so.
     Demo,
+    /// A model behind the broker, with tools.
+    Builtin,
 }
 
 impl FromStr for DriverKind {
@@ -34,6 +38,7 @@ impl FromStr for DriverKind {
     fn from_str(s: &str) -> Result<Self, BadArgs> {
         match s {
             "demo" => Ok(Self::Demo),
+            "builtin" => Ok(Self::Builtin),
             _ => Err(BadArgs::UnknownDriver(s.to_owned())),
         }
     }
@@ -55,6 +60,7 @@ pub fn main(args: &[String]) -> ExitCode {
     let done = parse(args).map_err(anyhow::Error::from).and_then(|driver| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let res = runtime.block_on(async {
+            tools::adopt()?;
             let (input, output) = stream::standard()?;
             serve::serve(driver, Folders::from_env(), Clock::System, input, output).await
         });
@@ -88,7 +94,7 @@ mod tests {
         #[rustfmt::skip]
         let table: &[(&[&str], Result<DriverKind, BadArgs>)] = &[
             (&["--driver", "demo"],    Ok(DriverKind::Demo)),
-            (&["--driver=demo"],       Ok(DriverKind::Demo)),
+            (&["--driver=builtin"],    Ok(DriverKind::Builtin)),
             (&["--driver", "x"],       Err(BadArgs::UnknownDriver("x".into()))),
             (&[],                      Err(BadArgs::Usage)),
             (&["demo"],                Err(BadArgs::Usage)),

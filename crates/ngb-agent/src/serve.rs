@@ -22,18 +22,21 @@ use tokio::{
 
 use crate::{
     DriverKind, Folders,
+    builtin::Builtin,
     demo::Demo,
     turn::{MAX_WAITING_FRAMES, OpenCalls, Turn, Worked},
 };
 
 enum Driver {
     Demo(Demo),
+    Builtin(Box<Builtin>),
 }
 
 impl Driver {
     async fn work(&mut self, prompt: &Prompt, turn: &Turn) -> Worked {
         match self {
             Self::Demo(it) => it.work(prompt, turn).await,
+            Self::Builtin(it) => it.work(prompt, turn).await,
         }
     }
 }
@@ -52,6 +55,7 @@ pub(crate) async fn serve(
 ) -> anyhow::Result<()> {
     let mut driver = match driver {
         DriverKind::Demo => Driver::Demo(Demo::new(folders, clock)),
+        DriverKind::Builtin => Driver::Builtin(Box::new(Builtin::new(folders, clock))),
     };
     let (out, waiting) = mpsc::channel(MAX_WAITING_FRAMES);
     let mut line = Line {

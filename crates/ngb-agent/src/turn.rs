@@ -89,6 +89,12 @@ impl Turn {
         self.out.send(FromAgent::Progress { prompt: self.prompt, step }).await.ok();
     }
 
+    /// Tells what a model said it used.
+    pub(crate) async fn used(&self, input_tokens: u64, output_tokens: u64) {
+        let frame = FromAgent::Usage { prompt: self.prompt, input_tokens, output_tokens };
+        self.out.send(frame).await.ok();
+    }
+
     /// Says, once a prompt, that something is about to be done that can't be taken back; returns when it is on disk.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What an agent can do: a closed set of tools, each an enum variant with its arguments.
 
 use ngb_core::{
+    clock::Clock,
     frame::{HostCall, Step},
     text::shorten,
 };
@@ -11,7 +12,19 @@ use crate::{Folders, turn::Turn};
 
 mod file;
 
+mod bash;
+mod fetch;
+mod notes;
+mod offspring;
+mod search;
+
+pub(crate) use notes::MAX_MEMORY_BYTES;
+pub(crate) use offspring::adopt;
+
 use file::Seen;
+
+/// Name, description and parameters of each tool, as JSON: an array of objects with these three fields.
+pub(crate) const DECLARED: &str = include_str!("tools.json");
 
 /// Longest summary of a call that is shown, in characters.
 const MAX_SUMMARY_CHARS: usize = 120;
@@ -23,6 +36,12 @@ const MAX_SHOWN_BYTES: usize = 4 * 1024;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "name", content = "input", rename_all = "snake_case")]
 pub(crate) enum Call {
+    Bash(bash::Bash),
+    Glob(search::Glob),
+    Grep(search::Grep),
+    Fetch(fetch::Fetch),
+    Todo(notes::Todo),
+    Memory(notes::Memory),
     Read(file::Read),
     Write(file::Write),
     Edit(file::Edit),
@@ -54,12 +73,18 @@ pub(crate) struct ToolResult {
 /// The tools, and what they remember of this session.
 pub(crate) struct Tools {
     pub(crate) folders: Folders,
+    clock: Clock,
     seen: Seen,
 }
 
 impl Tools {
-    pub(crate) fn new(folders: Folders) -> Self {
-        Self { folders, seen: Seen::default() }
+    pub(crate) fn new(folders: Folders, clock: Clock) -> Self {
+        Self { folders, clock, seen: Seen::default() }
+    }
+
+    /// Begins another session: what the one before had read counts no longer.
+    pub(crate) fn forget(&mut self) {
+        self.seen = Seen::default();
     }
 
     /// Runs the tool `name` and shows its start and end. Dropping the future ends all that the tool started.
@@ -89,6 +114,12 @@ impl Tools {
             turn.before_effect().await.map_err(|it| it.to_string())?;
         }
         match call {
+            Call::Bash(it) => it.run(&self.folders, &self.clock).await,
+            Call::Glob(it) => it.run(&self.folders).await,
+            Call::Grep(it) => it.run(&self.folders).await,
+            Call::Fetch(it) => it.run(&self.folders).await,
+            Call::Todo(it) => it.run(),
+            Call::Memory(it) => it.run(&self.folders),
             Call::Read(it) => it.run(&self.folders, &mut self.seen),
             Call::Write(it) => it.run(&self.folders, &mut self.seen),
             Call::Edit(it) => it.run(&self.folders, &mut self.seen),
@@ -110,7 +141,7 @@ impl Tools {
 impl Call {
     /// Whether it may change something outside this conversation; see [`ngb_core::frame::FromAgent::Effect`].
     fn has_effect(&self) -> bool {
-        !matches!(self, Self::Read(_))
+        !matches!(self, Self::Read(_) | Self::Glob(_) | Self::Grep(_) | Self::Todo(_))
     }
 }
 

@@ -1,6 +1,6 @@
 //! A real agent process with its folders, and the gateway's end of its streams.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{process::Stdio, time::Duration};
 
 use ngb_core::{
     clock::{Clock, Timestamp},
@@ -40,15 +40,12 @@ pub(crate) fn workspace() -> std::sync::Arc<TempDir> {
     std::sync::Arc::new(dir)
 }
 
-fn executable() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.parent().unwrap().parent().unwrap().join("examples/agent")
-}
+const EXECUTABLE: &str = env!("CARGO_BIN_EXE_ngb-agent");
 
 impl Agent {
     #[expect(clippy::disallowed_methods, reason = "the agent is tested as the process that it is")]
     pub(crate) async fn start(driver: &str, dir: std::sync::Arc<TempDir>) -> Self {
-        let mut child = tokio::process::Command::new(executable())
+        let mut child = tokio::process::Command::new(EXECUTABLE)
             .args(["--driver", driver])
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
