@@ -118,9 +118,9 @@ async fn kill_9_of_the_gateway_kills_all() {
     child.wait().unwrap();
     all_dead(&id).await;
 
-    // Its control groups are still there; the next gateway removes them, once.
+    // Its control groups are still there, perhaps the spare's too; the next gateway removes them, once.
     let native = Native::new(common::config(home.path(), &id)).unwrap();
-    assert_eq!(native.reap().await.unwrap(), 1);
+    assert!((1..=2).contains(&native.reap().await.unwrap()));
     assert_eq!(native.reap().await.unwrap(), 0);
     assert_eq!(common::groups(&id), Vec::<std::path::PathBuf>::new());
 }
@@ -136,7 +136,7 @@ async fn leftovers_that_live_are_reaped_and_nobody_else() {
 
     // To the reaping engine the other gateway's sandboxes are leftovers, although that one lives.
     let native = Native::new(common::config(home.path(), &id)).unwrap();
-    assert_eq!(native.reap().await.unwrap(), 1);
+    assert!((1..=2).contains(&native.reap().await.unwrap()));
     assert_eq!(processes(&id), Vec::<u32>::new());
     assert_eq!(common::groups(&id), Vec::<std::path::PathBuf>::new());
     assert!(!child.wait().unwrap().success());
@@ -152,7 +152,10 @@ async fn nothing_is_left_of_a_run() {
     for _ in 0..20 {
         assert_eq!(house.run(&["hello"]).await.said, "hello\n");
     }
-    assert_eq!(common::groups(&house.install_id), Vec::<std::path::PathBuf>::new());
+    // The spare's group is there; it is in two hierarchies at most.
+    let groups = common::groups(&house.install_id);
+    let names: std::collections::BTreeSet<_> = groups.iter().map(|it| it.file_name()).collect();
+    assert!(names.len() <= 1, "{groups:?}");
     let after = fs::read_dir("/proc/self/fd").unwrap().count();
     assert!(after <= before + 12, "descriptors: {before}, then {after}");
 }
