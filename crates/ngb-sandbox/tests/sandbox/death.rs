@@ -1,7 +1,5 @@
 //! Everything inside dies: with the `AgentProcess`, with the gateway, at the next start.
 
-mod common;
-
 use std::{
     fs,
     io::{BufRead as _, BufReader},
@@ -10,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use common::{House, inmate, install_id, processes};
+use crate::common::{self, House, inmate, install_id, processes};
 use ngb_core::clock::Clock;
 use ngb_sandbox::{Sandbox as _, SandboxError, native::Native};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
@@ -96,7 +94,6 @@ fn gateway(
     install_id: &str,
     script: &str,
 ) -> (Child, BufReader<std::process::ChildStdout>) {
-    #[expect(clippy::disallowed_methods, reason = "the test's own gateway")]
     let mut child = Command::new(inmate())
         .args(["gateway", home.to_str().unwrap(), install_id, script])
         .stdout(Stdio::piped())
