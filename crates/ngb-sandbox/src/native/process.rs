@@ -10,6 +10,10 @@ use std::{
 };
 
 use ngb_core::{clock::Clock, tasks::blocking};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, pidfd_open},
+};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::{
@@ -39,6 +43,9 @@ const END_LIMIT: Duration = Duration::from_secs(5);
 /// Longest wait for a control group to become empty once its processes are dead, and between two looks.
 const REMOVE_LIMIT: Duration = Duration::from_secs(5);
 const REMOVE_PERIOD: Duration = Duration::from_millis(10);
+
+/// Longest wait for a killed spare, which has nothing in it, to be dead.
+const SPARE_END_LIMIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
 /// A sandbox with its agent running.
 pub(super) struct Started {
@@ -94,6 +101,24 @@ impl Spare {
             }
             // The next start tries again, and tells.
             Err(err) => tracing::warn!("no spare sandbox can be started: {err}"),
+        }
+    }
+}
+
+impl Drop for Shared {
+    /// Takes the spare along with its control groups, which must be empty to go.
+    fn drop(&mut self) {
+        let spare = self.spare.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut spare) = spare else { return };
+        let ended = spare.first.child.start_kill().and_then(|()| {
+            let id = spare.first.child.id().and_then(|it| Pid::from_raw(i32::try_from(it).ok()?));
+            let Some(id) = id else { return Ok(()) };
+            let handle = pidfd_open(id, PidfdFlags::empty())?;
+            poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&SPARE_END_LIMIT))?;
+            Ok(())
+        });
+        if let Err(err) = ended {
+            tracing::warn!("the spare sandbox can't be ended: {err}");
         }
     }
 }
