@@ -88,8 +88,9 @@ impl Telegram {
             if updates.is_empty() {
                 continue;
             }
+            // Beside the others: one of them may be the one that is asking, and nobody else wakes it.
             let me = tokio::select! {
-                me = self.me() => me?,
+                me = beside(&mut aside, self.me()) => me?,
                 () = intake.stop.cancelled() => return Ok(()),
             };
             let read = wire::read_all(&updates, &self.profile.account, me);
