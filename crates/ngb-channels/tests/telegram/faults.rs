@@ -175,3 +175,15 @@ async fn idle_is_up_before_the_first_poll_ends() {
     stage.until(|it| *it == ChannelState::Up).await;
     assert_eq!(stage.server.platform.figures().polls, 1);
 }
+
+#[tokio::test]
+async fn a_flood_comes_whole_and_in_order() {
+    const COUNT: usize = 10_000;
+    let mut stage = Stage::new().await;
+    let drafts: Vec<Draft> = (0..COUNT).map(|at| Draft::text(5, at.to_string())).collect();
+    stage.server.platform.push(&drafts);
+    let got = stage.take(COUNT).await;
+    stage.server.platform.wait_confirmed().await;
+    let keys: Vec<usize> = got.iter().map(|it| it.event_key.parse().unwrap()).collect();
+    assert_eq!(keys, (1000..1000 + COUNT).collect::<Vec<_>>());
+}
