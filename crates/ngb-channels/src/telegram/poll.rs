@@ -94,11 +94,15 @@ impl Telegram {
                 () = intake.stop.cancelled() => return Ok(()),
             };
             let read = wire::read_all(&updates, &self.profile.account, me);
+            // Updates without an id can't be confirmed alone and would come again at once, for ever.
+            let confirmable = read.next_offset.is_some();
             let next = read.next_offset.map_or(offset, |it| it.max(offset));
             if self.store(intake, read, &mut aside).await? {
                 offset = next;
-                wait = FIRST_WAIT;
-                continue;
+                if confirmable {
+                    wait = FIRST_WAIT;
+                    continue;
+                }
             }
             tokio::select! {
                 () = self.clock.sleep(wait) => (),

@@ -18,7 +18,7 @@ async fn a_failed_send_says_what_next() {
     #[rustfmt::skip]
     let table = [
         (How::TooManyRequests { retry_after_s: 7 }, Retry::After(Duration::from_secs(7)), false, 0),
-        (How::Status { code: 500 },                 Retry::Backoff,                       true,  0),
+        (How::Status { code: 500 },                 Retry::Backoff,                       false, 0),
         (How::Status { code: 502 },                 Retry::Backoff,                       true,  0),
         (How::Status { code: 401 },                 Retry::Never,                         false, 0),
         (How::Status { code: 403 },                 Retry::Never,                         false, 0),
