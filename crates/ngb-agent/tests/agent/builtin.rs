@@ -69,7 +69,7 @@ impl Kitchen {
         let door = broker.open(LaneId(1), GroupId(1)).unwrap();
         door.admit(current(None));
         let dir = workspace();
-        let socket = dir.path().join("run/broker.sock");
+        let socket = dir.path().join("broker/broker.sock");
         std::os::unix::fs::symlink(door.dir().join("broker.sock"), socket).unwrap();
         let agent = Agent::start("builtin", dir).await;
         let spec = ModelSpec {
