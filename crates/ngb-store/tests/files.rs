@@ -1,4 +1,5 @@
 //! The database as a file: its rights, its version, its damage, its locks.
+#![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
 
 mod common;
 

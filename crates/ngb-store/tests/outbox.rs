@@ -1,4 +1,5 @@
 //! What goes out: in order, one at a time in a place, never lost.
+#![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Claims, their end, and what a gateway that died leaves behind.
+#![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
 
 mod common;
 
@@ -40,7 +41,6 @@ async fn one_run_a_lane_and_slots(fix: Fix) {
     let mut crew = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let store = fix.store.clone();
-        #[expect(clippy::disallowed_methods, reason = "racing claimers of a test")]
         crew.spawn(async move { store.claim(2, T0, T0 + LEASE).await.unwrap() });
     }
     let claims: Vec<Claim> = crew.join_all().await.into_iter().flatten().collect();
@@ -341,7 +341,6 @@ async fn two_nodes() {
     fix.accept(batch.collect(), 0).await;
     let mut crew = tokio::task::JoinSet::new();
     for store in [fix.store.clone(), other.clone()] {
-        #[expect(clippy::disallowed_methods, reason = "racing nodes of a test")]
         crew.spawn(async move {
             let mut jobs = Vec::new();
             // A round may find nothing because the other node is at it.
