@@ -55,7 +55,7 @@ async fn a_retry_holds_its_place(fix: Fix) {
     let at = T0 + LEASE;
     assert_eq!(fix.store.settle(vec![retry(queued[0].id, at)]).await.unwrap(), []);
     let account = place("1").jid.account().clone();
-    let taken = fix.store.take_outbox(&[account.clone()], T0, 10).await.unwrap();
+    let taken = fix.store.take_outbox(std::slice::from_ref(&account), T0, 10).await.unwrap();
     assert_eq!(taken, [], "not due");
     assert_eq!(fix.store.next_due(T0).await.unwrap(), Some(at));
     let other = "telegram@other".parse().unwrap();
