@@ -182,7 +182,7 @@ impl Tx {
         rows: Vec<Vec<Value>>,
     ) -> Result<(), StoreError> {
         for part in parts(rows) {
-            self.run(query.clone().rows(part)).await?;
+            self.run(query.clone().rows(part, self.dialect())).await?;
         }
         Ok(())
     }
@@ -195,7 +195,7 @@ impl Tx {
     ) -> Result<Vec<Row>, StoreError> {
         let mut res = Vec::new();
         for part in parts(rows) {
-            res.append(&mut self.rows(query.clone().rows(part)).await?);
+            res.append(&mut self.rows(query.clone().rows(part, self.dialect())).await?);
         }
         Ok(res)
     }
