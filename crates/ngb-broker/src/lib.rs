@@ -1,1 +1,152 @@
 //! An agent's only way out: model APIs and named hosts. It adds credentials, keeps budgets and counts.
+//!
+//! [`Broker::open`] makes a [`Door`] for one agent process: a Unix socket that speaks HTTP/1.1. Through it go
+//!
+//! ```text
+//! POST /model/<provider>/v1/messages | chat/completions | api/chat      a model's API; address and key are added here
+//! GET | HEAD  http(s)://host/..                                        absolute-form, to hosts of `[egress] hosts`
+//! ```
+//! and nothing else. Refusals of the broker itself have the header [`REFUSED`], which says why.
+
+use std::{
+    fmt, fs, io,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use http::{HeaderName, HeaderValue};
+use ngb_core::{
+    clock::Clock,
+    frame::ProviderKind,
+    id::{GroupId, LaneId},
+    secret::{Redactor, Secret},
+};
+
+mod usage;
+
+mod count;
+
+mod address;
+mod reply;
+
+mod egress;
+mod model;
+
+mod door;
+
+pub use address::PublicOnly;
+pub use door::{Current, Door};
+pub use reply::REFUSED;
+pub use usage::Usage;
+
+/// What a broker is made of.
+pub struct BrokerConfig {
+    /// Where the sockets are made; it becomes 0700, and what an earlier broker left there is removed.
+    pub dir: PathBuf,
+    pub providers: Vec<Provider>,
+    /// `example.com`, `*.example.com`, each with `:port` where it is not 80 or 443.
+    pub egress_hosts: Vec<String>,
+    /// Made by [`egress_client`].
+    pub egress_http: reqwest::Client,
+}
+
+/// One `[providers.<name>]`.
+pub struct Provider {
+    pub name: String,
+    pub kind: ProviderKind,
+    /// What stands before `/v1/messages`, `/chat/completions` or `/api/chat`.
+    pub base_url: String,
+    pub api_key: Option<Secret>,
+    pub auth: Auth,
+    /// Added to each request.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Made by [`model_client`].
+    pub http: reqwest::Client,
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Extra headers and addresses may hold secrets too.
+        f.debug_struct("Provider").field("name", &self.name).field("kind", &self.kind).finish()
+    }
+}
+
+/// How a provider wants its key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Auth {
+    /// `x-api-key: KEY`.
+    XApiKey,
+    /// `authorization: Bearer KEY`.
+    #[default]
+    Bearer,
+    /// `api-key: KEY`.
+    ApiKey,
+}
+
+/// The client of a provider: one that follows no redirects, since a key must not follow them.
+///
+/// # Errors
+///
+/// When the client can't be built.
+pub fn model_client(builder: reqwest::ClientBuilder) -> reqwest::Result<reqwest::Client> {
+    builder.redirect(reqwest::redirect::Policy::none()).build()
+}
+
+/// The client for named hosts: it connects to public addresses only, and leaves redirects to the broker, which follows
+/// them within the list. Behind a proxy it is the proxy that resolves names.
+///
+/// # Errors
+///
+/// When the client can't be built.
+pub fn egress_client(builder: reqwest::ClientBuilder) -> reqwest::Result<reqwest::Client> {
+    builder.redirect(reqwest::redirect::Policy::none()).dns_resolver(PublicOnly).build()
+}
+
+/// Makes doors.
+#[derive(Clone)]
+pub struct Broker {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    dir: PathBuf,
+    providers: Vec<Provider>,
+    egress: egress::Egress,
+    redactor: Redactor,
+    clock: Clock,
+}
+
+impl Broker {
+    /// # Errors
+    ///
+    /// When the folder can't be made, or what is left in it can't be removed.
+    pub fn new(config: BrokerConfig, clock: Clock) -> io::Result<Self> {
+        let BrokerConfig { dir, providers, egress_hosts, egress_http } = config;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
+        for left in fs::read_dir(&dir)? {
+            let path = left?.path();
+            if path.join(door::SOCKET).exists() {
+                fs::remove_dir_all(&path)?;
+            }
+        }
+        let keys = providers.iter().filter_map(|it| it.api_key.clone());
+        let values = providers.iter().flat_map(|it| &it.headers).filter_map(|(_, value)| {
+            value.is_sensitive().then(|| value.to_str().ok().map(Secret::new)).flatten()
+        });
+        let redactor = Redactor::new(keys.chain(values));
+        let egress = egress::Egress::new(egress_hosts, egress_http);
+        Ok(Self { shared: Arc::new(Shared { dir, providers, egress, redactor, clock }) })
+    }
+
+    /// Opens a way out for one agent process of `lane`. Nobody is admitted yet: see [`Door::admit`].
+    ///
+    /// # Errors
+    ///
+    /// When the socket can't be made.
+    pub fn open(&self, lane: LaneId, group: GroupId) -> io::Result<Door> {
+        Door::open(Arc::clone(&self.shared), lane, group)
+    }
+}

@@ -3,15 +3,10 @@
 //! An adapter spawns nothing, stores nothing and decides nothing: it turns the platform's words into
 //! [`Inbound`] and [`Outbound`] into the platform's words.
 
-use std::{
-    collections::BTreeMap,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
-};
+pub mod supervise;
+pub mod telegram;
+
+use std::{collections::BTreeMap, pin::Pin, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,7 +17,7 @@ use ngb_core::{
     message::{Inbound, MediaRef, Outbound, Profile, Sent},
 };
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -91,16 +86,21 @@ pub struct Intake {
 
 /// When a channel last heard from its platform: the last completed poll or frame. User traffic is no measure of life.
 #[derive(Clone, Debug, Default)]
-pub struct Pulse(Arc<AtomicI64>);
+pub struct Pulse(watch::Sender<Timestamp>);
 
 impl Pulse {
     pub fn beat(&self, now: Timestamp) {
-        self.0.store(now.0, Ordering::Relaxed);
+        self.0.send_replace(now);
     }
 
     /// None before the first beat.
     pub fn last(&self) -> Option<Timestamp> {
-        Some(Timestamp(self.0.load(Ordering::Relaxed))).filter(|it| it.0 != 0)
+        Some(*self.0.borrow()).filter(|it| it.0 != 0)
+    }
+
+    /// Changes with each beat from now on.
+    pub fn beats(&self) -> watch::Receiver<Timestamp> {
+        self.0.subscribe()
     }
 }
 

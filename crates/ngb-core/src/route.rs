@@ -13,8 +13,8 @@ pub struct Known<'a> {
     /// The bindings of the place and of the chat around it, the oldest first.
     pub bindings: &'a [Binding],
     pub access: Access,
-    /// The sender's own role, if somebody gave one.
-    pub role: Option<Role>,
+    /// The sender's own roles, if somebody gave any: for the whole gateway (no group), or for one group.
+    pub roles: &'a [(Option<GroupId>, Role)],
     /// What happens with chats that nobody has approved.
     pub new_chats: NewChats,
 }
@@ -27,6 +27,15 @@ pub enum Access {
     Unknown,
     /// Somebody said no.
     Denied,
+}
+
+impl Known<'_> {
+    /// The sender's role in `group`: the higher of the gateway's and the group's own.
+    fn role_in(&self, group: GroupId) -> Option<Role> {
+        let here =
+            |(of, role): &(Option<GroupId>, Role)| of.is_none_or(|it| it == group).then_some(*role);
+        self.roles.iter().filter_map(here).max()
+    }
 }
 
 impl Access {
@@ -96,15 +105,17 @@ pub fn route(inbound: &Inbound, content: &Content, known: &Known<'_>) -> Route {
     let mut bindings: Vec<&Binding> = known.bindings.iter().filter(fits).collect();
     bindings.sort_by_key(|it| it.place.thread.is_none());
 
-    let role = known.role.unwrap_or(Role::Guest);
-    if !role.may(Right::Speak) {
-        return Route::Drop { why: "the sender may only read" };
-    }
     let mut kept = None;
     for binding in bindings {
         let lane_key = binding.scope.key(&inbound.place, &inbound.sender.id);
-        if binding.senders == Senders::Known && known.role.is_none() {
+        let given = known.role_in(binding.group);
+        if binding.senders == Senders::Known && given.is_none() {
             kept = kept.or(Some(Route::Drop { why: "only known people may speak here" }));
+            continue;
+        }
+        let role = given.unwrap_or(Role::Guest);
+        if !role.may(Right::Speak) {
+            kept = kept.or(Some(Route::Drop { why: "the sender may only read" }));
             continue;
         }
         match engages(&binding.engage, content) {
@@ -239,7 +250,7 @@ mod tests {
         ];
         for (bindings, thread, text, addressed, want) in table {
             let known =
-                Known { bindings, access: Access::Approved, role: None, new_chats: NewChats::Ask };
+                Known { bindings, access: Access::Approved, roles: &[], new_chats: NewChats::Ask };
             let got = route(&inbound(ChatKind::Group, *thread), &content(text, *addressed), &known);
             assert_eq!(outcome(&got), *want, "{text} {addressed:?} in {thread:?}");
         }
@@ -265,7 +276,8 @@ mod tests {
             (&[],         Access::Unknown,  None,               OwnGroup, ChatKind::Direct, Addressed::Direct,  "make a group"),
         ];
         for (bindings, access, role, new_chats, kind, addressed, want) in table {
-            let known = Known { bindings, access: *access, role: *role, new_chats: *new_chats };
+            let roles: Vec<_> = role.iter().map(|it| (None, *it)).collect();
+            let known = Known { bindings, access: *access, roles: &roles, new_chats: *new_chats };
             let got = route(&inbound(*kind, None), &content("hi", *addressed), &known);
             assert_eq!(
                 outcome(&got),
@@ -276,6 +288,22 @@ mod tests {
     }
 
     #[test]
+    fn a_role_of_one_group_counts_there_only() {
+        let bindings = [binding(1, None, trigger("andy")), binding(2, None, trigger("bob"))];
+        let roles = [(Some(GroupId(10)), Role::Member), (None, Role::Viewer)];
+        let known = Known {
+            bindings: &bindings,
+            access: Access::Approved,
+            roles: &roles,
+            new_chats: NewChats::Ask,
+        };
+        let got =
+            |text| route(&inbound(ChatKind::Group, None), &content(text, Addressed::No), &known);
+        assert!(matches!(got("@andy hi"), Route::Engage { role: Role::Member, .. }));
+        assert!(!matches!(got("@bob hi"), Route::Engage { .. }), "a viewer there");
+    }
+
+    #[test]
     fn bots_never_engage() {
         let bindings = [binding(1, None, Engage::Always)];
         let mut from_bot = inbound(ChatKind::Group, None);
@@ -283,7 +311,7 @@ mod tests {
         let known = Known {
             bindings: &bindings,
             access: Access::Approved,
-            role: Some(Role::Owner),
+            roles: &[(None, Role::Owner)],
             new_chats: NewChats::Ask,
         };
         let got = route(&from_bot, &content("hi", Addressed::Mention), &known);
@@ -301,7 +329,8 @@ mod tests {
             inbound.sender.is_bot = is_bot;
             let addressed = [Addressed::No, Addressed::Mention, Addressed::Reply, Addressed::Direct][at];
             let known = Known {
-                bindings: &bindings, access: Access::Approved, role: Some(Role::ALL[role]), new_chats: NewChats::Ask,
+                bindings: &bindings, access: Access::Approved, roles: &[(None, Role::ALL[role])],
+                new_chats: NewChats::Ask,
             };
             route(&inbound, &content(&text, addressed), &known);
         }

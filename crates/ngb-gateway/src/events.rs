@@ -34,9 +34,21 @@ pub enum Event {
         lane: Option<LaneId>,
         at: Timestamp,
     },
-    RunStarted { run: RunId, lane: LaneId, group: GroupId, place: Place, messages: Vec<MessageId> },
+    RunStarted {
+        run: RunId,
+        lane: LaneId,
+        group: GroupId,
+        place: Place,
+        messages: Vec<MessageId>,
+    },
     /// One step of the agent's work: text, thinking, a tool that starts or ends.
-    Step { run: RunId, lane: LaneId, group: GroupId, place: Place, step: Step },
+    Step {
+        run: RunId,
+        lane: LaneId,
+        group: GroupId,
+        place: Place,
+        step: Step,
+    },
     RunFinished {
         run: RunId,
         lane: LaneId,
@@ -49,16 +61,33 @@ pub enum Event {
         answer: Option<MessageId>,
     },
     /// A question with buttons was put in a place.
-    Asked { ask: AskId, place: Place, question: String, options: Vec<Button> },
-    AskAnswered { ask: AskId, value: String },
+    Asked {
+        ask: AskId,
+        place: Place,
+        question: String,
+        options: Vec<Button>,
+    },
+    AskAnswered {
+        ask: AskId,
+        value: String,
+    },
     /// A chat asks to be let in.
-    PairingOffered { account: Account, title: String },
+    PairingOffered {
+        account: Account,
+        title: String,
+    },
     /// A channel is connecting, up, waiting or down.
-    Channel { account: Account, state: &'static str, why: String },
+    Channel {
+        account: Account,
+        state: &'static str,
+        why: String,
+    },
     /// Groups, bindings or people changed.
     Settings,
     /// Something an operator should look at.
-    Alert { text: String },
+    Alert {
+        text: String,
+    },
 }
 
 /// An event with its place in the stream.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ngb_broker::Broker;
 use ngb_core::{
     address::{Account, Address, AddressError, ChannelKind, Jid, Place},
     clock::{Clock, Timestamp},
@@ -11,15 +12,19 @@ use ngb_core::{
     role::Role,
     route::Access,
 };
+use ngb_sandbox::Sandbox;
 use ngb_store::{NewGroup, Pairing, Store, StoreError};
 use thiserror::Error;
+use tokio::sync::watch;
 
 use crate::{
     dispatch::Dispatcher,
     events::{Event, Hub},
+    homes::Homes,
     intake::Inboxes,
     outbox::Outboxes,
     registry::Directory,
+    start::RunLimits,
 };
 
 /// A handle on the running gateway; cheap to clone.
@@ -32,9 +37,12 @@ pub(crate) struct Shared {
     pub(crate) hub: Arc<Hub>,
     pub(crate) directory: Directory,
     pub(crate) dispatcher: Dispatcher,
-    pub(crate) outboxes: Outboxes,
+    pub(crate) outboxes: Arc<Outboxes>,
     pub(crate) inboxes: Inboxes,
-    pub(crate) homes: crate::homes::Homes,
+    pub(crate) homes: Homes,
+    pub(crate) broker: Broker,
+    pub(crate) sandbox: watch::Receiver<Option<Arc<dyn Sandbox>>>,
+    pub(crate) limits: RunLimits,
     pub(crate) about: About,
 }
 
@@ -46,7 +54,7 @@ pub struct About {
     /// The words of the driver and its model, as `serve` prints them.
     pub agent: String,
     /// What the sandbox's probe said; none while it is being proved.
-    pub sandbox: tokio::sync::watch::Receiver<SandboxState>,
+    pub sandbox: watch::Receiver<SandboxState>,
 }
 
 /// Whether agents can be started.
@@ -55,7 +63,10 @@ pub enum SandboxState {
     Proving,
     Ready(ngb_sandbox::Probe),
     /// No engine works here: why, and the one command that mends it.
-    Refused { why: String, remedy: String },
+    Refused {
+        why: String,
+        remedy: String,
+    },
 }
 
 /// What was asked of the gateway can't be done.
@@ -74,7 +85,11 @@ pub enum HandleError {
     #[error("the message could not be taken: {0}")]
     NotAccepted(#[from] ngb_channels::NotAccepted),
     #[error("could not make the folder of group `{group}`")]
-    Folder { group: String, #[source] source: std::io::Error },
+    Folder {
+        group: String,
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 /// A message that somebody writes in the page, in a terminal or through the API.
@@ -175,7 +190,8 @@ impl Gateway {
     /// The group of that name or folder.
     pub fn group(&self, name: &str) -> Result<Group, HandleError> {
         let directory = self.0.directory.snapshot();
-        let found = directory.groups().find(|it| it.name.as_str() == name || it.folder.as_str() == name);
+        let found =
+            directory.groups().find(|it| it.name.as_str() == name || it.folder.as_str() == name);
         found.cloned().ok_or_else(|| HandleError::NoGroup(name.to_owned()))
     }
 
@@ -202,7 +218,12 @@ impl Gateway {
     }
 
     /// Presses a button under a message of ours, as a person on `place`.
-    pub async fn press(&self, place: Place, sender: Sender, value: String) -> Result<(), HandleError> {
+    pub async fn press(
+        &self,
+        place: Place,
+        sender: Sender,
+        value: String,
+    ) -> Result<(), HandleError> {
         let key = crate::codes::random_id();
         let inbound = Inbound {
             event_key: key,
@@ -233,10 +254,11 @@ impl Gateway {
             Some(it) => it.parse()?,
             None => self.0.directory.snapshot().free_folder(&FolderName::like(name.as_str())),
         };
-        self.0.homes.make_group(&folder).await.map_err(|source| HandleError::Folder {
-            group: name.to_string(),
-            source,
-        })?;
+        self.0
+            .homes
+            .make_group(&folder)
+            .await
+            .map_err(|source| HandleError::Folder { group: name.to_string(), source })?;
         let jid = Account::new(ChannelKind::Web, Account::DEFAULT_NAME)?.chat(folder.as_str())?;
         let new = NewGroup { name, folder, is_main, limits: Limits::default() };
         let group = self.0.store.add_group(new).await?;
@@ -270,9 +292,11 @@ impl Gateway {
         self.0.store.remove_group(group).await?;
         self.changed().await?;
         self.0.dispatcher.end_group(group);
-        self.0.homes.put_aside(&found.folder, purge, self.0.clock.now()).await.map_err(|source| {
-            HandleError::Folder { group: found.name.to_string(), source }
-        })
+        self.0
+            .homes
+            .put_aside(&found.folder, purge, self.0.clock.now())
+            .await
+            .map_err(|source| HandleError::Folder { group: found.name.to_string(), source })
     }
 
     /// Binds a place to a group; the chat counts as approved from then on.
@@ -328,7 +352,8 @@ impl Gateway {
 
     /// Throws a dead letter away.
     pub async fn discard(&self, job: JobId) -> Result<(), HandleError> {
-        Ok(self.0.store.discard(job).await?)
+        self.0.store.discard(job).await?;
+        Ok(())
     }
 
     /// Reads groups, bindings and people anew, and tells everybody.

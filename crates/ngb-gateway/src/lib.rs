@@ -1,1 +1,34 @@
-//! ngb-gateway
+//! The gateway itself: one message's way from a chat to an agent and back.
+//!
+//! ```text
+//! intake ─▶ plan ─▶ [store] ─▶ dispatch ─▶ worker ─▶ turn ─▶ finish ─▶ [store] ─▶ outbox
+//! ```
+//! Read them in that order. What is decided is in [`plan`] and `finish`, without I/O; what is known by heart is in
+//! [`registry`]; who comes from outside uses the [`handle`].
+
+pub mod events;
+pub mod handle;
+pub mod local;
+pub mod registry;
+pub mod start;
+
+pub mod plan;
+
+mod access;
+mod agent;
+mod calls;
+pub mod codes;
+pub mod dispatch;
+mod finish;
+pub mod homes;
+mod intake;
+mod janitor;
+mod live;
+mod outbox;
+mod prompt;
+mod turn;
+mod worker;
+
+pub use handle::Gateway;
+pub use ngb_store as store;
+pub use start::{Parts, RunLimits, Running, start};

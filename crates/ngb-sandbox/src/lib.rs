@@ -3,7 +3,14 @@
 //! [`Sandbox`] is the seam. `native` is made of Linux namespaces and needs nothing installed; `bare` has no walls and
 //! must be named in the settings; `fake` is for tests of other crates.
 
-use std::{path::PathBuf, pin::Pin, process::ExitStatus};
+pub mod bare;
+mod diagnose;
+pub mod fake;
+mod last_words;
+pub mod native;
+mod streams;
+
+use std::{path::PathBuf, pin::Pin, process::ExitStatus, sync::Arc};
 
 use async_trait::async_trait;
 use ngb_core::{
@@ -12,6 +19,11 @@ use ngb_core::{
 };
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use self::{
+    diagnose::{apparmor_profile, diagnose, remedy},
+    last_words::LastWords,
+};
 
 /// A place to run an agent apart from the host.
 #[async_trait]
@@ -47,7 +59,7 @@ pub struct RunSpec {
     pub limits: Limits,
 }
 
-/// A running agent. Dropping it kills every process inside.
+/// A running agent. Dropping it, or the [`Sandbox`] that started it, kills every process inside.
 pub struct AgentProcess {
     /// Both ends of the agent's standard streams.
     pub io: Box<dyn Pipe>,
@@ -61,10 +73,6 @@ pub struct AgentProcess {
 
 /// Asks how much memory a sandbox uses, in bytes; none where the system doesn't say.
 pub type MemoryGauge = Box<dyn Fn() -> Option<u64> + Send + Sync>;
-
-/// The end of an agent's standard error, at most 4 KiB.
-#[derive(Clone, Debug, Default)]
-pub struct LastWords(pub std::sync::Arc<std::sync::Mutex<String>>);
 
 /// Something to read from and write to.
 pub trait Pipe: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -138,4 +146,17 @@ impl SandboxError {
             Self::Setup { .. } | Self::EndedEarly { .. } => true,
         }
     }
+}
+
+/// The engine of `[sandbox] engine = "auto"`: the first that is proved by really starting a sandbox.
+///
+/// # Errors
+///
+/// What the proof of the last engine that was tried failed with. It never falls back to fewer walls.
+pub async fn choose(
+    config: native::NativeConfig,
+) -> Result<(Arc<dyn Sandbox>, Probe), SandboxError> {
+    let native = native::Native::new(config)?;
+    let proved = native.probe().await?;
+    Ok((Arc::new(native), proved))
 }

@@ -1,1 +1,7 @@
-//! ngb-sim
+//! Simulated platforms and a simulated model, over real sockets: for tests, benches and `nanogridbot sim`.
+//!
+//! Each speaks its platform's real protocol, and each can be told to fail: to answer 429, to cut a connection, to send
+//! something twice.
+
+pub mod model;
+pub mod telegram;

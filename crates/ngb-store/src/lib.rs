@@ -2,7 +2,38 @@
 //!
 //! Every write goes to one writer: it drains what waits, runs it in one transaction, commits, then answers. Reads have a
 //! pool of their own. Nothing in a batch waits for anything but the disk.
+//!
+//! In reading order: the words ([`types`]), how a statement is written and run (`sql`, `dialect`, `db`), the tables
+//! (`schema`, `migrate`), the writer (`writer`, `checkpoint`, `store`), then the path of a message: `intake`, `moves`,
+//! `claims`, `runs`, `calls`, `outbox`, `recover`; and what stands beside it.
 
 mod types;
 
+mod db;
+mod dialect;
+mod sql;
+
+mod migrate;
+mod schema;
+
+mod checkpoint;
+mod store;
+mod writer;
+
+mod calls;
+mod claims;
+mod intake;
+mod moves;
+mod outbox;
+mod recover;
+mod runs;
+
+mod groups;
+mod jobs;
+mod messages;
+mod pairings;
+mod people;
+mod prune;
+
+pub use store::{OpenOptions, Store};
 pub use types::*;

@@ -5,7 +5,7 @@ use ngb_core::{
     clock::Timestamp,
     decision::Decision,
     frame::SessionMark,
-    group::{Binding, FolderName, Group, GroupName, Limits},
+    group::{Binding, Engage, FolderName, Group, GroupName, Limits, Scope, Senders},
     id::{AskId, GroupId, JobId, LaneId, MessageId, OutboxId, RunId, UserId},
     job::{JobState, Tries},
     message::{Author, Button, Content, Inbound, MediaRef, Outbound},
@@ -34,7 +34,13 @@ pub enum Plan {
     Drop { why: String },
     /// A message of an unknown chat; a pairing and its notice, unless the chat had one since `not_since` or the account
     /// has `max_pending` open ones.
-    OfferPairing { code: String, notice: Outbound, expires_at: Timestamp, not_since: Timestamp, max_pending: u32 },
+    OfferPairing {
+        code: String,
+        notice: Outbound,
+        expires_at: Timestamp,
+        not_since: Timestamp,
+        max_pending: u32,
+    },
     /// A message that the gateway itself answers at once: a command, the answer to a question.
     Answer { decision: Decision, why: String, say: Vec<Outbound> },
     /// An edit or a deletion: a new revision of a message. A waiting job takes the new text, or is cancelled.
@@ -70,6 +76,9 @@ pub enum Recorded {
     },
     /// The account had an event with this key, or the chat a message with this id.
     Repeat { message: Option<MessageId> },
+    /// The database can't hold it, whatever is tried; the others of the batch are stored. Acknowledge it, or it comes again
+    /// for ever.
+    Refused { why: String },
 }
 
 /// The answer to [`Accept`].
@@ -96,6 +105,8 @@ pub struct Claim {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Work {
     pub lane_key: String,
+    /// Whether the chat is between one person and the bot.
+    pub is_direct: bool,
     pub session: Option<SessionMark>,
     /// One prompt: all of the same place and role, the oldest first. Never empty.
     pub jobs: Vec<WorkJob>,
@@ -156,6 +167,14 @@ pub struct Finish {
     pub decisions: Vec<NewDecision>,
 }
 
+/// What the end of a run made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Finished {
+    /// The message of the answer.
+    pub answer: Option<MessageId>,
+    pub said: Vec<Queued>,
+}
+
 /// A message of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewMessage {
@@ -202,15 +221,33 @@ pub struct HostCallWrite {
 pub enum CallEffect {
     Send(NewOutbox),
     /// A job of kind [`JobKind::Say`] in the lane of the run.
-    SayLater { place: Place, text: String, run_at: Timestamp, role: Role },
-    Ask { place: Place, text: Outbound, options: Vec<Button>, expires_at: Timestamp },
+    SayLater {
+        place: Place,
+        text: String,
+        run_at: Timestamp,
+        role: Role,
+    },
+    Ask {
+        place: Place,
+        text: Outbound,
+        options: Vec<Button>,
+        expires_at: Timestamp,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Called {
-    New { result: String, ask: Option<AskId>, said: Option<Queued> },
+    New {
+        result: String,
+        ask: Option<AskId>,
+        said: Option<Queued>,
+    },
     /// The call was made before; for a question, its answer if there is one.
-    Before { result: String, ask: Option<AskId>, answer: Option<String> },
+    Before {
+        result: String,
+        ask: Option<AskId>,
+        answer: Option<String>,
+    },
     /// The run lost its lease; end it.
     Fenced,
 }
@@ -268,13 +305,23 @@ pub struct Settle {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SendOutcome {
-    Sent { platform_id: Option<String> },
+    Sent {
+        platform_id: Option<String>,
+    },
     /// Try again at that time; `in_doubt` when it may have arrived.
-    Retry { at: Timestamp, error: String, in_doubt: bool },
+    Retry {
+        at: Timestamp,
+        error: String,
+        in_doubt: bool,
+    },
     /// Given up: the platform said never, or too many tries.
-    Failed { error: String },
+    Failed {
+        error: String,
+    },
     /// The chat has a new address: the row, and all others of the chat, go there.
-    Moved { to: Jid },
+    Moved {
+        to: Jid,
+    },
 }
 
 // ------------------------------------------------------------------ reading
@@ -472,6 +519,37 @@ pub struct NewGroup {
     pub folder: FolderName,
     pub is_main: bool,
     pub limits: Limits,
+}
+
+/// A place that is to belong to a group.
+#[derive(Clone, Debug)]
+pub struct NewBinding {
+    pub group: GroupId,
+    /// Without a thread it covers the whole chat.
+    pub place: Place,
+    pub engage: Engage,
+    pub scope: Scope,
+    pub senders: Senders,
+}
+
+/// What a group used, by model.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct DayUsage {
+    pub group: GroupId,
+    pub provider: String,
+    pub model: String,
+    pub runs: u64,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+}
+
+/// One line of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRow {
+    pub at: Timestamp,
+    pub who: String,
+    pub what: String,
+    pub detail: String,
 }
 
 /// Where in a store something went wrong.

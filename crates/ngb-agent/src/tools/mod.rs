@@ -1,0 +1,172 @@
+//! What an agent can do: a closed set of tools, each an enum variant with its arguments.
+
+use ngb_core::{
+    clock::Clock,
+    frame::{HostCall, Step},
+    text::shorten,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{Folders, turn::Turn};
+
+mod file;
+
+mod bash;
+mod fetch;
+mod notes;
+mod offspring;
+mod search;
+
+pub(crate) use notes::MAX_MEMORY_BYTES;
+pub(crate) use offspring::adopt;
+
+use file::Seen;
+
+/// Name, description and parameters of each tool, as JSON: an array of objects with these three fields.
+pub(crate) const DECLARED: &str = include_str!("tools.json");
+
+/// Longest summary of a call that is shown, in characters.
+const MAX_SUMMARY_CHARS: usize = 120;
+
+/// Longest output of a tool that is shown to people while it works, in bytes. The model gets more.
+const MAX_SHOWN_BYTES: usize = 4 * 1024;
+
+/// A call of a tool, as a model or a driver writes it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "name", content = "input", rename_all = "snake_case")]
+pub(crate) enum Call {
+    Bash(bash::Bash),
+    Glob(search::Glob),
+    Grep(search::Grep),
+    Fetch(fetch::Fetch),
+    Todo(notes::Todo),
+    Memory(notes::Memory),
+    Read(file::Read),
+    Write(file::Write),
+    Edit(file::Edit),
+    SendMessage {
+        text: String,
+    },
+    SendFile {
+        path: String,
+        #[serde(default)]
+        caption: String,
+    },
+    ScheduleTask {
+        after_seconds: u64,
+        text: String,
+    },
+    Ask {
+        question: String,
+        options: Vec<String>,
+    },
+}
+
+/// What came of a call. A failed one is told to the model like any other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ToolResult {
+    pub(crate) ok: bool,
+    pub(crate) output: String,
+}
+
+/// The tools, and what they remember of this session.
+pub(crate) struct Tools {
+    pub(crate) folders: Folders,
+    clock: Clock,
+    seen: Seen,
+}
+
+impl Tools {
+    pub(crate) fn new(folders: Folders, clock: Clock) -> Self {
+        Self { folders, clock, seen: Seen::default() }
+    }
+
+    /// Begins another session: what the one before had read counts no longer.
+    pub(crate) fn forget(&mut self) {
+        self.seen = Seen::default();
+    }
+
+    /// Runs the tool `name` and shows its start and end. Dropping the future ends all that the tool started.
+    pub(crate) async fn run(
+        &mut self,
+        turn: &Turn,
+        id: &str,
+        name: &str,
+        input: &Value,
+    ) -> ToolResult {
+        let summary = summary(input);
+        let start = Step::ToolStart { id: id.to_owned(), tool: name.to_owned(), summary };
+        turn.show(start).await;
+        let res = match serde_json::from_value(json!({ "name": name, "input": input })) {
+            Ok(call) => self.call(turn, call).await,
+            Err(err) => Err(format!("wrong call of `{name}`: {err}")),
+        };
+        let ok = res.is_ok();
+        let output = res.unwrap_or_else(|refused| refused);
+        let shown = crate::turn::cut_to(output.clone(), MAX_SHOWN_BYTES);
+        turn.show(Step::ToolEnd { id: id.to_owned(), ok, output: shown }).await;
+        ToolResult { ok, output }
+    }
+
+    async fn call(&mut self, turn: &Turn, call: Call) -> Result<String, String> {
+        if call.has_effect() {
+            turn.before_effect().await.map_err(|it| it.to_string())?;
+        }
+        match call {
+            Call::Bash(it) => it.run(&self.folders, &self.clock).await,
+            Call::Glob(it) => it.run(&self.folders).await,
+            Call::Grep(it) => it.run(&self.folders).await,
+            Call::Fetch(it) => it.run(&self.folders).await,
+            Call::Todo(it) => it.run(),
+            Call::Memory(it) => it.run(&self.folders),
+            Call::Read(it) => it.run(&self.folders, &mut self.seen),
+            Call::Write(it) => it.run(&self.folders, &mut self.seen),
+            Call::Edit(it) => it.run(&self.folders, &mut self.seen),
+            Call::SendMessage { text } => ask_host(turn, HostCall::SendMessage { text }).await,
+            Call::SendFile { path, caption } => {
+                ask_host(turn, HostCall::SendFile { path, caption }).await
+            }
+            Call::ScheduleTask { after_seconds, text } => {
+                ask_host(turn, HostCall::ScheduleTask { after_seconds, text }).await
+            }
+            Call::Ask { question, options } => {
+                let options = options.iter().map(|it| button(it)).collect();
+                ask_host(turn, HostCall::Ask { question, options }).await
+            }
+        }
+    }
+}
+
+impl Call {
+    /// Whether it may change something outside this conversation; see [`ngb_core::frame::FromAgent::Effect`].
+    fn has_effect(&self) -> bool {
+        !matches!(self, Self::Read(_) | Self::Glob(_) | Self::Grep(_) | Self::Todo(_))
+    }
+}
+
+/// A button that says and means `label`.
+pub(crate) fn button(label: &str) -> ngb_core::message::Button {
+    let mut end = label.len().min(ngb_core::message::MAX_BUTTON_BYTES);
+    while !label.is_char_boundary(end) {
+        end -= 1;
+    }
+    ngb_core::message::Button { label: label.to_owned(), value: label[..end].to_owned() }
+}
+
+async fn ask_host(turn: &Turn, what: HostCall) -> Result<String, String> {
+    match turn.call(what).await {
+        Ok(Value::Null) => Ok("done".to_owned()),
+        Ok(Value::String(text)) => Ok(text),
+        Ok(other) => Ok(other.to_string()),
+        Err(refused) => Err(refused.to_string()),
+    }
+}
+
+/// One line of what is done, from the argument that says most.
+fn summary(input: &Value) -> String {
+    const TELLING: &[&str] = &["command", "path", "pattern", "url", "text", "question"];
+    let told = TELLING.iter().find_map(|key| input.get(*key)?.as_str());
+    let line = told.unwrap_or_default().lines().next().unwrap_or_default();
+    shorten(line, MAX_SUMMARY_CHARS)
+}

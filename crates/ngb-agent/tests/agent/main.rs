@@ -1,0 +1,9 @@
+//! The agent as the process that the gateway starts: real streams, real files, real sockets.
+
+#[cfg(test)]
+mod process;
+
+#[cfg(test)]
+mod builtin;
+#[cfg(test)]
+mod demo;

@@ -1,0 +1,210 @@
+//! Requests to a model: checked before, counted after.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _};
+use http::{HeaderMap, HeaderValue, Response, header};
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
+use ngb_core::frame::ProviderKind;
+use serde::Deserialize;
+use tracing::{info, warn};
+
+use crate::{
+    Auth, Provider,
+    count::{Counter, estimate},
+    door::{Asking, Budget},
+    reply::{Body, Why, full, refuse},
+};
+
+/// Longest error of a provider that is passed on, in bytes.
+const MAX_ERROR_BYTES: usize = 16 * 1024;
+
+/// Longest answer of a model in one piece, in bytes.
+const MAX_WHOLE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Longest streamed answer of a model, in bytes.
+const MAX_STREAM_BYTES: usize = 64 * 1024 * 1024;
+
+/// What an agent may set by itself; all else is the broker's.
+const FROM_INSIDE: &[&str] = &["content-type", "accept", "anthropic-version"];
+
+/// What of an answer's head is passed on.
+const FROM_OUTSIDE: &[&str] = &["content-type", "retry-after", "request-id", "x-request-id"];
+
+/// The one path of each kind that is forwarded.
+fn path_of(kind: ProviderKind) -> &'static str {
+    match kind {
+        ProviderKind::Anthropic => "v1/messages",
+        ProviderKind::OpenAi => "chat/completions",
+        ProviderKind::Ollama => "api/chat",
+    }
+}
+
+/// What the broker reads of a request.
+#[derive(Deserialize)]
+struct Request {
+    model: String,
+}
+
+/// Forwards a request to `path`, which is what stood after `/model/`.
+pub(crate) async fn forward(
+    asking: &Asking<'_>,
+    providers: &[Provider],
+    path: &str,
+    inside: &HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
+    let (name, rest) = path.split_once('/').unwrap_or((path, ""));
+    let Some(provider) = providers.iter().find(|it| it.name == name) else {
+        return refuse(Why::NotAllowed, &format!("there is no provider `{name}`"));
+    };
+    if rest != path_of(provider.kind) {
+        let message = format!("`{rest}` is not a path that is allowed of `{name}`");
+        return refuse(Why::NotAllowed, &message);
+    }
+    let Ok(request) = serde_json::from_slice::<Request>(&body) else {
+        return refuse(Why::NotAllowed, "the request is not JSON with a `model`");
+    };
+    if !asking.budget.allows(estimate(body.len())) {
+        let message = "the token budget of this group for today is used up";
+        return refuse(Why::OverBudget, message);
+    }
+    let request_bytes = body.len();
+    let sent = build(provider, inside).body(body).send().await;
+    let answer = match sent {
+        Ok(answer) => answer,
+        Err(err) => {
+            let err = err.without_url();
+            warn!(provider = name, "model request failed: {err:?}");
+            let message = format!("the provider `{name}` doesn't answer");
+            return refuse(Why::Unreachable, &message);
+        }
+    };
+    let status = answer.status();
+    info!(
+        target: "audit", lane = %asking.lane, group = %asking.group, run = %asking.current.run,
+        role = %asking.current.role, provider = name, model = request.model, status = status.as_u16(),
+        "model request"
+    );
+    let mut head = Response::new(());
+    *head.status_mut() = status;
+    for key in FROM_OUTSIDE {
+        if let Some(value) = answer.headers().get(*key) {
+            head.headers_mut().insert(*key, value.clone());
+        }
+    }
+    if !status.is_success() {
+        let text = collect(answer, MAX_ERROR_BYTES).await;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let text = asking.redactor.redact(&text).into_owned();
+        return head.map(|()| full(text));
+    }
+    let entry = asking.ledger.begin(asking.current.run, name, &request.model);
+    let (mut counter, more) = Counter::new(provider.kind, request_bytes, entry);
+    asking.budget.spend(more);
+    let kind = head.headers().get(header::CONTENT_TYPE);
+    let whole = kind.is_some_and(|it| it.as_bytes().starts_with(b"application/json"));
+    if whole {
+        let body = collect(answer, MAX_WHOLE_BYTES).await;
+        asking.budget.spend(counter.take_whole(&body));
+        return head.map(|()| full(body));
+    }
+    let stream = answer.bytes_stream();
+    let budget = asking.budget.clone();
+    let counted = Counted { stream, counter, budget, passed: 0, broken: None };
+    head.map(|()| StreamBody::new(counted).boxed_unsync())
+}
+
+fn build(provider: &Provider, inside: &HeaderMap) -> reqwest::RequestBuilder {
+    let base = provider.base_url.trim_end_matches('/');
+    let path = path_of(provider.kind);
+    // Both `https://host` and `https://host/v1` are written for the same API.
+    let base =
+        if path.starts_with("v1/") { base.strip_suffix("/v1").unwrap_or(base) } else { base };
+    let mut headers = HeaderMap::new();
+    for name in FROM_INSIDE {
+        if let Some(value) = inside.get(*name) {
+            headers.insert(*name, value.clone());
+        }
+    }
+    for (name, value) in &provider.headers {
+        headers.insert(name.clone(), value.clone());
+    }
+    if let Some(key) = &provider.api_key {
+        let (name, text) = match provider.auth {
+            Auth::XApiKey => ("x-api-key", key.expose().to_owned()),
+            Auth::Bearer => ("authorization", format!("Bearer {}", key.expose())),
+            Auth::ApiKey => ("api-key", key.expose().to_owned()),
+        };
+        match HeaderValue::from_str(&text) {
+            Ok(mut value) => {
+                value.set_sensitive(true);
+                headers.insert(name, value);
+            }
+            Err(_) => {
+                warn!(provider = provider.name, "the key has characters that no header holds")
+            }
+        }
+    }
+    provider.http.post(format!("{base}/{path}")).headers(headers)
+}
+
+/// A body as far as it comes, at most `max` bytes.
+async fn collect(mut answer: reqwest::Response, max: usize) -> Bytes {
+    let mut body = BytesMut::new();
+    while body.len() < max {
+        let Ok(Some(piece)) = answer.chunk().await else { break };
+        body.extend_from_slice(&piece[..piece.len().min(max - body.len())]);
+    }
+    body.freeze()
+}
+
+/// A streamed answer that is counted before it is passed on, so that whoever saw its end finds it counted.
+struct Counted<S> {
+    stream: S,
+    counter: Counter,
+    budget: Budget,
+    passed: usize,
+    /// How the stream broke; told once what came before it has left.
+    broken: Option<io::Error>,
+}
+
+impl<S> Counted<S> {
+    /// Breaks off, after a pause in which the server writes out what it holds.
+    fn break_off<T>(&mut self, cx: &Context<'_>, why: io::Error) -> Poll<T> {
+        self.broken = Some(why);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<S> Stream for Counted<S>
+where
+    S: Stream<Item = reqwest::Result<Bytes>> + Unpin,
+{
+    type Item = io::Result<Frame<Bytes>>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if let Some(why) = this.broken.take() {
+            return Poll::Ready(Some(Err(why)));
+        }
+        let piece = match ready!(this.stream.poll_next_unpin(cx)) {
+            None => return Poll::Ready(None),
+            Some(Ok(piece)) => piece,
+            Some(Err(err)) => return this.break_off(cx, io::Error::other(err.without_url())),
+        };
+        this.passed += piece.len();
+        this.budget.spend(this.counter.take(&piece));
+        if MAX_STREAM_BYTES < this.passed {
+            return this.break_off(cx, io::Error::other("the answer is too long"));
+        }
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+}

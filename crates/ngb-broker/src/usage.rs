@@ -1,0 +1,163 @@
+//! What was used through one door, so that nothing is lost when a stream is cut and nothing is told twice.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use ngb_core::id::RunId;
+
+/// Tokens of one request, or of a part of it when it was still under way when [`crate::Door::take_usage`] asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The run that was current when the request came.
+    pub run: RunId,
+    pub provider: String,
+    pub model: String,
+    /// Without what was read from, or written to, the provider's cache.
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub cache_read_tokens: u64,
+    pub cache_write_tokens: u64,
+    /// Whether the provider said how many; otherwise the stream was cut and what was missing is estimated as a quarter
+    /// of the bytes.
+    pub complete: bool,
+}
+
+/// The four numbers of one request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tokens {
+    pub(crate) input: u64,
+    pub(crate) output: u64,
+    pub(crate) cache_read: u64,
+    pub(crate) cache_write: u64,
+}
+
+impl Tokens {
+    pub(crate) fn sum(self) -> u64 {
+        self.input + self.output + self.cache_read + self.cache_write
+    }
+
+    /// What is more here than in `before`.
+    fn since(self, before: Self) -> Self {
+        Self {
+            input: self.input.saturating_sub(before.input),
+            output: self.output.saturating_sub(before.output),
+            cache_read: self.cache_read.saturating_sub(before.cache_read),
+            cache_write: self.cache_write.saturating_sub(before.cache_write),
+        }
+    }
+}
+
+struct Entry {
+    run: RunId,
+    provider: String,
+    model: String,
+    now: Tokens,
+    taken: Tokens,
+    complete: bool,
+    open: bool,
+}
+
+/// The requests of one door that were not told yet.
+#[derive(Clone, Default)]
+pub(crate) struct Ledger(Arc<Mutex<Entries>>);
+
+#[derive(Default)]
+struct Entries {
+    last: u64,
+    list: BTreeMap<u64, Entry>,
+}
+
+impl Ledger {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a request; its line is closed when what is returned is dropped.
+    pub(crate) fn begin(&self, run: RunId, provider: &str, model: &str) -> LedgerLine {
+        let mut entries = self.entries();
+        entries.last += 1;
+        let key = entries.last;
+        let (provider, model) = (provider.to_owned(), model.to_owned());
+        let (now, taken) = (Tokens::default(), Tokens::default());
+        let entry = Entry { run, provider, model, now, taken, complete: false, open: true };
+        entries.list.insert(key, entry);
+        LedgerLine { ledger: self.clone(), key }
+    }
+
+    /// What was used and not taken before.
+    pub(crate) fn take(&self) -> Vec<Usage> {
+        let mut res = Vec::new();
+        self.entries().list.retain(|_, it| {
+            let more = it.now.since(it.taken);
+            if 0 < more.sum() {
+                res.push(Usage {
+                    run: it.run,
+                    provider: it.provider.clone(),
+                    model: it.model.clone(),
+                    input_tokens: more.input,
+                    output_tokens: more.output,
+                    cache_read_tokens: more.cache_read,
+                    cache_write_tokens: more.cache_write,
+                    complete: it.complete,
+                });
+            }
+            it.taken = it.now;
+            it.open
+        });
+        res
+    }
+}
+
+/// One request that is under way.
+pub(crate) struct LedgerLine {
+    ledger: Ledger,
+    key: u64,
+}
+
+impl LedgerLine {
+    /// Sets what is known now; returns by how many tokens that is more.
+    pub(crate) fn set(&self, now: Tokens, complete: bool) -> u64 {
+        let mut entries = self.ledger.entries();
+        let Some(entry) = entries.list.get_mut(&self.key) else { return 0 };
+        let more = now.since(entry.now).sum();
+        entry.now = now;
+        entry.complete = complete;
+        more
+    }
+}
+
+impl Drop for LedgerLine {
+    fn drop(&mut self) {
+        if let Some(entry) = self.ledger.entries().list.get_mut(&self.key) {
+            entry.open = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_token_is_told_once() {
+        let ledger = Ledger::default();
+        let line = ledger.begin(RunId(1), "p", "m");
+        let told = |ledger: &Ledger| -> Vec<(u64, u64, bool)> {
+            ledger
+                .take()
+                .iter()
+                .map(|it| (it.input_tokens, it.output_tokens, it.complete))
+                .collect()
+        };
+        assert_eq!(told(&ledger), []);
+        line.set(Tokens { input: 10, output: 1, ..Tokens::default() }, false);
+        assert_eq!(told(&ledger), [(10, 1, false)]);
+        line.set(Tokens { input: 10, output: 7, ..Tokens::default() }, true);
+        drop(line);
+        assert_eq!(told(&ledger), [(0, 6, true)]);
+        assert_eq!(told(&ledger), []);
+        assert!(ledger.entries().list.is_empty());
+    }
+}

@@ -1,0 +1,4 @@
+//! The broker against the model simulator and small servers, over real sockets.
+
+#[cfg(test)]
+mod way_out;

@@ -1,0 +1,250 @@
+//! Keeps a channel connected.
+
+use std::{
+    collections::hash_map::RandomState,
+    hash::{BuildHasher as _, Hasher as _},
+    sync::Arc,
+    time::Duration,
+};
+
+use ngb_core::clock::{Clock, Timestamp};
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use crate::{Channel, ChannelError, Intake, Retry};
+
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// How a channel is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChannelState {
+    /// It has not heard from its platform yet.
+    Connecting,
+    Up,
+    /// It lost its platform, and tries again at that time.
+    Waiting {
+        until: Timestamp,
+        why: String,
+    },
+    /// Trying again can't help; it stays so until its settings change.
+    Down {
+        why: String,
+    },
+}
+
+/// Receives from `channel` until `intake.stop` fires, reconnecting with backoff, and says in `status` how it is.
+///
+/// An error that says trying again can't help leaves this channel down and the others up, so this never fails; the
+/// result is there to suit [`Tasks::spawn`].
+///
+/// [`Tasks::spawn`]: ngb_core::tasks::Tasks::spawn
+pub async fn keep_receiving(
+    channel: Arc<dyn Channel>,
+    clock: Clock,
+    mut intake: Intake,
+    status: watch::Sender<ChannelState>,
+) -> anyhow::Result<()> {
+    let account = channel.profile().account.clone();
+    let stop = intake.stop.clone();
+    let mut wait = FIRST_WAIT;
+    loop {
+        let started = clock.now();
+        let received = {
+            let mut beats = intake.pulse.beats();
+            status.send_replace(ChannelState::Connecting);
+            let mut receive = std::pin::pin!(channel.receive(&mut intake));
+            tokio::select! {
+                biased;
+                received = &mut receive => received,
+                () = next_beat(&mut beats) => {
+                    info!(%account, "`{account}` is connected");
+                    status.send_replace(ChannelState::Up);
+                    receive.await
+                }
+            }
+        };
+        let Err(err) = received else { return Ok(()) };
+        // A connection that held for a while earns a fresh start.
+        if started + LONGEST_WAIT < clock.now() {
+            wait = FIRST_WAIT;
+        }
+        let why = sentence(&err);
+        let pause = match err.retry {
+            Retry::Never => {
+                error!(%account, error = chain(&err), "`{account}` is down until its settings change");
+                status.send_replace(ChannelState::Down { why });
+                stop.cancelled().await;
+                return Ok(());
+            }
+            Retry::After(it) => it,
+            Retry::Backoff => jittered(wait, roll()),
+        };
+        warn!(%account, error = chain(&err), "`{account}` lost its platform, back in {pause:?}");
+        let until = clock.now() + pause;
+        status.send_replace(ChannelState::Waiting { until, why });
+        tokio::select! {
+            () = clock.sleep_until(until) => (),
+            () = stop.cancelled() => return Ok(()),
+        }
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+async fn next_beat(beats: &mut watch::Receiver<Timestamp>) {
+    if beats.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Between half of `wait` and all of it, so that a thousand gateways don't come back at once.
+fn jittered(wait: Duration, roll: u8) -> Duration {
+    wait / 2 + wait / 2 * u32::from(roll) / 255
+}
+
+/// A number that differs from time to time; each `RandomState` has keys of its own.
+fn roll() -> u8 {
+    RandomState::new().build_hasher().finish().to_le_bytes()[0]
+}
+
+/// The error with its causes, in one line.
+fn sentence(err: &ChannelError) -> String {
+    let mut text = err.to_string();
+    let mut cause = std::error::Error::source(err);
+    while let Some(it) = cause {
+        text += &format!(": {it}");
+        cause = it.source();
+    }
+    text
+}
+
+/// Lets `tracing` record the causes as well.
+fn chain(err: &ChannelError) -> &(dyn std::error::Error + 'static) {
+    err
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use ngb_core::{
+        address::Account,
+        message::{MediaRef, Profile, Sent},
+        text::{Limit, Unit},
+    };
+    use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{Answer, Delivery, Inbox, MediaStream, Pulse, Question};
+
+    /// Plays the scripted errors, the last first, then beats and receives until stopped.
+    struct Flaky {
+        profile: Profile,
+        errors: Mutex<Vec<Retry>>,
+    }
+
+    #[async_trait]
+    impl Channel for Flaky {
+        fn profile(&self) -> &Profile {
+            &self.profile
+        }
+
+        async fn receive(&self, intake: &mut Intake) -> Result<(), ChannelError> {
+            let next = self.errors.lock().unwrap().pop();
+            if let Some(retry) = next {
+                return Err(broken(retry));
+            }
+            intake.pulse.beat(Timestamp(1));
+            intake.stop.cancelled().await;
+            Ok(())
+        }
+
+        async fn send(&self, _: &Delivery<'_>) -> Result<Sent, ChannelError> {
+            Err(broken(Retry::Never))
+        }
+
+        async fn fetch(&self, _: &MediaRef) -> Result<MediaStream, ChannelError> {
+            Err(broken(Retry::Never))
+        }
+
+        async fn ask(&self, _: &Question) -> Result<Answer, ChannelError> {
+            Ok(Answer::CanNot)
+        }
+    }
+
+    fn broken(retry: Retry) -> ChannelError {
+        let source = "connection reset".into();
+        ChannelError { doing: "receive".into(), retry, maybe_done: false, moved_to: None, source }
+    }
+
+    struct Stage {
+        channel: Arc<Flaky>,
+        intake: Intake,
+        stop: CancellationToken,
+        status: watch::Sender<ChannelState>,
+    }
+
+    fn stage(errors: Vec<Retry>) -> Stage {
+        let profile = Profile {
+            account: "slack@a".parse::<Account>().unwrap(),
+            text_limit: Limit { max: 40_000, unit: Unit::Chars },
+            threads: true,
+            edits: true,
+            edit_interval: Duration::ZERO,
+            typing: false,
+            buttons: true,
+            max_file_bytes: 0,
+            idempotent_sends: false,
+        };
+        let stop = CancellationToken::new();
+        let intake = Intake {
+            inbox: Inbox::new(1).0,
+            webhooks: mpsc::channel(1).1,
+            stop: stop.clone(),
+            pulse: Pulse::default(),
+        };
+        let channel = Arc::new(Flaky { profile, errors: Mutex::new(errors) });
+        Stage { channel, intake, stop, status: watch::channel(ChannelState::Connecting).0 }
+    }
+
+    #[test]
+    fn a_wrong_token_takes_down_one_account_only() {
+        let (hand, clock) = Clock::manual(Timestamp(0));
+        let it = stage(vec![Retry::Never]);
+        let status = it.status.subscribe();
+        let mut task =
+            tokio_test::task::spawn(keep_receiving(it.channel, clock, it.intake, it.status));
+        assert!(task.poll().is_pending());
+        let why = "could not receive: connection reset".to_owned();
+        assert_eq!(*status.borrow(), ChannelState::Down { why });
+        hand.send_modify(|now| *now = *now + LONGEST_WAIT * 100);
+        assert!(task.poll().is_pending(), "it waits for the gateway, not for the clock");
+        it.stop.cancel();
+        assert!(matches!(task.poll(), std::task::Poll::Ready(Ok(()))));
+    }
+
+    #[test]
+    fn waits_double_and_a_platforms_own_wait_is_kept() {
+        let (hand, clock) = Clock::manual(Timestamp(0));
+        let it = stage(vec![Retry::Backoff, Retry::After(Duration::from_secs(30)), Retry::Backoff]);
+        let status = it.status.subscribe();
+        let channel = it.channel.clone();
+        let mut task =
+            tokio_test::task::spawn(keep_receiving(it.channel, clock, it.intake, it.status));
+        for (least_ms, most_ms, left) in [(500, 1000, 2), (30_000, 30_000, 1), (2000, 4000, 0)] {
+            assert!(task.poll().is_pending());
+            assert_eq!(channel.errors.lock().unwrap().len(), left);
+            let now = *hand.borrow();
+            let ChannelState::Waiting { until, .. } = &*status.borrow() else { panic!("waits") };
+            let wait = until.0 - now.0;
+            assert!((least_ms..=most_ms).contains(&wait), "{wait} ms");
+            hand.send_replace(now + Duration::from_millis(most_ms as u64));
+        }
+        assert!(task.poll().is_pending(), "connected at last");
+        assert_eq!(*status.borrow(), ChannelState::Up);
+        it.stop.cancel();
+        assert!(task.poll().is_ready());
+    }
+}

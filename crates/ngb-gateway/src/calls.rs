@@ -1,0 +1,223 @@
+//! What an agent may ask of the gateway. Its rights are those of the prompt's people, never what the frame says.
+
+use std::time::Duration;
+
+use ngb_core::{
+    clock::Timestamp,
+    decision::Decision,
+    frame::{CallOutcome, HostCall},
+    id::AskId,
+    message::{Button, Outbound},
+    role::Right,
+};
+use ngb_store::{CallEffect, Called, HostCallWrite, NewDecision, NewOutbox, StoreError};
+use tracing::error;
+
+use crate::{
+    events::Event,
+    finish,
+    homes::GROUP_INSIDE,
+    turn::{Lost, Turn},
+};
+
+/// How long a question stays open.
+const ASK_LIFE: Duration = Duration::from_secs(15 * 60);
+
+/// Answers that a question may have.
+const MAX_OPTIONS: usize = 6;
+
+/// Longest that something may be put off, in seconds: a year.
+const MAX_DELAY_SECONDS: u64 = 365 * 24 * 60 * 60;
+
+/// A question that nobody has answered yet.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenAsk {
+    pub(crate) ask: AskId,
+    /// The call that waits for it.
+    pub(crate) call: u64,
+    pub(crate) ends_at: Timestamp,
+    /// What the agent calls the answers, in the order of the buttons.
+    values: Vec<String>,
+}
+
+impl OpenAsk {
+    fn new(ask: AskId, call: u64, what: &HostCall, now: Timestamp) -> Self {
+        let values = match what {
+            HostCall::Ask { options, .. } => options.iter().map(|it| it.value.clone()).collect(),
+            _ => Vec::new(),
+        };
+        Self { ask, call, ends_at: now + ASK_LIFE, values }
+    }
+
+    /// What the agent is told when the button with `value` was pressed.
+    pub(crate) fn chosen(&self, value: &str) -> CallOutcome {
+        let n = value.rsplit_once(':').and_then(|(_, n)| n.parse::<usize>().ok());
+        match n.and_then(|n| self.values.get(n)) {
+            Some(own) => CallOutcome::Ok { value: own.clone().into() },
+            None => {
+                CallOutcome::Refused { reason: "the answer is none of those offered".to_owned() }
+            }
+        }
+    }
+}
+
+/// Does a call. None when its answer comes later, from a person.
+pub(crate) async fn call(
+    turn: &mut Turn<'_>,
+    number: u64,
+    what: HostCall,
+) -> Result<Option<CallOutcome>, Lost> {
+    let arguments_hash = what.arguments_hash();
+    let name = what.name();
+    let count = turn.counts.entry((name, arguments_hash.clone())).or_default();
+    let n = *count;
+    *count += 1;
+    let does = match effect(turn, &what, &arguments_hash, n).await {
+        Ok(does) => does,
+        Err(reason) => return Ok(Some(CallOutcome::Refused { reason })),
+    };
+    let buttons = match &does {
+        CallEffect::Ask { options, .. } => options.clone(),
+        CallEffect::Send(_) | CallEffect::SayLater { .. } => Vec::new(),
+    };
+    let write = HostCallWrite {
+        claim: turn.claim,
+        job: turn.job(),
+        name,
+        arguments_hash,
+        n,
+        now: turn.shared().clock.now(),
+        does,
+        result: serde_json::json!({ "done": true }).to_string(),
+    };
+    let called = match turn.shared().store.call(write).await {
+        Ok(called) => called,
+        Err(StoreError::Fenced(_)) => return Err(Lost),
+        Err(err) => {
+            error!("could not do `{name}`: {:#}", anyhow::Error::from(err));
+            let reason = "the gateway could not write; try again".to_owned();
+            return Ok(Some(CallOutcome::Refused { reason }));
+        }
+    };
+    match called {
+        Called::Fenced => Err(Lost),
+        Called::New { result, ask, said } => {
+            turn.had_effect = true;
+            turn.gateway.0.outboxes.hand(said.into_iter().collect());
+            turn.shared().store.note(vec![NewDecision {
+                message: finish::last_message(&turn.work),
+                job: Some(turn.job()),
+                run: Some(turn.claim.run),
+                kind: Decision::Called,
+                detail: name.to_owned(),
+            }]);
+            let Some(ask) = ask else { return Ok(Some(value(&result))) };
+            if let HostCall::Ask { question, .. } = &what {
+                let (place, question) = (turn.place().clone(), question.clone());
+                turn.shared().hub.publish(Event::Asked { ask, place, question, options: buttons });
+            }
+            turn.asks.push(OpenAsk::new(ask, number, &what, turn.shared().clock.now()));
+            Ok(None)
+        }
+        Called::Before { answer: Some(answer), ask: Some(ask), .. } => {
+            let open = OpenAsk::new(ask, number, &what, turn.shared().clock.now());
+            Ok(Some(open.chosen(&answer)))
+        }
+        Called::Before { ask: Some(ask), .. } => {
+            turn.asks.push(OpenAsk::new(ask, number, &what, turn.shared().clock.now()));
+            Ok(None)
+        }
+        Called::Before { result, .. } => Ok(Some(value(&result))),
+    }
+}
+
+fn value(result: &str) -> CallOutcome {
+    CallOutcome::Ok { value: serde_json::from_str(result).unwrap_or(serde_json::Value::Null) }
+}
+
+/// What the call does, or why it is refused.
+async fn effect(
+    turn: &Turn<'_>,
+    what: &HostCall,
+    arguments_hash: &str,
+    n: u32,
+) -> Result<CallEffect, String> {
+    let place = turn.place().clone();
+    let shared = turn.shared();
+    let role = turn.work.jobs[0].role;
+    let profile = shared
+        .outboxes
+        .profile(&place)
+        .ok_or_else(|| format!("account `{}` is not set up any more", place.jid.account()))?;
+    let send = |item: Outbound| {
+        let about = finish::last_message(&turn.work);
+        NewOutbox { place: place.clone(), item, about, job: Some(turn.job()), live: false }
+    };
+    let fits = |text: &str| {
+        if text.trim().is_empty() {
+            return Err("the text is empty".to_owned());
+        }
+        if !profile.text_limit.fits(text) {
+            return Err(format!(
+                "the text is longer than {} here; send it in parts",
+                profile.text_limit.max
+            ));
+        }
+        Ok(())
+    };
+    match what {
+        HostCall::SendMessage { text } => {
+            fits(text)?;
+            let item = Outbound::Text { text: text.clone(), reply_to: None, buttons: Vec::new() };
+            Ok(CallEffect::Send(send(item)))
+        }
+        HostCall::SendFile { path, caption } => {
+            if profile.max_file_bytes == 0 {
+                return Err("no file can be sent in this chat".to_owned());
+            }
+            let relative = path
+                .strip_prefix(GROUP_INSIDE)
+                .map(|it| it.trim_start_matches('/'))
+                .or((!path.starts_with('/')).then_some(path.as_str()))
+                .ok_or_else(|| format!("`{path}` is not under {GROUP_INSIDE}"))?;
+            let root = shared.homes.group(&turn.group.folder);
+            let key = format!("{}-{}-{n}", turn.job(), &arguments_hash[..16]);
+            let taken = shared
+                .homes
+                .take_outgoing(root, relative.to_owned(), key, profile.max_file_bytes)
+                .await;
+            let path = taken.map_err(|err| format!("could not read `{path}`: {err}"))?;
+            let name = ngb_core::text::file_name(relative);
+            let item = Outbound::File { path, name, caption: caption.clone(), reply_to: None };
+            Ok(CallEffect::Send(send(item)))
+        }
+        HostCall::ScheduleTask { after_seconds, text } => {
+            if !role.may(Right::Schedule) {
+                return Err(format!("a {role} may not have things done later"));
+            }
+            if MAX_DELAY_SECONDS < *after_seconds {
+                return Err(format!("{after_seconds} s is longer than a year"));
+            }
+            fits(text)?;
+            let run_at = shared.clock.now() + Duration::from_secs(*after_seconds);
+            Ok(CallEffect::SayLater { place, text: text.clone(), run_at, role })
+        }
+        HostCall::Ask { question, options } => {
+            fits(question)?;
+            if !(1..=MAX_OPTIONS).contains(&options.len()) {
+                return Err(format!("a question has 1 to {MAX_OPTIONS} answers"));
+            }
+            // The value that comes back names this question and no other.
+            let nonce = crate::codes::random_id();
+            let options: Vec<Button> = options
+                .iter()
+                .enumerate()
+                .map(|(n, it)| Button { label: it.label.clone(), value: format!("{nonce}:{n}") })
+                .collect();
+            let text =
+                Outbound::Text { text: question.clone(), reply_to: None, buttons: options.clone() };
+            let expires_at = shared.clock.now() + ASK_LIFE;
+            Ok(CallEffect::Ask { place, text, options, expires_at })
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! Who works when: permits, claims, and the lanes that have an agent.
+//!
+//! A claim comes with a permit. It goes to the lane's worker, which is started for it or waits with a live agent; the
+//! permit goes back when the run is over. The store decides which lane is next; this only knows when to ask it.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use ngb_core::{
+    address::Place,
+    clock::Timestamp,
+    id::{GroupId, LaneId},
+    tasks::Crew,
+};
+use ngb_store::{AnsweredAsk, Claim};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::{handle::Gateway, worker};
+
+/// How long a claim is presumed alive without being renewed.
+pub const LEASE: Duration = Duration::from_secs(60);
+
+/// Caps on agents, from the settings.
+#[derive(Clone, Copy, Debug)]
+pub struct Caps {
+    /// Runs at a time.
+    pub max_runs: usize,
+    /// Memory of live agents, in bytes; the least recently used one that waits is ended first.
+    pub max_live_bytes: u64,
+}
+
+/// How many agents there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Agents {
+    pub working: usize,
+    pub waiting: usize,
+}
+
+/// A claim and the permit that it uses.
+pub(crate) struct Assigned {
+    pub(crate) claim: Claim,
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// What a worker is told while it runs.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Interrupt,
+    Answer(AnsweredAsk),
+}
+
+pub(crate) struct Dispatcher {
+    caps: Caps,
+    permits: Arc<Semaphore>,
+    wake: Notify,
+    state: Mutex<State>,
+    /// Fires at the drain: nothing new is claimed, workers end after their run.
+    drain: CancellationToken,
+}
+
+#[derive(Default)]
+struct State {
+    lanes: HashMap<LaneId, Live>,
+    suspects: Suspects,
+    crew: Crew,
+    /// Counts up; says which waiting agent was used least recently.
+    uses: u64,
+}
+
+/// A lane with a worker.
+struct Live {
+    group: GroupId,
+    assigned: mpsc::UnboundedSender<Assigned>,
+    orders: mpsc::UnboundedSender<Order>,
+    /// Ends the worker, as soon as it has no run.
+    end: CancellationToken,
+    /// The places of the current run; empty while it waits.
+    places: Vec<Place>,
+    running: Option<Claim>,
+    last_use: u64,
+    memory: Option<Arc<ngb_sandbox::MemoryGauge>>,
+}
+
+/// Whose end may free work that could not be claimed.
+#[derive(Debug, Default)]
+enum Suspects {
+    /// Any run's.
+    Any,
+    Lanes(HashSet<LaneId>),
+    #[default]
+    None,
+}
+
+impl Suspects {
+    fn clears(&mut self, lane: LaneId) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Lanes(lanes) => lanes.remove(&lane),
+            Self::None => false,
+        }
+    }
+}
+
+impl Dispatcher {
+    pub(crate) fn new(caps: Caps, drain: CancellationToken) -> Self {
+        Self {
+            caps,
+            permits: Arc::new(Semaphore::new(caps.max_runs)),
+            wake: Notify::new(),
+            state: Mutex::default(),
+            drain,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics while holding it")
+    }
+
+    pub(crate) fn lease_until(&self, now: Timestamp) -> Timestamp {
+        now + LEASE
+    }
+
+    /// Permits for messages that just came in: none while others wait, so that nobody is overtaken.
+    pub(crate) fn permits_for_intake(&self, wanted: usize) -> Vec<OwnedSemaphorePermit> {
+        if self.drain.is_cancelled() || matches!(self.state().suspects, Suspects::Any) {
+            return Vec::new();
+        }
+        let permit = || self.permits.clone().try_acquire_owned().ok();
+        std::iter::from_fn(permit).take(wanted).collect()
+    }
+
+    /// Something that could not be claimed waits in `lane`.
+    pub(crate) fn waiting(&self, lane: LaneId) {
+        let mut state = self.state();
+        let running: HashSet<LaneId> = match state.lanes.get(&lane) {
+            Some(live) if live.running.is_some() => [lane].into(),
+            // The group has no free slot, or there was no permit.
+            _ => state
+                .lanes
+                .iter()
+                .filter(|(_, it)| it.running.is_some())
+                .map(|(id, _)| *id)
+                .collect(),
+        };
+        let no_permit = self.permits.available_permits() == 0;
+        match &mut state.suspects {
+            _ if no_permit || running.is_empty() => state.suspects = Suspects::Any,
+            Suspects::Any => (),
+            Suspects::Lanes(lanes) => lanes.extend(running),
+            Suspects::None => state.suspects = Suspects::Lanes(running),
+        }
+        let nobody_will_tell = matches!(state.suspects, Suspects::Any) && !no_permit;
+        drop(state);
+        if nobody_will_tell {
+            self.wake.notify_one();
+        }
+    }
+
+    /// There may be work: a timer came due, a dead letter was revived.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Hands each claim to its lane's worker.
+    pub(crate) fn assign(
+        &self,
+        gateway: &Gateway,
+        claims: Vec<Claim>,
+        permits: Vec<OwnedSemaphorePermit>,
+    ) {
+        if claims.is_empty() {
+            return;
+        }
+        let mut state = self.state();
+        for (claim, permit) in claims.into_iter().zip(permits) {
+            let mut assigned = Assigned { claim, permit };
+            if let Some(live) = state.lanes.get_mut(&claim.lane) {
+                live.running = Some(claim);
+                match live.assigned.send(assigned) {
+                    Ok(()) => continue,
+                    // It is ending; a new one waits for its lock on the lane.
+                    Err(mpsc::error::SendError(back)) => assigned = back,
+                }
+            }
+            let (assigned_tx, assigned_rx) = mpsc::unbounded_channel();
+            let (orders, orders_rx) = mpsc::unbounded_channel();
+            let end = CancellationToken::new();
+            assigned_tx.send(assigned).expect("the receiver is here");
+            let worker = worker::Worker {
+                gateway: gateway.clone(),
+                lane: claim.lane,
+                group: claim.group,
+                assigned: assigned_rx,
+                orders: orders_rx,
+                end: end.clone(),
+                drain: self.drain.clone(),
+            };
+            state.crew.spawn("lane", worker.work());
+            state.uses += 1;
+            let live = Live {
+                group: claim.group,
+                assigned: assigned_tx,
+                orders,
+                end,
+                places: Vec::new(),
+                running: Some(claim),
+                last_use: state.uses,
+                memory: None,
+            };
+            state.lanes.insert(claim.lane, live);
+        }
+    }
+
+    /// A run began, in these places.
+    pub(crate) fn running(&self, lane: LaneId, places: Vec<Place>) {
+        if let Some(live) = self.state().lanes.get_mut(&lane) {
+            live.places = places;
+        }
+    }
+
+    /// A worker has a live agent, which uses memory.
+    pub(crate) fn live(&self, lane: LaneId, memory: Option<Arc<ngb_sandbox::MemoryGauge>>) {
+        if let Some(live) = self.state().lanes.get_mut(&lane) {
+            live.memory = memory;
+        }
+    }
+
+    /// A run is over and its permit is back.
+    pub(crate) fn over(&self, lane: LaneId, permit: OwnedSemaphorePermit) {
+        drop(permit);
+        let mut state = self.state();
+        state.uses += 1;
+        let uses = state.uses;
+        if let Some(live) = state.lanes.get_mut(&lane) {
+            live.running = None;
+            live.places.clear();
+            live.last_use = uses;
+        }
+        self.keep_memory(&state);
+        if state.suspects.clears(lane) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Ends waiting agents, the least recently used first, until the rest fit into the memory that live agents may use.
+    fn keep_memory(&self, state: &State) {
+        let used = |it: &Live| it.memory.as_ref().and_then(|gauge| gauge()).unwrap_or(0);
+        let mut total: u64 = state.lanes.values().map(used).sum();
+        if total <= self.caps.max_live_bytes {
+            return;
+        }
+        let mut waiting: Vec<&Live> =
+            state.lanes.values().filter(|it| it.running.is_none()).collect();
+        waiting.sort_by_key(|it| it.last_use);
+        for live in waiting {
+            if total <= self.caps.max_live_bytes {
+                break;
+            }
+            total -= used(live).min(total);
+            live.end.cancel();
+        }
+    }
+
+    /// A worker has ended; `assigned` tells it from a newer one of the same lane.
+    pub(crate) fn gone(&self, lane: LaneId, end: &CancellationToken) {
+        let mut state = self.state();
+        end.cancel();
+        if state.lanes.get(&lane).is_some_and(|it| it.end.is_cancelled()) {
+            state.lanes.remove(&lane);
+        }
+    }
+
+    /// The runs that this node holds.
+    pub(crate) fn claims(&self) -> Vec<Claim> {
+        self.state().lanes.values().filter_map(|it| it.running).collect()
+    }
+
+    pub(crate) fn agents(&self) -> Agents {
+        let state = self.state();
+        let working = state.lanes.values().filter(|it| it.running.is_some()).count();
+        let waiting =
+            state.lanes.values().filter(|it| it.running.is_none() && it.memory.is_some()).count();
+        Agents { working, waiting }
+    }
+
+    pub(crate) fn interrupt(&self, lane: LaneId) -> bool {
+        let state = self.state();
+        let running = state.lanes.get(&lane).filter(|it| it.running.is_some());
+        running.is_some_and(|it| it.orders.send(Order::Interrupt).is_ok())
+    }
+
+    /// Whether a run answers something in `place` now.
+    pub(crate) fn is_busy(&self, place: &Place) -> bool {
+        self.state().lanes.values().any(|it| it.places.contains(place))
+    }
+
+    pub(crate) fn interrupt_place(&self, place: &Place) -> bool {
+        let state = self.state();
+        let here = state.lanes.values().filter(|it| it.places.contains(place));
+        here.map(|it| it.orders.send(Order::Interrupt).is_ok()).fold(false, |any, it| any | it)
+    }
+
+    /// Gives a question's answer to the run that waits for it; one that no longer does finds it in the store.
+    pub(crate) fn answer(&self, answered: AnsweredAsk) {
+        for live in self.state().lanes.values().filter(|it| it.running.is_some()) {
+            // Each worker knows its own run; the others drop it.
+            if live.orders.send(Order::Answer(answered.clone())).is_err() {
+                continue;
+            }
+        }
+    }
+
+    /// Ends the agents of a group that is gone.
+    pub(crate) fn end_group(&self, group: GroupId) {
+        for live in self.state().lanes.values().filter(|it| it.group == group) {
+            live.end.cancel();
+            if live.running.is_some() && live.orders.send(Order::Interrupt).is_err() {
+                continue;
+            }
+        }
+    }
+
+    /// Waits until every worker has ended.
+    async fn finish(&self) {
+        let mut crew = std::mem::take(&mut self.state().crew);
+        crew.finish().await;
+    }
+}
+
+/// Claims what is due and hands it out, until the drain; then waits for the workers.
+///
+/// It wakes when a run ends that stood in the way of others, when something is put back, and when the clock reaches the
+/// next due time.
+pub(crate) async fn run(gateway: Gateway, drain: CancellationToken) -> anyhow::Result<()> {
+    let shared = &gateway.0;
+    let dispatcher = &shared.dispatcher;
+    loop {
+        // Interest is registered before looking, so that nothing is missed in between.
+        let woken = dispatcher.wake.notified();
+        tokio::pin!(woken);
+        woken.as_mut().enable();
+        if let Err(err) = claim(&gateway).await {
+            error!("could not claim: {:#}", anyhow::Error::from(err));
+        }
+        let now = shared.clock.now();
+        shared.outboxes.take_due().await;
+        let due = match shared.store.next_due(now).await {
+            Ok(due) => due,
+            Err(err) => {
+                error!("could not read what is due next: {:#}", anyhow::Error::from(err));
+                Some(now + RETRY_CLAIM)
+            }
+        };
+        let timer = async {
+            match due {
+                Some(at) => shared.clock.sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = drain.cancelled() => break,
+            () = woken => (),
+            () = shared.outboxes.due_changed() => (),
+            () = timer => (),
+        }
+    }
+    dispatcher.finish().await;
+    Ok(())
+}
+
+/// How long to wait when the database gave an error.
+const RETRY_CLAIM: Duration = Duration::from_secs(1);
+
+async fn claim(gateway: &Gateway) -> Result<(), ngb_store::StoreError> {
+    let shared = &gateway.0;
+    let dispatcher = &shared.dispatcher;
+    loop {
+        let permit = || dispatcher.permits.clone().try_acquire_owned().ok();
+        let permits: Vec<_> = std::iter::from_fn(permit).collect();
+        if permits.is_empty() {
+            // Work may be left; the next run that ends looks again.
+            dispatcher.state().suspects = Suspects::Any;
+            return Ok(());
+        }
+        let now = shared.clock.now();
+        let wanted = permits.len();
+        let claims = shared.store.claim(wanted, now, dispatcher.lease_until(now)).await?;
+        let found = claims.len();
+        dispatcher.assign(gateway, claims, permits);
+        if found < wanted {
+            // What is left waits for its lane or for a slot of its group.
+            let mut state = dispatcher.state();
+            let running: HashSet<LaneId> = state
+                .lanes
+                .iter()
+                .filter(|(_, it)| it.running.is_some())
+                .map(|(id, _)| *id)
+                .collect();
+            state.suspects =
+                if running.is_empty() { Suspects::None } else { Suspects::Lanes(running) };
+            return Ok(());
+        }
+    }
+}

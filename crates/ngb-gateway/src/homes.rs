@@ -1,0 +1,174 @@
+//! Folders under `--home`: a group's, a lane's, and the files that come and go.
+
+use std::{
+    io,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use ngb_core::{clock::Timestamp, group::FolderName, id::LaneId, tasks::blocking};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+
+/// Where everything is.
+#[derive(Clone, Debug)]
+pub struct Homes {
+    home: PathBuf,
+}
+
+/// Name of the folder, in each group's, for files that came with messages.
+pub const INBOX: &str = "inbox";
+
+/// Where the group's folder stands inside a sandbox.
+pub const GROUP_INSIDE: &str = "/workspace/group";
+
+/// Where the operator's instructions stand inside a sandbox, read-only.
+pub const INSTRUCTIONS_INSIDE: &str = "/workspace/instructions";
+
+/// The name of the folder with instructions for every group.
+const GLOBAL: &str = "global";
+
+impl Homes {
+    /// # Errors
+    ///
+    /// When a folder can't be made.
+    pub async fn new(home: PathBuf) -> io::Result<Self> {
+        let homes = Self { home };
+        let paths = [
+            homes.home.clone(),
+            homes.home.join("groups"),
+            homes.home.join("groups").join(GLOBAL),
+            homes.home.join("lanes"),
+            homes.home.join("outgoing"),
+        ];
+        for path in paths {
+            make_private(path).await?;
+        }
+        Ok(homes)
+    }
+
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    pub fn group(&self, folder: &FolderName) -> PathBuf {
+        self.home.join("groups").join(folder.as_str())
+    }
+
+    /// Transcript, driver home and memory of a lane; only its own sandboxes mount it.
+    pub fn lane(&self, lane: LaneId) -> PathBuf {
+        self.home.join("lanes").join(lane.to_string())
+    }
+
+    pub async fn make_group(&self, folder: &FolderName) -> io::Result<()> {
+        make_private(self.group(folder)).await
+    }
+
+    pub async fn make_lane(&self, lane: LaneId) -> io::Result<PathBuf> {
+        let path = self.lane(lane);
+        make_private(path.clone()).await?;
+        Ok(path)
+    }
+
+    /// The operator's instructions for a group, as pairs of host path and path inside: what is written here is read-only
+    /// for the agent. `<home>/groups/global` is for every group, `<home>/instructions/<folder>` for one.
+    pub fn instructions(&self, folder: &FolderName) -> Vec<(PathBuf, PathBuf)> {
+        let inside = Path::new(INSTRUCTIONS_INSIDE);
+        let pairs = [
+            (self.home.join("groups").join(GLOBAL), inside.join("global")),
+            (self.home.join("instructions").join(folder.as_str()), inside.join("group")),
+        ];
+        pairs.into_iter().filter(|(host, _)| host.is_dir()).collect()
+    }
+
+    /// Moves a removed group's folder to `<home>/removed`, or deletes it.
+    pub async fn put_aside(
+        &self,
+        folder: &FolderName,
+        purge: bool,
+        now: Timestamp,
+    ) -> io::Result<()> {
+        let from = self.group(folder);
+        let aside = self.home.join("removed");
+        let to = aside.join(format!("{folder}-{}", now.0));
+        blocking("put a group aside", move || {
+            if !from.exists() {
+                return Ok(());
+            }
+            if purge {
+                return std::fs::remove_dir_all(&from);
+            }
+            private_dir(&aside)?;
+            std::fs::rename(&from, &to)
+        })
+        .await
+    }
+
+    /// Opens a new file for what came with a message: `inbox/<message>-<n>-<name>` under the group's folder. Nothing in
+    /// the folder can lead it elsewhere, since no link is followed.
+    pub async fn create_incoming(
+        &self,
+        folder: &FolderName,
+        file: String,
+    ) -> io::Result<(tokio::fs::File, String)> {
+        let root = self.group(folder);
+        let relative = format!("{INBOX}/{file}");
+        let path = relative.clone();
+        let made = blocking("create an incoming file", move || {
+            private_dir(&root.join(INBOX))?;
+            let root = std::fs::File::open(&root)?;
+            let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::TRUNC | OFlags::CLOEXEC;
+            let mode = Mode::from_raw_mode(0o640);
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+            rustix::fs::openat2(&root, &*path, flags, mode, resolve)
+                .map(std::fs::File::from)
+                .map_err(io::Error::from)
+        })
+        .await?;
+        Ok((tokio::fs::File::from_std(made), relative))
+    }
+
+    /// Copies a file of the workspace out, so that the agent can't change it before it is sent; at most `max_bytes`.
+    pub async fn take_outgoing(
+        &self,
+        root: PathBuf,
+        relative: String,
+        key: String,
+        max_bytes: u64,
+    ) -> io::Result<PathBuf> {
+        let to = self.home.join("outgoing").join(key);
+        blocking("copy an outgoing file", move || {
+            let root = std::fs::File::open(&root)?;
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+            let file = rustix::fs::openat2(&root, &*relative, flags, Mode::empty(), resolve)?;
+            let mut file = std::fs::File::from(file);
+            let meta = file.metadata()?;
+            if !meta.is_file() {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file"));
+            }
+            if max_bytes < meta.len() {
+                let why = format!("it has {} bytes, and {max_bytes} can be sent here", meta.len());
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+            }
+            let mut out = std::fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&to)?;
+            io::copy(&mut io::Read::take(&mut file, max_bytes), &mut out)?;
+            out.sync_all()?;
+            Ok(to)
+        })
+        .await
+    }
+}
+
+/// Makes a folder that only we can enter, with those above it; one that is there already stays as it is.
+fn private_dir(path: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+async fn make_private(path: PathBuf) -> io::Result<()> {
+    blocking("make a folder", move || private_dir(&path)).await
+}

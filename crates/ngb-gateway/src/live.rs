@@ -1,0 +1,144 @@
+//! An answer that is shown while it is made: one message, edited, never repeated.
+
+use std::time::Duration;
+
+use ngb_core::{
+    clock::Timestamp,
+    frame::Step,
+    id::OutboxId,
+    message::{Outbound, Profile},
+    notice::{Lang, Notice},
+    text::{Limit, shorten, without_internal},
+};
+use ngb_store::{NewOutbox, StoreError, Work};
+use tracing::warn;
+
+use crate::{
+    finish,
+    turn::{Lost, Turn},
+};
+
+/// How long an answer may take before what there is of it is shown.
+const FIRST_SHOW: Duration = Duration::from_secs(2);
+
+/// How long there may be nothing to show before the chat is told what runs.
+const WORKING_AFTER: Duration = Duration::from_secs(20);
+
+/// Room that is kept for an ellipsis, in the platform's unit.
+const MARGIN: usize = 16;
+
+/// The state of the message that shows an answer while it is made.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    /// None where the platform can't edit: nothing is shown before the end.
+    limits: Option<(Limit, Duration)>,
+    lang: Lang,
+    began_at: Timestamp,
+    text: String,
+    /// The tool that runs now.
+    doing: String,
+    message: Option<OutboxId>,
+    shown: String,
+    next_at: Option<Timestamp>,
+}
+
+impl Live {
+    pub(crate) fn new(profile: Option<&Profile>, work: &Work, now: Timestamp) -> Self {
+        let limits = profile.filter(|it| it.edits).map(|it| (it.text_limit, it.edit_interval));
+        // An earlier try may have shown something already; that message is the one to go on with.
+        let message = work.jobs.iter().find_map(|it| it.live.as_ref()).map(|it| it.outbox);
+        let next_at = limits.map(|_| now + WORKING_AFTER);
+        let lang = finish::lang(work);
+        Self { limits, lang, began_at: now, message, next_at, ..Self::default() }
+    }
+
+    /// The row that showed it first.
+    pub(crate) fn message(&self) -> Option<OutboxId> {
+        self.message
+    }
+
+    pub(crate) fn heard(&mut self, step: &Step, now: Timestamp) {
+        match step {
+            Step::Text { delta } => {
+                self.text += delta;
+                let soon = (self.began_at + FIRST_SHOW).max(now);
+                if self.limits.is_some() && self.message.is_none() {
+                    self.next_at = self.next_at.map(|it| it.min(soon));
+                } else if let Some((_, interval)) = self.limits {
+                    self.next_at = self.next_at.map(|it| it.min(now + interval));
+                }
+            }
+            Step::ToolStart { tool, summary, .. } => {
+                self.doing = shorten(format!("{tool} {summary}").trim(), 80);
+            }
+            Step::ToolEnd { .. } | Step::Thinking { .. } => (),
+        }
+    }
+
+    /// When there will be something to show.
+    pub(crate) fn next_at(&self) -> Option<Timestamp> {
+        self.next_at
+    }
+
+    /// Shows what there is, if it is time to.
+    pub(crate) async fn show(&mut self, turn: &Turn<'_>, now: Timestamp) -> Result<(), Lost> {
+        let Some((limit, interval)) = self.limits else { return Ok(()) };
+        if self.next_at.is_none_or(|it| now < it) {
+            return Ok(());
+        }
+        self.next_at = Some(now + interval.max(WORKING_AFTER));
+        let text = self.current(limit, now);
+        if text == self.shown {
+            return Ok(());
+        }
+        let shared = &turn.gateway.0;
+        match self.message {
+            None => {
+                let row = NewOutbox {
+                    place: turn.place().clone(),
+                    item: Outbound::Text {
+                        text: text.clone(),
+                        reply_to: None,
+                        buttons: Vec::new(),
+                    },
+                    about: finish::last_message(&turn.work),
+                    job: Some(turn.job()),
+                    live: true,
+                };
+                match shared.store.live(&turn.claim, turn.job(), row).await {
+                    Ok(queued) => {
+                        self.message = Some(queued.id);
+                        shared.outboxes.hand(vec![queued]);
+                    }
+                    Err(StoreError::Fenced(_)) => return Err(Lost),
+                    Err(err) => warn!("could not show an answer: {:#}", anyhow::Error::from(err)),
+                }
+            }
+            Some(row) => match shared.store.platform_id(row).await {
+                Ok(Some(platform_id)) => {
+                    shared.outboxes.show(turn.place(), &platform_id, &text).await
+                }
+                // It is still on its way.
+                Ok(None) => return Ok(()),
+                Err(err) => warn!("could not show an answer: {:#}", anyhow::Error::from(err)),
+            },
+        }
+        self.shown = text;
+        Ok(())
+    }
+
+    fn current(&self, limit: Limit, now: Timestamp) -> String {
+        let text = without_internal(&self.text);
+        if text.trim().is_empty() {
+            let seconds = now.since(self.began_at).as_secs();
+            let doing = if self.doing.is_empty() { "…".to_owned() } else { self.doing.clone() };
+            return Notice::Working { seconds, doing }.say(self.lang, None);
+        }
+        let room = Limit { max: limit.max.saturating_sub(MARGIN), unit: limit.unit };
+        if room.fits(&text) {
+            return text;
+        }
+        let first = ngb_core::text::split(&text, room).into_iter().next().unwrap_or_default();
+        format!("{first}\n…")
+    }
+}

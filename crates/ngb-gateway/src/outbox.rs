@@ -1,0 +1,272 @@
+//! The way out: rows in state `sending` go to their platform, in order within a place, and each gets a receipt.
+//!
+//! The store hands a row out once; whoever gets it sends it, settles it, and goes on with what the settling hands out
+//! next. So a slow place delays nobody else, and a place never has two sends at a time.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use ngb_channels::{Answer, Channel, ChannelError, Delivery, Question, Retry};
+use ngb_core::{
+    address::{Account, Place},
+    clock::Clock,
+    id::OutboxId,
+    job::backoff,
+    message::{Outbound, Profile, Sent},
+    tasks::Crew,
+};
+use ngb_store::{OutboxItem, Queued, SendOutcome, Settle, Store};
+use tokio::sync::Notify;
+use tracing::{error, warn};
+
+/// Tries of one item before it is given up, where the platform names no end itself.
+const MAX_SENDS: u32 = 8;
+
+/// Wait before the second try; doubles for each one after.
+const BASE_WAIT: Duration = Duration::from_secs(2);
+
+/// Longest that one send may take; a file may need long.
+const SEND_LIMIT: Duration = Duration::from_secs(120);
+
+/// Rows that are taken at a time when several are due.
+const TAKE: usize = 256;
+
+/// What stands before the outbox id where an edit is of a live answer whose platform id is not known yet.
+const LIVE: &str = "outbox:";
+
+/// The final text of an answer that was shown while it was made, by the row that showed it first.
+pub(crate) fn edit_of_live(live: OutboxId, text: String) -> Outbound {
+    Outbound::Edit { platform_id: format!("{LIVE}{live}"), text, buttons: Vec::new() }
+}
+
+/// The platforms that we send to.
+pub(crate) struct Outboxes {
+    channels: BTreeMap<Account, Arc<dyn Channel>>,
+    store: Store,
+    clock: Clock,
+    crew: Mutex<Crew>,
+    /// Fires when a row was put back for later, so that the dispatcher's timer is set anew.
+    due_changed: Notify,
+}
+
+impl Outboxes {
+    pub(crate) fn new(channels: &[Arc<dyn Channel>], store: Store, clock: Clock) -> Arc<Self> {
+        let by_account = |it: &Arc<dyn Channel>| (it.profile().account.clone(), it.clone());
+        Arc::new(Self {
+            channels: channels.iter().map(by_account).collect(),
+            store,
+            clock,
+            crew: Mutex::default(),
+            due_changed: Notify::new(),
+        })
+    }
+
+    /// What the place's platform can do; none when its account is not set up any more.
+    pub(crate) fn profile(&self, place: &Place) -> Option<&Profile> {
+        self.channels.get(place.jid.account()).map(|it| it.profile())
+    }
+
+    pub(crate) fn channel(&self, account: &Account) -> Option<&Arc<dyn Channel>> {
+        self.channels.get(account)
+    }
+
+    /// Sends what can be sent now of rows that were just made.
+    pub(crate) fn hand(self: &Arc<Self>, said: Vec<Queued>) {
+        self.send(said.into_iter().filter_map(|it| it.sending).collect());
+    }
+
+    /// Shows that an answer is being made. It may be lost, and nobody waits for it.
+    pub(crate) fn typing(self: &Arc<Self>, place: &Place) {
+        let Some(channel) = self.channels.get(place.jid.account()).filter(|it| it.profile().typing)
+        else {
+            return;
+        };
+        let (channel, place, clock) = (channel.clone(), place.clone(), self.clock.clone());
+        self.spawn(async move {
+            let delivery = Delivery { to: &place, item: &Outbound::Typing, key: "" };
+            match clock.timeout(SEND_LIMIT, channel.send(&delivery)).await {
+                Ok(Ok(_)) => (),
+                Ok(Err(err)) => tracing::debug!("no typing sign: {:#}", anyhow::Error::from(err)),
+                Err(late) => tracing::debug!("no typing sign: {late}"),
+            }
+        });
+    }
+
+    /// Edits a message of ours while its answer is made. Such an edit is no row: it may be lost.
+    pub(crate) async fn show(&self, place: &Place, platform_id: &str, text: &str) {
+        let Some(channel) = self.channels.get(place.jid.account()) else { return };
+        let item = Outbound::Edit {
+            platform_id: platform_id.to_owned(),
+            text: text.to_owned(),
+            buttons: Vec::new(),
+        };
+        let delivery = Delivery { to: place, item: &item, key: "" };
+        match self.clock.timeout(SEND_LIMIT, channel.send(&delivery)).await {
+            Ok(Ok(_)) => (),
+            Ok(Err(err)) => tracing::debug!("a live edit was lost: {:#}", anyhow::Error::from(err)),
+            Err(late) => tracing::debug!("a live edit was lost: {late}"),
+        }
+    }
+
+    /// Takes the rows whose time has come.
+    pub(crate) async fn take_due(self: &Arc<Self>) {
+        let accounts: Vec<Account> = self.channels.keys().cloned().collect();
+        loop {
+            let now = self.clock.now();
+            match self.store.take_outbox(&accounts, now, TAKE).await {
+                Ok(items) if items.is_empty() => return,
+                Ok(items) => self.send(items),
+                Err(err) => {
+                    error!("could not read the outbox: {:#}", anyhow::Error::from(err));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Waits until nothing is being sent any more.
+    pub(crate) async fn finish(&self) {
+        let mut crew = std::mem::take(&mut *self.crew());
+        crew.finish().await;
+    }
+
+    /// Returns when a row was put back for later.
+    pub(crate) async fn due_changed(&self) {
+        self.due_changed.notified().await;
+    }
+
+    fn crew(&self) -> std::sync::MutexGuard<'_, Crew> {
+        self.crew.lock().expect("nobody panics while holding it")
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.crew().spawn("send", task);
+    }
+
+    fn send(self: &Arc<Self>, items: Vec<OutboxItem>) {
+        for item in items {
+            let this = self.clone();
+            self.spawn(async move { this.send_on(item).await });
+        }
+    }
+
+    /// Sends an item and what follows it in its place.
+    async fn send_on(self: Arc<Self>, first: OutboxItem) {
+        let mut next = vec![first];
+        while let Some(item) = next.pop() {
+            let outcome = self.deliver(&item).await;
+            if let SendOutcome::Retry { .. } = outcome {
+                self.due_changed.notify_one();
+            }
+            let settle = Settle { id: item.id, outcome, now: self.clock.now() };
+            match self.settle(settle).await {
+                Some(items) => next.extend(items),
+                None => return,
+            }
+        }
+    }
+
+    /// Writes the receipt. A database that is away for a moment must not lose it, so this goes on until it is written.
+    async fn settle(&self, settle: Settle) -> Option<Vec<OutboxItem>> {
+        let mut tries = 0;
+        loop {
+            match self.store.settle(vec![settle.clone()]).await {
+                Ok(items) => return Some(items),
+                Err(ngb_store::StoreError::Closed) => return None,
+                Err(err) => {
+                    tries += 1;
+                    let wait = backoff(tries, Duration::from_millis(200));
+                    warn!(
+                        "could not write a receipt, again in {wait:?}: {:#}",
+                        anyhow::Error::from(err)
+                    );
+                    self.clock.sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    async fn deliver(&self, item: &OutboxItem) -> SendOutcome {
+        let Some(channel) = self.channels.get(item.place.jid.account()) else {
+            let error = format!("account `{}` is not set up any more", item.place.jid.account());
+            return SendOutcome::Failed { error };
+        };
+        let key = format!("ngb-{}", item.id);
+        if item.in_doubt
+            && let Some(sent) = self.was_sent(channel, &key).await
+        {
+            return SendOutcome::Sent { platform_id: sent.platform_id };
+        }
+        let outbound = match self.with_live_id(&item.item).await {
+            Ok(outbound) => outbound,
+            Err(err) => {
+                let error = format!("{:#}", anyhow::Error::from(err));
+                return SendOutcome::Retry {
+                    at: self.clock.now() + BASE_WAIT,
+                    error,
+                    in_doubt: false,
+                };
+            }
+        };
+        let delivery = Delivery { to: &item.place, item: &outbound, key: &key };
+        match self.clock.timeout(SEND_LIMIT, channel.send(&delivery)).await {
+            Ok(Ok(sent)) => SendOutcome::Sent { platform_id: sent.platform_id },
+            Ok(Err(err)) => self.after(item, err),
+            Err(late) => SendOutcome::Retry {
+                at: self.clock.now() + BASE_WAIT,
+                error: late.to_string(),
+                in_doubt: true,
+            },
+        }
+    }
+
+    /// The item with the platform's id of the live answer that it edits. One whose first send never arrived becomes a
+    /// message of its own.
+    async fn with_live_id(&self, item: &Outbound) -> Result<Outbound, ngb_store::StoreError> {
+        let Outbound::Edit { platform_id, text, buttons } = item else { return Ok(item.clone()) };
+        let Some(live) = platform_id.strip_prefix(LIVE).and_then(|it| it.parse().ok()) else {
+            return Ok(item.clone());
+        };
+        let (text, buttons) = (text.clone(), buttons.clone());
+        Ok(match self.store.platform_id(live).await? {
+            Some(platform_id) => Outbound::Edit { platform_id, text, buttons },
+            None => Outbound::Text { text, reply_to: None, buttons },
+        })
+    }
+
+    /// The platform's own word on whether it has an item; none where it can't tell.
+    async fn was_sent(&self, channel: &Arc<dyn Channel>, key: &str) -> Option<Sent> {
+        match channel.ask(&Question::WasSent { key: key.to_owned() }).await {
+            Ok(Answer::Sent(sent)) => sent,
+            Ok(Answer::Me { .. } | Answer::CanNot) => None,
+            Err(err) => {
+                warn!("could not ask for a send in doubt: {:#}", anyhow::Error::from(err));
+                None
+            }
+        }
+    }
+
+    fn after(&self, item: &OutboxItem, err: ChannelError) -> SendOutcome {
+        if let Some(to) = err.moved_to {
+            return SendOutcome::Moved { to };
+        }
+        let (retry, in_doubt) = (err.retry, err.maybe_done);
+        let error = format!("{:#}", anyhow::Error::from(err));
+        let wait = match retry {
+            Retry::Never => return SendOutcome::Failed { error },
+            // A named wait is an order, not a failure; it is obeyed as often as it is given.
+            Retry::After(wait) => wait,
+            Retry::Backoff if MAX_SENDS <= item.attempt => {
+                return SendOutcome::Failed {
+                    error: format!("gave up after {MAX_SENDS} tries: {error}"),
+                };
+            }
+            Retry::Backoff => backoff(item.attempt, BASE_WAIT),
+        };
+        warn!("could not send to `{}`, again in {wait:?}: {error}", item.place);
+        SendOutcome::Retry { at: self.clock.now() + wait, error, in_doubt }
+    }
+}

@@ -1,0 +1,242 @@
+//! What is to be written for an event: routing and the commands that leave before it, as a pure decision.
+
+use std::time::Duration;
+
+use ngb_core::{
+    clock::Timestamp,
+    decision::Decision,
+    message::{Addressed, Content, Happening, Inbound, Outbound},
+    notice::{Lang, Notice},
+    role::{Right, Role},
+    route::{Access, Known, NewChats, Route, route},
+};
+use ngb_store::Plan;
+
+use crate::registry::Snapshot;
+
+/// How long a pairing code can be used.
+pub const PAIRING_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A chat is offered at most one code in this time.
+pub const PAIRING_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Codes of one account that may be open at a time.
+pub const MAX_PENDING_PAIRINGS: u32 = 20;
+
+/// Groups that `new_chats = "own-group"` makes, before it asks instead.
+pub const MAX_OWN_GROUPS: usize = 200;
+
+/// What the gateway does with an event before it is written.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Write it.
+    Write(Plan),
+    /// Stop what runs in its place, then write it.
+    Stop,
+    /// Make a group for its chat, then plan again.
+    MakeGroup,
+}
+
+/// Plans one event. `busy` says whether an agent works in the event's place now.
+pub fn plan(
+    inbound: &Inbound,
+    snapshot: &Snapshot,
+    new_chats: NewChats,
+    busy: bool,
+    now: Timestamp,
+) -> Step {
+    let content = match &inbound.what {
+        Happening::Message(content) => content,
+        Happening::Edit(_) | Happening::Delete { .. } => return Step::Write(Plan::Revise),
+        Happening::Moved { to } => return Step::Write(Plan::Move { to: to.clone() }),
+        Happening::Pressed { value, .. } => {
+            return Step::Write(Plan::Press { value: value.clone() });
+        }
+        Happening::Unknown { kind } => {
+            let why = format!("this version does not understand `{kind}`");
+            return Step::Write(Plan::Drop { why });
+        }
+    };
+    let account = inbound.place.jid.account();
+    let roles = snapshot.roles(account, &inbound.sender.id);
+    let bindings = snapshot.bindings(&inbound.place.jid);
+    let access = snapshot.access(&inbound.place.jid);
+
+    if access == Access::Approved && !inbound.sender.is_bot && !bindings.is_empty() {
+        let highest = roles.iter().map(|(_, role)| *role).max().unwrap_or(Role::Guest);
+        if let Some(command) = Command::parse(content, busy) {
+            return command.plan(highest, busy, Lang::of(&content.text));
+        }
+    }
+    let new_chats = match new_chats {
+        NewChats::OwnGroup if MAX_OWN_GROUPS <= snapshot.groups().count() => NewChats::Ask,
+        other => other,
+    };
+    let known = Known { bindings, access, roles: &roles, new_chats };
+    Step::Write(match route(inbound, content, &known) {
+        Route::Engage { group, lane_key, role, why, .. } => {
+            Plan::Engage { group, lane_key, role, why: why.to_owned() }
+        }
+        Route::Keep { group, lane_key, why } => Plan::Keep { group, lane_key, why: why.to_owned() },
+        Route::Drop { why } => Plan::Drop { why: why.to_owned() },
+        Route::MakeGroup => return Step::MakeGroup,
+        Route::OfferPairing => {
+            let code = crate::codes::typed_code();
+            let notice = Notice::Pairing { code: code.clone() };
+            Plan::OfferPairing {
+                code,
+                notice: text(notice.say(Lang::of(&content.text), None)),
+                expires_at: now + PAIRING_LIFE,
+                not_since: now - PAIRING_PAUSE,
+                max_pending: MAX_PENDING_PAIRINGS,
+            }
+        }
+    })
+}
+
+/// The plan of a [`Step::Stop`], once it is known whether there was anything to stop.
+pub fn stopped(found: bool, lang: Lang) -> Plan {
+    let (why, say) = if found {
+        // The run says itself that it was stopped.
+        ("stops what runs here", Vec::new())
+    } else {
+        ("stops what runs here; nothing did", vec![text(Notice::NothingToStop.say(lang, None))])
+    };
+    Plan::Answer { decision: Decision::Command, why: why.to_owned(), say }
+}
+
+fn text(text: String) -> Outbound {
+    Outbound::Text { text, reply_to: None, buttons: Vec::new() }
+}
+
+/// Something that the gateway does itself; no busy queue delays it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Command {
+    Stop,
+    WhoAmI,
+}
+
+impl Command {
+    /// `/stop` is a command anywhere; a plain "stop" is one where it can only mean the agent: written to it alone, or
+    /// while it works.
+    fn parse(content: &Content, busy: bool) -> Option<Self> {
+        let text = content.text.trim().to_lowercase();
+        if let Some(command) = text.strip_prefix('/') {
+            // Telegram writes `/stop@name_of_bot` where there are several bots.
+            let name = command.split(['@', ' ']).next().unwrap_or_default();
+            return match name {
+                "stop" => Some(Self::Stop),
+                "whoami" => Some(Self::WhoAmI),
+                _ => None,
+            };
+        }
+        let plain = matches!(text.as_str(), "stop" | "停" | "停止");
+        let meant = busy || content.addressed == Addressed::Direct;
+        (plain && meant).then_some(Self::Stop)
+    }
+
+    fn plan(self, role: Role, busy: bool, lang: Lang) -> Step {
+        let answer = |why: &str, say: String| {
+            let (decision, why) = (Decision::Command, why.to_owned());
+            Step::Write(Plan::Answer { decision, why, say: vec![text(say)] })
+        };
+        match self {
+            Self::Stop if !role.may(Right::StopOwn) => {
+                answer("asks to stop without the right to", Notice::NotYours.say(lang, None))
+            }
+            Self::Stop if busy => Step::Stop,
+            Self::Stop => Step::Write(stopped(false, lang)),
+            Self::WhoAmI => answer("asks for its role", role.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ngb_core::{
+        address::{Jid, Place},
+        group::{Binding, Engage, Group, Limits, Scope, Senders},
+        id::{BindingId, GroupId},
+        message::{ChatFacts, ChatKind, Sender},
+    };
+    use ngb_store::Registry;
+
+    use super::*;
+
+    fn snapshot() -> Snapshot {
+        let jid: Jid = "telegram@main:1".parse().unwrap();
+        let group = Group {
+            id: GroupId(1),
+            name: "home".parse().unwrap(),
+            folder: "home".parse().unwrap(),
+            is_main: false,
+            limits: Limits::default(),
+        };
+        let binding = Binding {
+            id: BindingId(1),
+            group: GroupId(1),
+            place: jid.clone().into(),
+            engage: Engage::Mention,
+            scope: Scope::Thread,
+            senders: Senders::Everyone,
+        };
+        Snapshot::new(Registry {
+            groups: vec![group],
+            bindings: vec![binding],
+            access: vec![(jid, Access::Approved)],
+            people: Vec::new(),
+        })
+    }
+
+    fn message(chat: &str, text: &str, addressed: Addressed) -> Inbound {
+        Inbound {
+            event_key: "1".into(),
+            place: Place::from(format!("telegram@main:{chat}").parse::<Jid>().unwrap()),
+            chat: ChatFacts { kind: ChatKind::Group, title: "family".into() },
+            sender: Sender { id: "7".into(), name: "Ann".into(), is_bot: false },
+            sent_at: Timestamp(0),
+            what: Happening::Message(Content {
+                platform_id: "1".into(),
+                text: text.into(),
+                addressed,
+                ..Content::default()
+            }),
+        }
+    }
+
+    #[test]
+    fn plan_table() {
+        use Addressed::{Direct, Mention, No};
+        #[rustfmt::skip]
+        let table = [
+            ("1", "hello",        Mention, false, "engage"),
+            ("1", "hello",        No,      false, "keep"),
+            ("2", "hello",        Mention, false, "pairing"),
+            ("2", "hello",        No,      false, "drop"),
+            ("1", "/stop",        No,      true,  "stop"),
+            ("1", "/stop@my_bot", No,      true,  "stop"),
+            ("1", "/STOP",        No,      false, "answer"),
+            ("1", "停止",          No,      true,  "stop"),
+            ("1", "stop",         No,      false, "keep"),
+            ("1", "stop",         Direct,  false, "answer"),
+            ("1", "stop it",      Direct,  true,  "engage"),
+            ("1", "/whoami",      No,      false, "answer"),
+            ("2", "/stop",        No,      true,  "drop"),
+            ("1", "/unknown",     Direct,  false, "engage"),
+        ];
+        for (chat, text, addressed, busy, want) in table {
+            let event = message(chat, text, addressed);
+            let got = match plan(&event, &snapshot(), NewChats::Ask, busy, Timestamp(0)) {
+                Step::Stop => "stop",
+                Step::MakeGroup => "make group",
+                Step::Write(Plan::Engage { .. }) => "engage",
+                Step::Write(Plan::Keep { .. }) => "keep",
+                Step::Write(Plan::Drop { .. }) => "drop",
+                Step::Write(Plan::OfferPairing { .. }) => "pairing",
+                Step::Write(Plan::Answer { .. }) => "answer",
+                Step::Write(_) => "other",
+            };
+            assert_eq!(got, want, "{text} in chat {chat}, busy: {busy}");
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Putting the parts together.
+
+use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+
+use ngb_broker::Broker;
+use ngb_channels::{Channel, supervise};
+use ngb_core::{
+    address::{Account, ChannelKind},
+    clock::Clock,
+    frame::ModelSpec,
+    group::{Engage, Scope, Senders},
+    route::NewChats,
+    tasks::Tasks,
+};
+use ngb_sandbox::Sandbox;
+use ngb_store::Store;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    dispatch::{Caps, Dispatcher},
+    events::Hub,
+    handle::{About, Bind, Gateway, HandleError, SandboxState, Shared},
+    homes::Homes,
+    intake, janitor,
+    local::LocalChannel,
+    outbox::Outboxes,
+    registry::Directory,
+};
+
+/// Which agent runs in the sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// Works with no model and says so.
+    Demo,
+    /// Our own loop of model and tools.
+    Builtin,
+}
+
+impl Driver {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Demo => "demo",
+            Self::Builtin => "builtin",
+        }
+    }
+}
+
+impl fmt::Display for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown driver `{0}`; known: auto, builtin, demo")]
+pub struct UnknownDriver(String);
+
+impl FromStr for Driver {
+    type Err = UnknownDriver;
+
+    fn from_str(s: &str) -> Result<Self, UnknownDriver> {
+        match s {
+            "demo" => Ok(Self::Demo),
+            "builtin" => Ok(Self::Builtin),
+            other => Err(UnknownDriver(other.to_owned())),
+        }
+    }
+}
+
+/// How runs are done, from the settings.
+#[derive(Clone, Debug)]
+pub struct RunLimits {
+    pub driver: Driver,
+    pub model: Option<ModelSpec>,
+    /// How long an agent is kept for its next prompt.
+    pub idle: Duration,
+    /// Wait before the first retry.
+    pub retry_base: Duration,
+    /// The time zone that agents are told, an IANA name.
+    pub zone: String,
+}
+
+/// What the gateway is made of.
+pub struct Parts {
+    pub store: Store,
+    pub clock: Clock,
+    pub home: PathBuf,
+    pub broker: Broker,
+    /// Accounts on platforms, and what each does with chats that nobody approved.
+    pub channels: Vec<(Arc<dyn Channel>, NewChats)>,
+    /// The engine, as soon as one is proved.
+    pub sandbox: watch::Receiver<Option<Arc<dyn Sandbox>>>,
+    pub sandbox_state: watch::Receiver<SandboxState>,
+    pub limits: RunLimits,
+    pub caps: Caps,
+    /// How long rows are kept; none keeps them for ever.
+    pub keep: Option<Duration>,
+    pub version: &'static str,
+}
+
+/// A gateway that runs: its handle, and the tasks that are its life.
+pub struct Running {
+    pub gateway: Gateway,
+    /// Run these; the first signal fires [`Tasks::drain`].
+    pub tasks: Tasks,
+}
+
+/// Takes up what an earlier gateway left, and starts.
+///
+/// # Errors
+///
+/// When a folder can't be made or the store can't be read.
+pub async fn start(parts: Parts) -> anyhow::Result<Running> {
+    let Parts {
+        store,
+        clock,
+        home,
+        broker,
+        mut channels,
+        sandbox,
+        sandbox_state,
+        limits,
+        caps,
+        keep,
+        version,
+    } = parts;
+    let homes = Homes::new(home).await?;
+    let recovered = store.recover(clock.now()).await?;
+    if 0 < recovered.runs || 0 < recovered.in_doubt {
+        warn!("took up {} runs and {} sends that were cut off", recovered.runs, recovered.in_doubt);
+    }
+    for kind in [ChannelKind::Web, ChannelKind::Terminal] {
+        channels.push((Arc::new(LocalChannel::new(kind, clock.clone())), NewChats::Ignore));
+    }
+    let mut tasks = Tasks::default();
+    let drain = tasks.drain.clone();
+    // Messages are stored until everything else has ended.
+    let stop = CancellationToken::new();
+    let bare: Vec<Arc<dyn Channel>> = channels.iter().map(|it| it.0.clone()).collect();
+    let (inboxes, inlets, supervised) = intake::Inboxes::open(channels, &stop);
+    let agent = match &limits.model {
+        Some(model) => format!("{} with {}/{}", limits.driver, model.provider, model.model),
+        None => limits.driver.to_string(),
+    };
+    let shared = Shared {
+        directory: Directory::load(&store).await?,
+        outboxes: Outboxes::new(&bare, store.clone(), clock.clone()),
+        dispatcher: Dispatcher::new(caps, drain.clone()),
+        hub: Arc::new(Hub::new(crate::codes::instance())),
+        about: About { version, started_at: clock.now(), agent, sandbox: sandbox_state },
+        inboxes,
+        homes,
+        broker,
+        sandbox,
+        limits,
+        store,
+        clock: clock.clone(),
+    };
+    let gateway = Gateway(Arc::new(shared));
+    first_start(&gateway).await?;
+
+    tasks.spawn("intake", intake::run(gateway.clone(), inlets, stop.clone()));
+    for it in supervised {
+        let account = it.channel.profile().account.clone();
+        let hub = gateway.hub().clone();
+        tasks.spawn(
+            format!("channel:{account}"),
+            supervise::keep_receiving(it.channel, clock.clone(), it.intake, it.state.clone()),
+        );
+        tasks.spawn(
+            format!("watch:{account}"),
+            watch_channel(account, it.state.subscribe(), hub, stop.clone()),
+        );
+    }
+    tasks.spawn("janitor", janitor::run(gateway.clone(), keep, stop.clone()));
+    tasks.spawn("dispatch", {
+        let gateway = gateway.clone();
+        async move {
+            crate::dispatch::run(gateway.clone(), drain).await?;
+            gateway.0.outboxes.finish().await;
+            // Only now may channels stop: until here, what they heard was stored.
+            stop.cancel();
+            Ok(())
+        }
+    });
+    Ok(Running { gateway, tasks })
+}
+
+/// Tells whoever watches how a channel is doing.
+async fn watch_channel(
+    account: Account,
+    mut state: watch::Receiver<supervise::ChannelState>,
+    hub: Arc<Hub>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            changed = state.changed() => if changed.is_err() { return Ok(()) },
+        }
+        let (state, why) = intake::describe(&state.borrow_and_update());
+        hub.publish(crate::events::Event::Channel { account: account.clone(), state, why });
+    }
+}
+
+/// Makes the main group and binds the page and the terminal to it, once.
+async fn first_start(gateway: &Gateway) -> Result<(), HandleError> {
+    if gateway.directory().snapshot().main_group().is_some() {
+        return Ok(());
+    }
+    let main = gateway.add_group("main", Some("main"), true).await?;
+    let terminal = Account::new(ChannelKind::Terminal, Account::DEFAULT_NAME)?.chat("main")?;
+    gateway
+        .bind(Bind {
+            place: terminal.into(),
+            group: main,
+            engage: Engage::Always,
+            scope: Scope::Thread,
+            senders: Senders::Everyone,
+        })
+        .await?;
+    info!("made the main group");
+    Ok(())
+}

@@ -1,0 +1,279 @@
+//! Sandboxes made of Linux namespaces. Nothing need be installed, and nobody need be root.
+//!
+//! ```text
+//! gateway ── exec ──▶ outside (init.rs)                 process 1 (inside.rs)            agent
+//!    │   plan ───────▶ join cgroups, lock the lane
+//!    │                 user, mount, pid, ipc, uts, net, cgroup namespaces
+//!    │ ◀── unshared ──
+//!    │ write user map
+//!    │ ── mapped ────▶ open the host's folders
+//!    │                 become user 1000 ─── fork ──▶ new root, /proc, pivot_root
+//!    │                 drop capabilities             loopback up
+//!    │                 wait for the end of           drop capabilities, rlimits
+//!    │                 the line or of process 1      no new privileges
+//!    │                                               Landlock, seccomp ──── spawn ──▶ exec
+//!    │ ◀── ready ──────────────────────────────────  wait for orphans                 frames on
+//!    │ ◀── ended ──────────────────────────────────  the agent's end is its own       its streams
+//! ```
+//!
+//! The gateway, the process outside and process 1 share one socket, the *line*. Its end tells the process outside that
+//! the gateway let go, or was killed; it then kills process 1, and the kernel everything in its pid namespace. Should
+//! the process outside be killed instead, the kernel kills process 1 by its parent-death signal, which is exact here
+//! since that parent has one thread only.
+//!
+//! As root, each group has a user of its own on the host, `uid_base` + the group's number; the gateway writes the map,
+//! so no process inside is ever the host's root. As an ordinary user the inside is that user.
+//!
+//! Linux 5.14 or newer: `mount_setattr`, and `RLIMIT_NPROC` counted per namespace.
+
+mod calls;
+mod cgroup;
+mod check;
+mod init;
+mod inside;
+mod landlock;
+mod loopback;
+mod plan;
+mod privilege;
+mod process;
+mod reap;
+mod root;
+mod seccomp;
+mod sys;
+mod tree;
+mod watch;
+
+use std::{
+    collections::HashSet,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use ngb_core::{
+    clock::Clock,
+    group::Limits,
+    id::{GroupId, LaneId},
+    tasks::Crew,
+};
+
+pub(crate) use self::watch::memory_bytes;
+use self::{
+    cgroup::{Group, OWN_PROCESSES, Parents},
+    plan::{Plan, Work},
+};
+pub use self::{init::init_main, plan::Step};
+use crate::{AgentProcess, Probe, RunSpec, Sandbox, SandboxError};
+
+/// First user number of the groups, when the gateway is root. systemd leaves 1879048192 to 2147483647 unused
+/// (<https://systemd.io/UIDS-GIDS/>).
+pub const DEFAULT_UID_BASE: u32 = 0x7000_0000;
+
+/// Groups that have a user number of their own.
+const UID_COUNT: u32 = 0x0fff_ffff;
+
+/// Largest `/tmp`, in bytes; with less memory it is half of that.
+const MAX_TMP_BYTES: u64 = 256 << 20;
+
+/// What the engine needs to know.
+#[derive(Clone, Debug)]
+pub struct NativeConfig {
+    /// The gateway's folder; locks stand in `run/sandbox` below it.
+    pub home: PathBuf,
+    /// Our executable; it becomes the first process of each sandbox, and `nanogridbot agent` inside.
+    pub exe: PathBuf,
+    /// Names this installation among others on the machine: letters, digits and `-`.
+    pub install_id: String,
+    /// See [`DEFAULT_UID_BASE`]; without meaning where the gateway is an ordinary user.
+    pub uid_base: u32,
+    pub clock: Clock,
+}
+
+/// The engine `native`.
+pub struct Native {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: NativeConfig,
+    parents: Parents,
+    /// Whether the groups may have users of their own: as root, but not as the root of a user namespace that has only
+    /// some users (a rootless container), which is an ordinary user outside.
+    has_users: bool,
+    /// Tasks that look after one sandbox each.
+    crew: Mutex<Crew>,
+    /// Names of the sandboxes that live.
+    live: Mutex<HashSet<String>>,
+    started: AtomicU64,
+}
+
+impl Native {
+    /// # Errors
+    ///
+    /// When the folder for locks can't be made, or `/proc` can't be read.
+    pub fn new(config: NativeConfig) -> Result<Self, SandboxError> {
+        let dir = config.lock_dir();
+        fs::create_dir_all(&dir).map_err(|source| SandboxError::Setup {
+            doing: format!("make `{}`", dir.display()),
+            source,
+        })?;
+        let setup = |source| SandboxError::Setup { doing: "read `/proc/self`".into(), source };
+        let parents = Parents::here().map_err(setup)?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                has_users: has_users(config.uid_base).map_err(setup)?,
+                config,
+                parents,
+                crew: Mutex::default(),
+                live: Mutex::default(),
+                started: AtomicU64::new(0),
+            }),
+        })
+    }
+
+    /// User and group on the host of what the group's agents write.
+    ///
+    /// # Errors
+    ///
+    /// When the group's number has no place in the range.
+    pub fn host_ids(&self, group: GroupId) -> Result<(u32, u32), SandboxError> {
+        self.shared.host_ids(group)
+    }
+}
+
+impl NativeConfig {
+    fn lock_dir(&self) -> PathBuf {
+        self.home.join("run/sandbox")
+    }
+
+    /// What all control groups of this installation begin with.
+    fn prefix(&self) -> String {
+        format!("ngb-{}-", self.install_id)
+    }
+}
+
+impl Shared {
+    fn host_ids(&self, group: GroupId) -> Result<(u32, u32), SandboxError> {
+        if !self.has_users {
+            let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+            return Ok((uid.as_raw(), gid.as_raw()));
+        }
+        let id = u32::try_from(group.0).ok().filter(|it| *it < UID_COUNT);
+        let id = id.and_then(|it| self.config.uid_base.checked_add(it)).filter(|it| *it != 0);
+        id.map(|id| (id, id)).ok_or_else(|| SandboxError::Setup {
+            doing: format!("find a user for group {group}"),
+            source: io::Error::other("the range of users is used up"),
+        })
+    }
+
+    /// What the kernel and we need for one sandbox.
+    fn prepare(&self, spec: &RunSpec, work: Work) -> Result<(Plan, Group, String), SandboxError> {
+        let owner = self.host_ids(spec.group)?;
+        for dir in [&spec.group_dir, &spec.lane_dir] {
+            tree::give(dir, owner).map_err(|source| SandboxError::Setup {
+                doing: format!("give `{}` to user {}", dir.display(), owner.0),
+                source,
+            })?;
+        }
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}{}-{number}", self.config.prefix(), std::process::id());
+        let group = self.parents.make(&name, &spec.limits);
+        let plan = Plan {
+            work,
+            exe: self.config.exe.clone(),
+            group_dir: spec.group_dir.clone(),
+            lane_dir: spec.lane_dir.clone(),
+            read_only: spec.read_only.clone(),
+            broker_dir: spec.broker_dir.clone(),
+            lock: self.config.lock_dir().join(format!("lane-{}.lock", spec.lane)),
+            leave_groups: self.has_users,
+            cgroups: group.dirs.clone(),
+            tmp_bytes: MAX_TMP_BYTES.min((spec.limits.memory_mib << 20) / 2),
+            file_bytes: spec.limits.file_mib << 20,
+            processes: u64::from(spec.limits.pids) + OWN_PROCESSES,
+        };
+        Ok((plan, group, name))
+    }
+
+    fn note_live(&self, name: &str, lives: bool) {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        if lives {
+            live.insert(name.to_owned())
+        } else {
+            live.remove(name)
+        };
+    }
+}
+
+#[async_trait]
+impl Sandbox for Native {
+    fn engine(&self) -> &'static str {
+        "native"
+    }
+
+    async fn probe(&self) -> Result<Probe, SandboxError> {
+        let dir = self.shared.config.lock_dir().join(format!("probe-{}", std::process::id()));
+        let made = ScratchDir::new(&dir)?;
+        let spec = RunSpec {
+            group: GroupId(0),
+            lane: LaneId(0),
+            group_dir: made.0.join("group"),
+            lane_dir: made.0.join("lane"),
+            read_only: Vec::new(),
+            broker_dir: None,
+            args: Vec::new(),
+            limits: Limits::default(),
+        };
+        let started = process::start(&self.shared, &spec, Work::Check).await?;
+        check::judge(started).await
+    }
+
+    async fn start(&self, spec: &RunSpec) -> Result<AgentProcess, SandboxError> {
+        let work = Work::Agent(spec.args.clone());
+        Ok(process::start(&self.shared, spec, work).await?.agent)
+    }
+
+    async fn reap(&self) -> Result<usize, SandboxError> {
+        let shared = Arc::clone(&self.shared);
+        reap::reap(&shared).await
+    }
+}
+
+fn has_users(base: u32) -> io::Result<bool> {
+    let map = fs::read_to_string("/proc/self/uid_map")?;
+    let (first, end) = (u64::from(base), u64::from(base) + u64::from(UID_COUNT));
+    let mapped = map.lines().any(|line| {
+        // user_namespaces(7): inside, outside, length.
+        let fields: Vec<u64> = line.split_whitespace().filter_map(|it| it.parse().ok()).collect();
+        matches!(fields[..], [inside, _, len] if inside <= first && end <= inside + len)
+    });
+    Ok(mapped && rustix::process::geteuid().is_root())
+}
+
+/// Folders of one probe, removed at its end.
+struct ScratchDir(PathBuf);
+
+impl ScratchDir {
+    fn new(at: &Path) -> Result<Self, SandboxError> {
+        let made = Self(at.to_owned());
+        for name in ["group", "lane"] {
+            fs::create_dir_all(at.join(name)).map_err(|source| SandboxError::Setup {
+                doing: format!("make `{}`", at.display()),
+                source,
+            })?;
+        }
+        Ok(made)
+    }
+}
+
+impl Drop for ScratchDir {
+    fn drop(&mut self) {
+        if let Err(err) = fs::remove_dir_all(&self.0) {
+            tracing::warn!("can't remove `{}`: {err}", self.0.display());
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! One place that knows how to start a sandbox for a test.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use ngb_core::{
+    clock::Clock,
+    group::Limits,
+    id::{GroupId, LaneId},
+};
+use ngb_sandbox::{
+    AgentProcess, RunSpec, Sandbox as _,
+    native::{DEFAULT_UID_BASE, Native, NativeConfig},
+};
+use tokio::io::AsyncReadExt as _;
+
+/// A home with one group and its engine.
+pub(crate) struct House {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) native: Native,
+    pub(crate) install_id: String,
+}
+
+/// What an agent left behind.
+pub(crate) struct Left {
+    pub(crate) said: String,
+    pub(crate) words: String,
+    pub(crate) status: ExitStatus,
+}
+
+/// The example `inmate`, which stands beside the tests.
+pub(crate) fn inmate() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let exe = test.ancestors().nth(2).unwrap().join("examples/inmate");
+    assert!(exe.exists(), "`cargo test -p ngb-sandbox` builds it: {}", exe.display());
+    exe
+}
+
+/// An install id that no other test has.
+pub(crate) fn install_id() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("t{}x{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+pub(crate) fn config(home: &Path, install_id: &str) -> NativeConfig {
+    NativeConfig {
+        home: home.to_owned(),
+        exe: inmate(),
+        install_id: install_id.to_owned(),
+        uid_base: DEFAULT_UID_BASE,
+        clock: Clock::System,
+    }
+}
+
+impl House {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let install_id = install_id();
+        let native = Native::new(config(dir.path(), &install_id)).unwrap();
+        Self { dir, native, install_id }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The spec of a lane of group 7.
+    pub(crate) fn spec(&self, lane: i64, args: &[&str]) -> RunSpec {
+        let spec = RunSpec {
+            group: GroupId(7),
+            lane: LaneId(lane),
+            group_dir: self.path("group"),
+            lane_dir: self.path(&format!("lane-{lane}")),
+            read_only: Vec::new(),
+            broker_dir: None,
+            args: args.iter().map(|&it| it.to_owned()).collect(),
+            limits: Limits::default(),
+        };
+        for dir in [&spec.group_dir, &spec.lane_dir] {
+            std::fs::create_dir_all(dir).unwrap();
+        }
+        spec
+    }
+
+    pub(crate) async fn start(&self, spec: &RunSpec) -> AgentProcess {
+        self.native.start(spec).await.unwrap()
+    }
+
+    /// Runs to the end.
+    pub(crate) async fn run_spec(&self, spec: &RunSpec) -> Left {
+        finish(self.start(spec).await).await
+    }
+
+    pub(crate) async fn run(&self, args: &[&str]) -> Left {
+        self.run_spec(&self.spec(1, args)).await
+    }
+
+    /// Runs a shell script to its end; returns what it printed.
+    pub(crate) async fn sh(&self, script: &str) -> String {
+        self.run(&["sh", script]).await.said
+    }
+}
+
+pub(crate) async fn finish(mut agent: AgentProcess) -> Left {
+    let mut said = Vec::new();
+    agent.io.read_to_end(&mut said).await.unwrap();
+    let status = agent.exited.as_mut().await.unwrap();
+    let words = agent.last_words.text();
+    Left { said: String::from_utf8_lossy(&said).into_owned(), words, status }
+}
+
+/// All processes of an installation: those with its argument, and what comes from them.
+pub(crate) fn processes(install_id: &str) -> Vec<u32> {
+    let all: Vec<(u32, u32)> = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|it| it.unwrap().file_name().to_str()?.parse().ok())
+        .filter_map(|pid: u32| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            let of = |key| status.lines().find_map(|it| it.strip_prefix(key)).map(str::trim);
+            let alive = !of("State:")?.starts_with('Z');
+            Some((pid, of("PPid:")?.parse().ok()?)).filter(|_| alive)
+        })
+        .collect();
+    let marked = |pid: u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let args: Vec<&[u8]> = line.split(|it| *it == 0).collect();
+        args.len() > 2 && args[1] == b"__sandbox" && args[2] == install_id.as_bytes()
+    };
+    let mut found: Vec<u32> = all.iter().map(|it| it.0).filter(|it| marked(*it)).collect();
+    let mut at = 0;
+    while let Some(&parent) = found.get(at) {
+        let children = all.iter().filter(|it| it.1 == parent && !found.contains(&it.0));
+        found.extend(children.map(|it| it.0).collect::<Vec<_>>());
+        at += 1;
+    }
+    found
+}
+
+/// The control groups of an installation, wherever they are.
+pub(crate) fn groups(install_id: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut left = vec![PathBuf::from("/sys/fs/cgroup")];
+    while let Some(dir) = left.pop() {
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|it| it.is_dir()) {
+                if entry.file_name().to_string_lossy().starts_with(&format!("ngb-{install_id}-")) {
+                    found.push(entry.path());
+                }
+                left.push(entry.path());
+            }
+        }
+    }
+    found
+}

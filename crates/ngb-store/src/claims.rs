@@ -1,0 +1,224 @@
+//! Which run comes next: the group that was served longest ago, in it the lane that waits longest.
+//!
+//! Dispatch reads lanes, never jobs: a lane's `due_at` is the time of its oldest waiting job while no run holds it. So
+//! 20,000 jobs that wait in one lane cost another lane nothing.
+
+use std::collections::{BTreeSet, HashMap};
+
+use ngb_core::{
+    clock::Timestamp,
+    decision::Decision,
+    id::{GroupId, JobId, LaneId, MessageId, RunId},
+};
+
+use crate::{
+    Claim, NewDecision, Store, StoreError,
+    db::Tx,
+    sql::{Row, row, sql},
+};
+
+/// Most jobs in one prompt.
+const MAX_RUN_JOBS: i64 = 50;
+
+/// Most text in one prompt, in bytes; a quarter of the longest frame to an agent, which also carries context.
+const MAX_RUN_BYTES: i64 = 256 * 1024;
+
+/// Lanes whose jobs one statement reads. SQLite takes 500 terms in a compound (`SQLITE_MAX_COMPOUND_SELECT`).
+const LANES_A_READ: usize = 100;
+
+/// What a claimer may take.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) permits: usize,
+    pub(crate) now: Timestamp,
+    pub(crate) lease_until: Timestamp,
+    /// Only these lanes, with their groups.
+    pub(crate) only: Option<Vec<(LaneId, GroupId)>>,
+}
+
+/// Opens runs, one lane of a group in each round, so that no group has its second before the others their first.
+pub(crate) async fn claim(tx: &mut Tx, wanted: &Wanted) -> Result<Vec<Claim>, StoreError> {
+    let mut res: Vec<Claim> = Vec::new();
+    let most = wanted.only.as_ref().map_or(wanted.permits, |it| it.len().min(wanted.permits));
+    while res.len() < most {
+        let opened = open_runs(tx, wanted, most - res.len()).await?;
+        if opened.is_empty() {
+            break;
+        }
+        take_lanes(tx, &opened).await?;
+        res.extend(opened);
+    }
+    for part in res.chunks(LANES_A_READ) {
+        take_jobs(tx, part, wanted.now).await?;
+    }
+    Ok(res)
+}
+
+/// The statement that dispatches; `only` limits it to some lanes and groups.
+pub(crate) fn dispatch_text(only: bool) -> String {
+    let (lanes, groups) =
+        if only { ("AND x.id IN ({list})", "AND g.id IN ({list})") } else { ("", "") };
+    // On PostgreSQL two nodes may choose the same lane or slot: the indexes let one of them have it.
+    format!(
+        "INSERT INTO runs (group_id, lane_id, slot, node, epoch, lease_until, state, started_at)
+         SELECT g.id, l.id, (SELECT min(s.n) FROM slots s WHERE s.n < g.max_parallel AND NOT EXISTS (
+                     SELECT 1 FROM runs r WHERE r.group_id = g.id AND r.slot = s.n AND r.state = 'running')),
+             $1, l.epoch + 1, $2, 'running', $3
+         FROM groups g JOIN lanes l ON l.id = (
+             SELECT x.id FROM lanes x WHERE x.group_id = g.id AND x.due_at <= $3 {lanes}
+             ORDER BY x.due_at, x.id LIMIT 1)
+         WHERE g.removed_at IS NULL {groups} AND EXISTS (
+             SELECT 1 FROM slots s WHERE s.n < g.max_parallel AND NOT EXISTS (
+                 SELECT 1 FROM runs r WHERE r.group_id = g.id AND r.slot = s.n AND r.state = 'running'))
+         ORDER BY g.served, g.id LIMIT $4 {{skip_locked}}
+         ON CONFLICT DO NOTHING
+         RETURNING id, lane_id, group_id, epoch"
+    )
+}
+
+async fn open_runs(tx: &mut Tx, it: &Wanted, limit: usize) -> Result<Vec<Claim>, StoreError> {
+    let mut query = sql("claim lanes", dispatch_text(it.only.is_some()))
+        .bind(&*tx.node.clone())
+        .bind(it.lease_until)
+        .bind(it.now)
+        .bind(limit);
+    if let Some(only) = &it.only {
+        let groups: BTreeSet<GroupId> = only.iter().map(|it| it.1).collect();
+        query = query.list(only.iter().map(|it| it.0)).list(groups);
+    }
+    let mut res = Vec::new();
+    for row in tx.rows(query).await? {
+        res.push(Claim {
+            run: RunId(row.int("id")?),
+            epoch: row.int("epoch")?,
+            lane: LaneId(row.int("lane_id")?),
+            group: GroupId(row.int("group_id")?),
+        });
+    }
+    res.sort_by_key(|it| it.run);
+    Ok(res)
+}
+
+async fn take_lanes(tx: &mut Tx, claims: &[Claim]) -> Result<(), StoreError> {
+    let lanes = claims.iter().map(|it| row![it.lane, it.run, it.epoch, tx.now]).collect();
+    let text = "WITH c (lane, run, epoch, at) AS (VALUES {values})
+                UPDATE lanes SET run_id = c.run, epoch = c.epoch, due_at = NULL, served_at = c.at
+                FROM c WHERE lanes.id = c.lane";
+    tx.run_many(sql("take lanes", text), lanes).await?;
+    let groups = claims.iter().map(|it| row![it.group, it.run]).collect();
+    let text = "WITH c (grp, run) AS (VALUES {values})
+                UPDATE groups SET served = c.run FROM c WHERE groups.id = c.grp";
+    tx.run_many(sql("note who was served", text), groups).await
+}
+
+/// The statement that reads the head of a lane's queue.
+pub(crate) fn waiting_text(lanes: usize) -> String {
+    let one = |i: usize| {
+        format!(
+            "SELECT * FROM (SELECT id, lane_id, message_id, kind, jid, thread, role, size_bytes FROM jobs
+             WHERE lane_id = ${} AND state = 'queued' AND run_at <= $1 ORDER BY run_at, id LIMIT $2) AS q{i}",
+            i + 3
+        )
+    };
+    (0..lanes).map(one).collect::<Vec<_>>().join(" UNION ALL ")
+}
+
+/// Gives each run the jobs of its prompt.
+async fn take_jobs(tx: &mut Tx, claims: &[Claim], now: Timestamp) -> Result<(), StoreError> {
+    if claims.is_empty() {
+        return Ok(());
+    }
+    let mut query =
+        sql("read waiting jobs", waiting_text(claims.len())).bind(now).bind(MAX_RUN_JOBS);
+    for claim in claims {
+        query = query.bind(claim.lane);
+    }
+    let mut waiting: HashMap<LaneId, Vec<Row>> = HashMap::new();
+    for row in tx.rows(query).await? {
+        waiting.entry(LaneId(row.int("lane_id")?)).or_default().push(row);
+    }
+    let mut taken = Vec::new();
+    for claim in claims {
+        for (job, message) in prompt(waiting.get(&claim.lane).map_or(&[], Vec::as_slice))? {
+            taken.push(row![job, claim.run]);
+            let run = Some(claim.run);
+            let kind = Decision::Claimed;
+            tx.decide(NewDecision { message, job: Some(job), run, kind, detail: String::new() });
+        }
+    }
+    let text = "WITH t (id, run) AS (VALUES {values})
+                UPDATE jobs SET state = 'running', run_id = t.run FROM t WHERE jobs.id = t.id";
+    tx.run_many(sql("take jobs", text), taken).await
+}
+
+/// Which of the waiting jobs, the oldest first, make one prompt: those like the first, as far as they fit.
+fn prompt(waiting: &[Row]) -> Result<Vec<(JobId, Option<MessageId>)>, StoreError> {
+    let like = |it: &Row| -> Result<_, StoreError> {
+        Ok((it.text("kind")?, it.text("jid")?, it.text("thread")?, it.text("role")?))
+    };
+    let mut res = Vec::new();
+    let Some(first) = waiting.first() else { return Ok(res) };
+    let first = like(first)?;
+    let mut bytes = 0;
+    for it in waiting {
+        bytes += it.int("size_bytes")?;
+        let full = MAX_RUN_BYTES < bytes || first.0 != "message" || first != like(it)?;
+        if full && !res.is_empty() {
+            break;
+        }
+        res.push((JobId(it.int("id")?), it.opt_int("message_id")?.map(MessageId)));
+    }
+    Ok(res)
+}
+
+struct Renewal {
+    claims: Vec<Claim>,
+    lease_until: Timestamp,
+}
+
+async fn renew(tx: &mut Tx, it: &Renewal) -> Result<Vec<Claim>, StoreError> {
+    let text = "WITH c (run, epoch, until) AS (VALUES {values})
+                UPDATE runs SET lease_until = c.until FROM c
+                WHERE runs.id = c.run AND runs.epoch = c.epoch AND runs.state = 'running'
+                RETURNING runs.id";
+    let rows = it.claims.iter().map(|c| row![c.run, c.epoch, it.lease_until]).collect();
+    let mut kept = BTreeSet::new();
+    for row in tx.rows_many(sql("renew leases", text), rows).await? {
+        kept.insert(RunId(row.int("id")?));
+    }
+    Ok(it.claims.iter().copied().filter(|c| !kept.contains(&c.run)).collect())
+}
+
+impl Store {
+    /// Opens runs for up to `permits` lanes that have due jobs and are free.
+    pub async fn claim(
+        &self,
+        permits: usize,
+        now: Timestamp,
+        lease_until: Timestamp,
+    ) -> Result<Vec<Claim>, StoreError> {
+        let wanted = Wanted { permits, now, lease_until, only: None };
+        self.write(wanted, |tx, it| Box::pin(claim(tx, it))).await
+    }
+
+    /// Renews the leases of runs; returns those that were lost and must end.
+    pub async fn renew(
+        &self,
+        claims: &[Claim],
+        lease_until: Timestamp,
+    ) -> Result<Vec<Claim>, StoreError> {
+        let it = Renewal { claims: claims.to_vec(), lease_until };
+        self.write(it, |tx, it| Box::pin(renew(tx, it))).await
+    }
+
+    /// The earliest time after `now` at which a job or an item falls due.
+    pub async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let text = "SELECT (SELECT min(run_at) FROM jobs WHERE state = 'queued' AND run_at > $1) AS job,
+                        (SELECT min(next_at) FROM outbox WHERE state = 'pending' AND next_at > $1) AS item";
+        let Some(row) = self.row(sql("look for what is next", text).bind(now)).await? else {
+            return Ok(None);
+        };
+        let both = [row.opt_int("job")?, row.opt_int("item")?];
+        Ok(both.into_iter().flatten().min().map(Timestamp))
+    }
+}

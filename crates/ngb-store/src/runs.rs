@@ -1,0 +1,344 @@
+//! A run: what it is to do, and its end.
+
+use std::collections::{BTreeSet, HashMap};
+
+use ngb_core::{
+    clock::Timestamp,
+    decision::Decision,
+    frame::SessionMark,
+    id::{JobId, LaneId, MessageId, OutboxId, RunId},
+    job::{JobState, Tries},
+    role::Role,
+};
+
+use crate::{
+    Claim, Finish, Finished, JobKind, LiveAnswer, NewDecision, Queued, Store, StoreError, Work,
+    WorkJob,
+    db::Tx,
+    messages,
+    outbox::{self, OutRow},
+    sql::{Row, row, sql, thread},
+};
+
+/// Kept messages that go with a prompt as context: the newest so many.
+const MAX_CONTEXT_MESSAGES: i64 = 50;
+
+/// Ends runs. Each gets its own answer, so that one that lost its lease costs the others nothing.
+pub(crate) async fn finish_all(
+    tx: &mut Tx,
+    all: &[&Finish],
+) -> Result<Vec<Result<Finished, StoreError>>, StoreError> {
+    let ended = end_runs(tx, all).await?;
+    let live: Vec<&Finish> =
+        all.iter().copied().filter(|it| ended.contains(&it.claim.run)).collect();
+    let mut queued = HashMap::new();
+    let mut answers = HashMap::new();
+    if !live.is_empty() {
+        end_jobs(tx, &live).await?;
+        free_lanes(tx, &live).await?;
+        count_usage(tx, &live).await?;
+        answers = keep_answers(tx, &live).await?;
+        queued = queue_answers(tx, &live, &answers).await?;
+        for decision in live.iter().flat_map(|it| &it.decisions) {
+            tx.decide(decision.clone());
+        }
+    }
+    let result = |it: &&Finish| {
+        let run = it.claim.run;
+        if ended.contains(&run) {
+            let said = queued.remove(&run).unwrap_or_default();
+            Ok(Finished { answer: answers.get(&run).copied(), said })
+        } else {
+            Err(StoreError::Fenced(run))
+        }
+    };
+    Ok(all.iter().map(result).collect())
+}
+
+async fn end_runs(tx: &mut Tx, all: &[&Finish]) -> Result<BTreeSet<RunId>, StoreError> {
+    let text = "WITH f (run, epoch, at, error) AS (VALUES {values})
+                UPDATE runs SET state = 'ended', ended_at = f.at, error = f.error FROM f
+                WHERE runs.id = f.run AND runs.epoch = f.epoch AND runs.state = 'running'
+                RETURNING runs.id";
+    let rows =
+        all.iter().map(|it| row![it.claim.run, it.claim.epoch, it.now, it.error.clone()]).collect();
+    let ended = tx.rows_many(sql("end runs", text), rows).await?;
+    ended.iter().map(|it| it.int("id").map(RunId)).collect()
+}
+
+/// Every job of a run gets its next state; one that nobody named is queued again.
+async fn end_jobs(tx: &mut Tx, live: &[&Finish]) -> Result<(), StoreError> {
+    let mut rows = Vec::new();
+    for finish in live {
+        for (job, state, tries) in &finish.jobs {
+            let (run_at, error) = match state {
+                JobState::Queued { run_at } => (Some(run_at.0), finish.error.as_deref()),
+                JobState::Dead { reason } => (None, Some(reason.as_str())),
+                JobState::Running | JobState::Done | JobState::Cancelled => (None, None),
+            };
+            let ended = run_at.is_none().then_some(finish.now.0);
+            let word = state.as_str();
+            rows.push(row![*job, word, run_at, tries.failures, tries.gateway_deaths, error, ended]);
+        }
+    }
+    let text = "WITH j (id, state, run_at, failures, deaths, error, ended_at) AS (VALUES {values})
+                UPDATE jobs SET state = j.state, run_at = coalesce(j.run_at, jobs.run_at), failures = j.failures,
+                    gateway_deaths = j.deaths, error = j.error, ended_at = j.ended_at
+                FROM j WHERE jobs.id = j.id AND jobs.state = 'running'";
+    tx.run_many(sql("end jobs", text), rows).await?;
+    let text = "UPDATE jobs SET state = 'queued', run_at = $1 WHERE state = 'running' AND run_id IN ({list})";
+    let query = sql("queue jobs that got no answer", text).bind(tx.now);
+    tx.run(query.list(live.iter().map(|it| it.claim.run))).await.map(drop)
+}
+
+async fn free_lanes(tx: &mut Tx, live: &[&Finish]) -> Result<(), StoreError> {
+    let mut rows = Vec::new();
+    for it in live {
+        let session = it.session.as_ref();
+        let (id, entries) = (session.map(|s| s.id.as_str()), session.map(|s| entries(s.entries)));
+        rows.push(row![it.claim.lane, it.claim.run, id, entries, it.context_given]);
+    }
+    let text = "WITH f (lane, run, session_id, entries, given) AS (VALUES {values})
+                UPDATE lanes SET run_id = NULL, session_id = coalesce(f.session_id, lanes.session_id),
+                    session_entries = coalesce(f.entries, lanes.session_entries),
+                    context_after = CASE WHEN f.given = 1 THEN coalesce(
+                        (SELECT max(j.message_id) FROM jobs j WHERE j.run_id = f.run), lanes.context_after)
+                        ELSE lanes.context_after END,
+                    due_at = (SELECT min(q.run_at) FROM jobs q WHERE q.lane_id = lanes.id AND q.state = 'queued')
+                FROM f WHERE lanes.id = f.lane AND lanes.run_id = f.run";
+    tx.run_many(sql("free lanes", text), rows).await
+}
+
+fn entries(it: u64) -> i64 {
+    i64::try_from(it).unwrap_or(i64::MAX)
+}
+
+async fn count_usage(tx: &mut Tx, live: &[&Finish]) -> Result<(), StoreError> {
+    let mut rows = Vec::new();
+    for it in live {
+        for used in &it.usage {
+            let (provider, model) = (&used.provider, &used.model);
+            let (input, output) = (used.input_tokens, used.output_tokens);
+            rows.push(row![it.claim.run, it.claim.group, it.now, provider, model, input, output]);
+        }
+    }
+    let text = "INSERT INTO usage_counts (run_id, group_id, at, provider, model, input_tokens, output_tokens)
+                VALUES {values}";
+    tx.run_many(sql("count usage", text), rows).await
+}
+
+/// Stores the answers as messages; returns their ids by run.
+async fn keep_answers(
+    tx: &mut Tx,
+    live: &[&Finish],
+) -> Result<HashMap<RunId, MessageId>, StoreError> {
+    let mut rows = Vec::new();
+    let mut runs = Vec::new();
+    for it in live {
+        let Some(answer) = &it.answer else { continue };
+        runs.push(it.claim.run);
+        rows.push(row![
+            answer.place.jid.to_string(),
+            thread(&answer.place),
+            answer.author.as_str(),
+            "",
+            "",
+            &answer.text,
+            "[]",
+            "no",
+            answer.in_reply_to,
+            it.claim.group,
+            it.claim.lane,
+            it.claim.run,
+            "answered",
+            it.now,
+            it.now,
+        ]);
+    }
+    let text = "INSERT INTO messages (jid, thread, author, sender_id, sender_name, text, media, addressed, in_reply_to,
+                    group_id, lane_id, run_id, state, sent_at, received_at)
+                VALUES {values} RETURNING id, run_id";
+    let mut res = HashMap::new();
+    for row in tx.rows_many(sql("keep answers", text), rows).await? {
+        res.insert(RunId(row.int("run_id")?), MessageId(row.int("id")?));
+    }
+    Ok(res)
+}
+
+async fn queue_answers(
+    tx: &mut Tx,
+    live: &[&Finish],
+    answers: &HashMap<RunId, MessageId>,
+) -> Result<HashMap<RunId, Vec<Queued>>, StoreError> {
+    let mut rows = Vec::new();
+    let mut runs = Vec::new();
+    for finish in live {
+        let run = finish.claim.run;
+        let answer = answers.get(&run).copied();
+        for (i, new) in finish.outbox.iter().enumerate() {
+            rows.push(OutRow { new, answer, is_first: i == 0, run: Some(run) });
+            runs.push(run);
+        }
+    }
+    let mut res: HashMap<RunId, Vec<Queued>> = HashMap::new();
+    for ((queued, run), row) in outbox::queue(tx, &rows).await?.into_iter().zip(runs).zip(&rows) {
+        if queued.sending.is_some() && row.new.about.is_some() {
+            let detail = format!("#{}", queued.id);
+            let (message, job) = (row.new.about, row.new.job);
+            let kind = Decision::Sending;
+            tx.decide(NewDecision { message, job, run: Some(run), kind, detail });
+        }
+        res.entry(run).or_default().push(queued);
+    }
+    Ok(res)
+}
+
+/// Refuses a write of a run that lost its lease.
+pub(crate) async fn guard(tx: &mut Tx, claim: &Claim) -> Result<(), StoreError> {
+    let text = "SELECT id FROM runs WHERE id = $1 AND epoch = $2 AND state = 'running'";
+    let query = sql("check a lease", text).bind(claim.run).bind(claim.epoch);
+    tx.row(query).await?.map(drop).ok_or(StoreError::Fenced(claim.run))
+}
+
+async fn effect(tx: &mut Tx, (claim, job): &(Claim, JobId)) -> Result<(), StoreError> {
+    let text = "UPDATE jobs SET had_effect = 1 WHERE id = $1 AND state = 'running' AND run_id = (
+                    SELECT id FROM runs WHERE id = $2 AND epoch = $3 AND state = 'running')
+                RETURNING message_id";
+    let query = sql("mark an effect", text).bind(*job).bind(claim.run).bind(claim.epoch);
+    let row = tx.row(query).await?.ok_or(StoreError::Fenced(claim.run))?;
+    let message = row.opt_int("message_id")?.map(MessageId);
+    let (job, run) = (Some(*job), Some(claim.run));
+    tx.decide(NewDecision { message, job, run, kind: Decision::Effect, detail: String::new() });
+    Ok(())
+}
+
+fn work_job(
+    row: &Row,
+    messages: &mut HashMap<MessageId, crate::StoredMessage>,
+) -> Result<WorkJob, StoreError> {
+    let id = row.int("id")?;
+    let message = row.opt_int("message_id")?.map(MessageId);
+    let kind = match message.and_then(|it| messages.remove(&it)) {
+        Some(message) => JobKind::Message(Box::new(message)),
+        None => JobKind::Say { text: row.opt_text("text")?.unwrap_or_default() },
+    };
+    let live = row.opt_int("live_outbox_id")?.map(OutboxId);
+    let platform_id = row.opt_text("live_platform_id")?;
+    Ok(WorkJob {
+        id: JobId(id),
+        kind,
+        place: row.place()?,
+        role: row.parsed::<Role>("role")?,
+        tries: Tries {
+            failures: row.small("failures")?,
+            gateway_deaths: row.small("gateway_deaths")?,
+        },
+        had_effect: row.flag("had_effect")?,
+        live: live.map(|outbox| LiveAnswer { outbox, platform_id }),
+        told_waiting: row.flag("told_waiting")?,
+        created_at: row.time("created_at")?,
+    })
+}
+
+impl Store {
+    /// What a run is to do.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Fenced`] when the run no longer holds its lane, or nothing is left to do since its jobs were cancelled.
+    pub async fn work(&self, claim: &Claim) -> Result<Work, StoreError> {
+        let text = "SELECT l.lane_key, l.session_id, l.session_entries, l.context_after FROM runs r
+                    JOIN lanes l ON l.id = r.lane_id
+                    WHERE r.id = $1 AND r.epoch = $2 AND r.state = 'running'";
+        let query = sql("read a run", text).bind(claim.run).bind(claim.epoch);
+        let lane = self.row(query).await?.ok_or(StoreError::Fenced(claim.run))?;
+        let text = "SELECT j.id, j.message_id, j.jid, j.thread, j.role, j.text, j.failures, j.gateway_deaths,
+                        j.had_effect, j.told_waiting, j.live_outbox_id, o.platform_id AS live_platform_id, j.created_at,
+                        coalesce(c.is_direct, 1) AS is_direct
+                    FROM jobs j LEFT JOIN outbox o ON o.id = j.live_outbox_id LEFT JOIN chats c ON c.jid = j.jid
+                    WHERE j.run_id = $1 AND j.state = 'running' ORDER BY j.run_at, j.id";
+        let rows = self.rows(sql("read a run's jobs", text).bind(claim.run)).await?;
+        if rows.is_empty() {
+            return Err(StoreError::Fenced(claim.run));
+        }
+        let mut ids = Vec::new();
+        for row in &rows {
+            ids.extend(row.opt_int("message_id")?.map(MessageId));
+        }
+        let newest = ids.iter().max().copied();
+        let mut messages: HashMap<_, _> =
+            self.messages_by_id(ids).await?.into_iter().map(|it| (it.id, it)).collect();
+        let mut jobs = Vec::new();
+        for row in &rows {
+            jobs.push(work_job(row, &mut messages)?);
+        }
+        let context = match newest {
+            Some(newest) => self.context(claim.lane, lane.int("context_after")?, newest).await?,
+            None => Vec::new(),
+        };
+        let session = match (lane.opt_text("session_id")?, lane.opt_int("session_entries")?) {
+            (Some(id), Some(entries)) => {
+                Some(SessionMark { id, entries: u64::try_from(entries).unwrap_or(0) })
+            }
+            _ => None,
+        };
+        let is_direct = rows[0].flag("is_direct")?;
+        Ok(Work { lane_key: lane.text("lane_key")?, is_direct, session, jobs, context })
+    }
+
+    async fn context(
+        &self,
+        lane: LaneId,
+        after: i64,
+        newest: MessageId,
+    ) -> Result<Vec<crate::StoredMessage>, StoreError> {
+        let text = messages::select(
+            "m.lane_id = $1 AND m.state = 'context-kept' AND m.id > $2 AND m.id < $3 ORDER BY m.id DESC LIMIT $4",
+        );
+        let query = sql("read context", text).bind(lane).bind(after).bind(newest);
+        let rows = self.rows(query.bind(MAX_CONTEXT_MESSAGES)).await?;
+        rows.iter().rev().map(messages::stored).collect()
+    }
+
+    /// Marks that a job is about to do something that can't be taken back.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Fenced`] when the run no longer holds its lane; then it must not do it.
+    pub async fn effect(&self, claim: &Claim, job: JobId) -> Result<(), StoreError> {
+        self.write((*claim, job), |tx, it| Box::pin(effect(tx, it))).await
+    }
+
+    /// Marks that the chat was told that the answer takes longer.
+    pub async fn told_waiting(&self, job: JobId) -> Result<(), StoreError> {
+        self.write(job, |tx, it| {
+            Box::pin(async move {
+                let text = "UPDATE jobs SET told_waiting = 1 WHERE id = $1";
+                tx.run(sql("mark a job as told", text).bind(*it)).await.map(drop)
+            })
+        })
+        .await
+    }
+
+    /// Begins a new session in a lane with its next run.
+    pub async fn forget_session(&self, lane: LaneId) -> Result<(), StoreError> {
+        self.write(lane, |tx, it| {
+            Box::pin(async move {
+                let text =
+                    "UPDATE lanes SET session_id = NULL, session_entries = NULL WHERE id = $1";
+                tx.run(sql("forget a session", text).bind(*it)).await.map(drop)
+            })
+        })
+        .await
+    }
+
+    /// When the newest run of a group began.
+    pub async fn last_run_at(
+        &self,
+        group: ngb_core::id::GroupId,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let text = "SELECT max(started_at) AS at FROM runs WHERE group_id = $1";
+        let row = self.row(sql("read the latest run", text).bind(group)).await?;
+        Ok(row.map(|it| it.opt_int("at")).transpose()?.flatten().map(Timestamp))
+    }
+}

@@ -1,0 +1,184 @@
+//! The handle that everybody holds.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use ngb_core::{
+    clock::{Clock, Timestamp},
+    tasks::Crew,
+};
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use crate::{
+    Accept, AcceptDone, Finish, Finished, NewDecision, OutboxItem, Recorded, Settle, StoreError,
+    checkpoint::{self, Commits},
+    db::Pool,
+    dialect::Dialect,
+    migrate,
+    sql::{Row, Sql},
+    writer::{Answer, Command, Run, Write, Writer},
+};
+
+/// How a database is opened.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// `sqlite:///path/db.sqlite` or `postgres://user:password@host/name`.
+    pub url: String,
+    /// Where an SQLite database is copied to before it is migrated.
+    pub backups_dir: PathBuf,
+    /// The name under which this process claims work.
+    pub node: String,
+    pub clock: Clock,
+}
+
+/// The database. Cheap to clone; all clones share one writer.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    commands: mpsc::UnboundedSender<Command>,
+    readers: Pool,
+    writer: Pool,
+    clock: Clock,
+    node: Arc<str>,
+    tasks: Mutex<Crew>,
+    /// Repeats since the process began.
+    repeats: AtomicU64,
+}
+
+impl Store {
+    /// Opens the database, makes it where there is none, and migrates it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Newer`] and [`StoreError::Damaged`] leave it as it was; so does a failed migration.
+    pub async fn open(options: OpenOptions) -> Result<Self, StoreError> {
+        let OpenOptions { url, backups_dir, node, clock } = options;
+        let pools = migrate::open(&url, &backups_dir, clock.now()).await?;
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let commits = Arc::new(Commits::default());
+        let node: Arc<str> = node.into();
+        let mut tasks = Crew::default();
+        let writer = Writer {
+            pool: pools.writer.clone(),
+            node: Arc::clone(&node),
+            clock: clock.clone(),
+            commands: inbox,
+            commits: Arc::clone(&commits),
+        };
+        tasks.spawn("store writer", writer.work());
+        if let Some(path) = migrate::file(&url) {
+            // What an earlier process left in the log is moved now.
+            commits.nudge();
+            tasks.spawn("store checkpoint", checkpoint::work(path, commits));
+        }
+        let inner = Inner {
+            commands,
+            readers: pools.readers,
+            writer: pools.writer,
+            clock,
+            node,
+            tasks: Mutex::new(tasks),
+            repeats: AtomicU64::new(0),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Writes what waits, then closes the database. Later calls get [`StoreError::Closed`].
+    pub async fn close(&self) {
+        let (to, done) = oneshot::channel();
+        if self.inner.commands.send(Command::Close(to)).is_ok() && done.await.is_err() {
+            tracing::debug!("the writer had ended already");
+        }
+        *self.inner.tasks.lock().await = Crew::default();
+        self.inner.readers.close().await;
+        self.inner.writer.close().await;
+    }
+
+    pub fn is_sqlite(&self) -> bool {
+        self.inner.readers.dialect() == Dialect::Sqlite
+    }
+
+    /// Stores a batch of arrivals and opens runs for lanes that are free: one transaction.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be written; then nothing of the batch is stored, and nothing may be acknowledged.
+    pub async fn accept(&self, accept: Accept) -> Result<AcceptDone, StoreError> {
+        let done = self.ask(|to| Command::Accept(accept, to)).await?;
+        let repeats = done.recorded.iter().filter(|it| matches!(it, Recorded::Repeat { .. }));
+        let repeats = u64::try_from(repeats.count()).unwrap_or(u64::MAX);
+        self.inner.repeats.fetch_add(repeats, Ordering::Relaxed);
+        Ok(done)
+    }
+
+    /// Ends a run, with its answer and all that follows: one transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Fenced`] when the run no longer holds its lane; then nothing was written.
+    pub async fn finish(&self, finish: Finish) -> Result<Finished, StoreError> {
+        self.ask(|to| Command::Finish(Box::new(finish), to)).await
+    }
+
+    /// Notes what became of sends; returns the next items of the places that are free now.
+    pub async fn settle(&self, settles: Vec<Settle>) -> Result<Vec<OutboxItem>, StoreError> {
+        self.ask(|to| Command::Settle(settles, to)).await
+    }
+
+    /// Notes decisions; they are written with the next commit, and nobody waits.
+    pub fn note(&self, decisions: Vec<NewDecision>) {
+        if self.inner.commands.send(Command::Note(self.inner.clock.now(), decisions)).is_err() {
+            tracing::warn!("decisions came after the store was closed");
+        }
+    }
+
+    /// Repeats that were dropped since the process began.
+    pub(crate) fn repeats(&self) -> u64 {
+        self.inner.repeats.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    pub(crate) fn node(&self) -> &str {
+        &self.inner.node
+    }
+
+    /// Runs `run` in the writer's next transaction.
+    pub(crate) async fn write<A, T>(&self, arguments: A, run: Run<A, T>) -> Result<T, StoreError>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        self.ask(|to| Command::One(Box::new(Write { run, arguments, result: None, to }))).await
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, StoreError> {
+        let (to, answer) = oneshot::channel();
+        self.inner.commands.send(command(to)).map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    pub(crate) async fn rows(&self, query: Sql) -> Result<Vec<Row>, StoreError> {
+        self.inner.readers.rows(query).await
+    }
+
+    pub(crate) async fn row(&self, query: Sql) -> Result<Option<Row>, StoreError> {
+        self.inner.readers.row(query).await
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("node", &self.node()).finish_non_exhaustive()
+    }
+}
