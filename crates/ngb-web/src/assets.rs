@@ -1,0 +1,147 @@
+//! The dashboard's files, inside the executable.
+
+use std::sync::LazyLock;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode, header};
+use sha2::{Digest as _, Sha256};
+
+struct Asset {
+    path: &'static str,
+    kind: &'static str,
+    bytes: &'static [u8],
+    etag: String,
+}
+
+macro_rules! assets {
+    ($($path:literal $kind:expr;)+) => {
+        static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| vec![$({
+            let bytes: &'static [u8] =
+                include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../dashboard/", $path));
+            Asset { path: concat!("/", $path), kind: $kind, bytes, etag: etag(bytes) }
+        }),+]);
+    };
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+assets! {
+    "index.html" HTML;
+    "app.css" STYLE;
+    "icon.svg" "image/svg+xml";
+    "theme.js" SCRIPT;
+    "app.js" SCRIPT;
+    "api.js" SCRIPT;
+    "i18n.js" SCRIPT;
+    "icons.js" SCRIPT;
+    "live.js" SCRIPT;
+    "markdown.js" SCRIPT;
+    "store.js" SCRIPT;
+    "ui.js" SCRIPT;
+    "pages/approvals.js" SCRIPT;
+    "pages/chat.js" SCRIPT;
+    "pages/groups.js" SCRIPT;
+    "pages/state.js" SCRIPT;
+    "pages/why.js" SCRIPT;
+    "vendor/htm-preact.js" SCRIPT;
+    "vendor/marked.js" SCRIPT;
+    "vendor/purify.js" SCRIPT;
+    "vendor/LICENSES.txt" TEXT;
+}
+
+fn etag(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    let short: String = digest[..12].iter().map(|it| format!("{it:02x}")).collect();
+    format!("\"{short}\"")
+}
+
+/// The file at `path`; none when there is no such one. A browser asks each time, and gets 304 while nothing changed,
+/// so that a new version is never shown with pieces of an old one.
+pub(crate) fn serve(path: &str, headers: &HeaderMap) -> Option<Response> {
+    let path = if path == "/" { "/index.html" } else { path };
+    let asset = ASSETS.iter().find(|it| it.path == path)?;
+    let caching = [(header::ETAG, asset.etag.as_str()), (header::CACHE_CONTROL, "no-cache")];
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|it| it.to_str().ok());
+    let is_known = known.is_some_and(|it| it.split(',').any(|it| it.trim() == asset.etag));
+    Some(if is_known {
+        (StatusCode::NOT_MODIFIED, caching).into_response()
+    } else {
+        (caching, [(header::CONTENT_TYPE, asset.kind)], asset.bytes).into_response()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The first view, as it goes over the wire: nothing is compressed, and nothing needs to be.
+    const MAX_FIRST_VIEW_BYTES: usize = 300 * 1024;
+
+    fn files(under: &Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(under).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                files(&path, found);
+            } else {
+                found.push(path.to_str().unwrap().to_owned());
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_is_in_the_table() {
+        let dashboard = concat!(env!("CARGO_MANIFEST_DIR"), "/../../dashboard");
+        let mut found = Vec::new();
+        files(Path::new(dashboard), &mut found);
+        let mut found: Vec<&str> = found.iter().map(|it| &it[dashboard.len()..]).collect();
+        found.sort_unstable();
+        let mut known: Vec<&str> = ASSETS.iter().map(|it| it.path).collect();
+        known.sort_unstable();
+        assert_eq!(found, known);
+    }
+
+    #[test]
+    fn the_first_view_is_small() {
+        let pages = ASSETS.iter().filter(|it| it.kind != TEXT);
+        let bytes: usize = pages.map(|it| it.bytes.len()).sum();
+        assert!(bytes < MAX_FIRST_VIEW_BYTES, "{bytes}");
+    }
+
+    #[test]
+    fn modules_import_by_relative_path_and_nothing_is_inline() {
+        for asset in ASSETS.iter() {
+            let text = std::str::from_utf8(asset.bytes).unwrap();
+            if asset.kind == SCRIPT && !asset.path.starts_with("/vendor/") {
+                for line in text.lines().filter(|it| it.starts_with("import ")) {
+                    assert!(
+                        line.contains("\"./") || line.contains("\"../"),
+                        "{}: {line}",
+                        asset.path
+                    );
+                }
+            }
+            if asset.kind == HTML {
+                assert!(
+                    !text.contains("<style")
+                        && !text.contains(" style=")
+                        && !text.contains("<script>")
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_known_is_not_sent_again() {
+        let first = serve("/", &HeaderMap::new()).unwrap();
+        assert_eq!(first.status(), StatusCode::OK);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::IF_NONE_MATCH, first.headers()[header::ETAG].clone());
+        assert_eq!(serve("/index.html", &headers).unwrap().status(), StatusCode::NOT_MODIFIED);
+        assert!(serve("/../Cargo.toml", &headers).is_none());
+    }
+}

@@ -1,0 +1,140 @@
+//! What the API says when it says no: `{"error": {"code", "message", "hint"}}`.
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header};
+use ngb_channels::NotAccepted;
+use ngb_core::{
+    address::AddressError,
+    group::{BadName, BadTrigger},
+    role::{Right, Role},
+};
+use ngb_gateway::handle::HandleError;
+use ngb_gateway::store::StoreError;
+use serde_json::json;
+use tracing::error;
+
+/// A request that was refused or failed.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    pub(crate) status: StatusCode,
+    /// What to branch on; never changes.
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+    retry_after_s: Option<u64>,
+}
+
+impl ApiError {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), hint: None, retry_after_s: None }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(crate) fn bad(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
+    }
+
+    pub(crate) fn not_found(what: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {what}"))
+    }
+
+    pub(crate) fn login_needed() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "login_needed", "log in first")
+            .hint("`nanogridbot open` prints a fresh link; programs send `Authorization: Bearer <[web] token>`")
+    }
+
+    pub(crate) fn login_refused() -> Self {
+        let message = "this code or token is not good, or was used already";
+        Self::new(StatusCode::UNAUTHORIZED, "login_refused", message)
+            .hint("`nanogridbot open` prints a fresh link")
+    }
+
+    pub(crate) fn forbidden(role: Role, right: Right) -> Self {
+        let message = format!("a {role} may not {}", right.describe());
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    pub(crate) fn too_many(wait_s: u64) -> Self {
+        let message = format!("too many tries from this address; wait {wait_s} s");
+        let res = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", message);
+        Self { retry_after_s: Some(wait_s), ..res }
+    }
+
+    pub(crate) fn too_large(limit_bytes: usize) -> Self {
+        let message = format!("the body is larger than {limit_bytes} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+    }
+
+    pub(crate) fn stopping() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the gateway is stopping")
+    }
+
+    /// Something broke on our side; the cause is for the log, not for the asker.
+    fn internal(cause: impl Into<anyhow::Error>) -> Self {
+        error!("a request failed: {:#}", cause.into());
+        let message = "something went wrong in the gateway; its log says what";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let Self { status, code, message, hint, retry_after_s } = self;
+        let body = json!({ "error": { "code": code, "message": message, "hint": hint } });
+        let mut res = (status, Json(body)).into_response();
+        if let Some(wait_s) = retry_after_s {
+            res.headers_mut().insert(header::RETRY_AFTER, wait_s.into());
+        }
+        res
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(err: StoreError) -> Self {
+        match err {
+            StoreError::Taken { .. } => Self::new(StatusCode::CONFLICT, "taken", err.to_string()),
+            StoreError::NotFound { what, name } => Self::not_found(format_args!("{what} `{name}`")),
+            StoreError::Closed => Self::stopping(),
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<HandleError> for ApiError {
+    fn from(err: HandleError) -> Self {
+        match err {
+            HandleError::Store(it) => it.into(),
+            HandleError::Address(it) => it.into(),
+            HandleError::Name(it) => it.into(),
+            HandleError::NoGroup(name) => Self::not_found(format_args!("group `{name}`")),
+            HandleError::MainGroup => {
+                Self::new(StatusCode::CONFLICT, "main_group", err.to_string())
+            }
+            HandleError::NotAccepted(NotAccepted::Closed) => Self::stopping(),
+            HandleError::NotAccepted(NotAccepted::NotStored) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_stored", err.to_string())
+                    .hint("send it again with the same `idempotency_key`")
+            }
+            other => Self::internal(other),
+        }
+    }
+}
+
+macro_rules! bad_input {
+    ($($error:ty),+) => {$(
+        impl From<$error> for ApiError {
+            fn from(err: $error) -> Self {
+                Self::bad(err.to_string())
+            }
+        }
+    )+};
+}
+
+bad_input!(AddressError, BadName, BadTrigger);

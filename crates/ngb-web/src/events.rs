@@ -1,0 +1,111 @@
+//! `/ws`: what happens, as JSON text frames, resumable by (instance, number).
+//!
+//! ```text
+//! client   {"resume":{"instance":7,"number":41}}        (may be left out: from now on)
+//! server   {"instance":7,"number":43,"events":[{"number":42,"type":"message",…},…]}
+//!          {"instance":7,"number":99,"reset":true}      some were missed: read the state anew
+//!          {"instance":7,"number":43,"events":[]}       at least each 20 s: still here
+//! ```
+
+use std::time::Duration;
+
+use axum::{
+    extract::{
+        State, WebSocketUpgrade,
+        ws::{CloseFrame, Message, WebSocket},
+    },
+    response::Response,
+};
+use ngb_gateway::events::{Cursor, Next, Subscription};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{App, door::Who};
+
+/// How often something is sent at least; a client may take a longer silence for a dead connection.
+const BEAT: Duration = Duration::from_secs(20);
+
+/// How long a client has to say where it stood.
+const RESUME_WAIT: Duration = Duration::from_secs(2);
+
+/// Longest that one frame may take to leave. Whoever reads slower than that comes back with a cursor; nothing piles up
+/// for them here.
+const SEND_LIMIT: Duration = Duration::from_secs(10);
+
+/// Largest frame that a client may send, in bytes.
+const MAX_CLIENT_BYTES: usize = 4 * 1024;
+
+/// The login ended. The original's page knew 4001 as "log in again".
+const CLOSE_LOGIN: u16 = 4001;
+
+/// The server goes away (RFC 6455, section 7.4.1).
+const CLOSE_AWAY: u16 = 1001;
+
+#[derive(Deserialize)]
+struct Hello {
+    resume: Option<Cursor>,
+}
+
+/// Opens the stream.
+pub(crate) async fn open(State(app): State<App>, who: Who, upgrade: WebSocketUpgrade) -> Response {
+    upgrade
+        .max_message_size(MAX_CLIENT_BYTES)
+        .max_frame_size(MAX_CLIENT_BYTES)
+        .on_upgrade(move |socket| stream(app, who, socket))
+}
+
+async fn stream(app: App, who: Who, mut socket: WebSocket) {
+    let clock = app.gateway.clock();
+    // Taken before the greeting, so that nothing between the two is missed.
+    let mut events = app.gateway.hub().subscribe(None);
+    if let Ok(Some(Ok(Message::Text(text)))) = clock.timeout(RESUME_WAIT, socket.recv()).await
+        && let Ok(Hello { resume: Some(cursor) }) = serde_json::from_str(&text)
+    {
+        events = app.gateway.hub().subscribe(Some(cursor));
+    }
+    let close = loop {
+        let frame = tokio::select! {
+            next = events.next() => frame(next, &events),
+            heard = socket.recv() => match heard {
+                // Nothing else is asked of a client; pongs are answered below us.
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => continue,
+            },
+            () = clock.sleep(BEAT) => {
+                if !is_still_in(&app, &who).await {
+                    break CLOSE_LOGIN;
+                }
+                frame(Next::Events(Vec::new()), &events)
+            }
+            () = app.drain.cancelled() => break CLOSE_AWAY,
+        };
+        let sent = clock.timeout(SEND_LIMIT, socket.send(Message::Text(frame.to_string().into())));
+        if !matches!(sent.await, Ok(Ok(()))) {
+            return;
+        }
+    };
+    let bye = Message::Close(Some(CloseFrame { code: close, reason: "".into() }));
+    // Whether they hear it or not, the connection ends here.
+    drop(clock.timeout(SEND_LIMIT, socket.send(bye)).await);
+}
+
+fn frame(next: Next, events: &Subscription) -> Value {
+    let Cursor { instance, number } = events.cursor();
+    match next {
+        Next::Events(events) => json!({ "instance": instance, "number": number, "events": events }),
+        Next::Reset => json!({ "instance": instance, "number": number, "reset": true }),
+    }
+}
+
+/// Whether the session that opened the stream still holds; an error of the store ends nothing.
+async fn is_still_in(app: &App, who: &Who) -> bool {
+    let Some(hash) = &who.session else { return true };
+    let now = app.gateway.clock().now();
+    match app.gateway.store().session(hash, now).await {
+        Ok(found) => found.is_some_and(|it| now < it.expires_at),
+        Err(err) => {
+            tracing::warn!("could not look up a session: {:#}", anyhow::Error::from(err));
+            true
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Groups and bindings.
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+};
+use ngb_core::{
+    address::{Account, ChannelKind, Jid, Place},
+    group::{Engage, Group, Limits, Scope, Senders},
+    id::GroupId,
+};
+use ngb_gateway::{handle::Bind, store::GroupChange};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{App, door::Who, error::ApiError, input::Input, shape};
+
+/// The group's chat on the page.
+pub(crate) fn page_jid(group: &Group) -> Jid {
+    let page = Account::new(ChannelKind::Web, Account::DEFAULT_NAME);
+    let jid = page.and_then(|it| it.chat(group.folder.as_str()));
+    jid.expect("a folder's name is a chat's, and the default name is an account's")
+}
+
+/// The group of that number, name or folder, or with that chat on the page.
+pub(crate) fn find(app: &App, name: &str) -> Result<Group, ApiError> {
+    let directory = app.gateway.directory().snapshot();
+    let by_number = name.parse().ok().and_then(|it: GroupId| directory.group(it).cloned());
+    if let Some(group) = by_number {
+        return Ok(group);
+    }
+    let folder = name.strip_prefix("group:").or_else(|| name.strip_prefix("web@main:"));
+    Ok(app.gateway.group(folder.unwrap_or(name))?)
+}
+
+/// An address as people write it; the original's `group:<folder>` is the group's chat on the page.
+pub(crate) fn resolve(app: &App, address: &str) -> Result<Jid, ApiError> {
+    match address.strip_prefix("group:") {
+        Some(_) => Ok(page_jid(&find(app, address)?)),
+        None => Ok(app.gateway.resolve(address)?),
+    }
+}
+
+/// Every group, the main one first.
+pub(crate) async fn list(State(app): State<App>) -> Json<Value> {
+    let directory = app.gateway.directory().snapshot();
+    let active = app.live.active();
+    let mut groups: Vec<&Group> = directory.groups().collect();
+    groups.sort_by_key(|it| (!it.is_main, it.id));
+    let shown = groups.into_iter().map(|it| shape::group(it, &directory, active.contains(&it.id)));
+    Json(shown.collect())
+}
+
+/// One group.
+pub(crate) async fn show(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    Ok(Json(shown(&app, find(&app, &id)?.id)?))
+}
+
+fn shown(app: &App, id: GroupId) -> Result<Value, ApiError> {
+    let directory = app.gateway.directory().snapshot();
+    let group = directory.group(id);
+    let group = group.ok_or_else(|| ApiError::not_found(format_args!("group `{id}`")))?;
+    Ok(shape::group(group, &directory, app.live.active().contains(&id)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewGroup {
+    name: String,
+    folder: Option<String>,
+}
+
+/// Makes a group.
+pub(crate) async fn add(
+    State(app): State<App>,
+    who: Who,
+    Input(new): Input<NewGroup>,
+) -> Result<Json<Value>, ApiError> {
+    let id = app.gateway.add_group(&new.name, new.folder.as_deref(), false).await?;
+    app.gateway.store().audit(&who.name, "group added", &new.name).await?;
+    Ok(Json(shown(&app, id)?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Change {
+    name: Option<String>,
+    /// Only those that change.
+    limits: Option<serde_json::Map<String, Value>>,
+}
+
+/// Renames a group or changes its limits.
+pub(crate) async fn change(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<String>,
+    Input(change): Input<Change>,
+) -> Result<Json<Value>, ApiError> {
+    let group = find(&app, &id)?;
+    let limits = change.limits.map(|it| overlay(&group.limits, it)).transpose()?;
+    let name = change.name.map(|it| it.parse()).transpose()?;
+    app.gateway.change_group(group.id, GroupChange { name, limits }).await?;
+    app.gateway.store().audit(&who.name, "group changed", group.name.as_str()).await?;
+    Ok(Json(shown(&app, group.id)?))
+}
+
+/// `old` with what `new` names; a limit of 0 would stop everything, and is a slip.
+fn overlay(old: &Limits, new: serde_json::Map<String, Value>) -> Result<Limits, ApiError> {
+    if let Some((key, _)) = new.iter().find(|it| it.1.as_u64() == Some(0)) {
+        return Err(ApiError::bad(format!("the limit `{key}` can't be 0")));
+    }
+    let mut all = serde_json::to_value(old).expect("limits have only string keys");
+    for (key, value) in new {
+        all[key] = value;
+    }
+    serde_json::from_value(all).map_err(|err| ApiError::bad(format!("these are no limits: {err}")))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Removal {
+    #[serde(default)]
+    purge: bool,
+}
+
+/// Removes a group; its folder is kept aside unless `purge`.
+pub(crate) async fn remove(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<String>,
+    Query(how): Query<Removal>,
+) -> Result<Json<Value>, ApiError> {
+    let group = find(&app, &id)?;
+    app.gateway.remove_group(group.id, how.purge).await?;
+    app.gateway.store().audit(&who.name, "group removed", group.name.as_str()).await?;
+    Ok(Json(json!({ "ok": true })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewBinding {
+    jid: String,
+    thread: Option<String>,
+    /// mention, always, trigger
+    engage: Option<String>,
+    /// The pattern of `trigger`.
+    pattern: Option<String>,
+    scope: Option<Scope>,
+    senders: Option<Senders>,
+}
+
+/// Binds a chat to a group.
+pub(crate) async fn bind(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<String>,
+    Input(new): Input<NewBinding>,
+) -> Result<Json<Value>, ApiError> {
+    let group = find(&app, &id)?;
+    let engage = match (new.engage.as_deref().unwrap_or("mention"), &new.pattern) {
+        ("trigger", None) => return Err(ApiError::bad("`trigger` needs a `pattern`")),
+        ("mention" | "always" | "trigger", pattern) => {
+            Engage::from_parts(new.engage.as_deref().unwrap_or("mention"), pattern.as_deref())?
+        }
+        (other, _) => {
+            let message = format!("unknown `engage`: `{other}`; known: mention, always, trigger");
+            return Err(ApiError::bad(message));
+        }
+    };
+    let place = Place { jid: resolve(&app, &new.jid)?, thread: new.thread.map(Into::into) };
+    let detail = format!("{place} to {}", group.name);
+    app.gateway
+        .bind(Bind {
+            place,
+            group: group.id,
+            engage,
+            scope: new.scope.unwrap_or_default(),
+            senders: new.senders.unwrap_or_default(),
+        })
+        .await?;
+    app.gateway.store().audit(&who.name, "bound", &detail).await?;
+    Ok(Json(shown(&app, group.id)?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OldBinding {
+    jid: String,
+    thread: Option<String>,
+}
+
+/// Takes a chat from a group.
+pub(crate) async fn unbind(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<String>,
+    Input(old): Input<OldBinding>,
+) -> Result<Json<Value>, ApiError> {
+    let group = find(&app, &id)?;
+    let place = Place { jid: resolve(&app, &old.jid)?, thread: old.thread.map(Into::into) };
+    app.gateway.unbind(&place, group.id).await?;
+    let detail = format!("{place} from {}", group.name);
+    app.gateway.store().audit(&who.name, "unbound", &detail).await?;
+    Ok(Json(shown(&app, group.id)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_overlaid() {
+        #[rustfmt::skip]
+        let table = [
+            (json!({ "memory_mib": 256 }),          Ok((256, 256))),
+            (json!({ "pids": 64 }),                 Ok((512, 64))),
+            (json!({ "pids": 0 }),                  Err("can't be 0")),
+            (json!({ "pid": 1 }),                   Err("unknown field `pid`")),
+            (json!({ "pids": "many" }),             Err("invalid type")),
+        ];
+        for (new, want) in table {
+            let got = overlay(&Limits::default(), new.as_object().unwrap().clone());
+            match want {
+                Ok(want) => assert_eq!(got.map(|it| (it.memory_mib, it.pids)).unwrap(), want),
+                Err(needle) => {
+                    let err = got.unwrap_err().message;
+                    assert!(err.contains(needle), "{err}");
+                }
+            }
+        }
+    }
+}

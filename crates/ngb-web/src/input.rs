@@ -1,0 +1,98 @@
+//! Bodies of requests: bounded, in time, text, JSON.
+
+use std::time::Duration;
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::{FromRequest, Request},
+};
+use bytes::Bytes;
+use http_body_util::LengthLimitError;
+use ngb_core::clock::Clock;
+use serde::de::DeserializeOwned;
+
+use crate::{App, error::ApiError};
+
+/// Largest body of an API request.
+pub(crate) const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// Longest that a body may take to arrive.
+const BODY_LIMIT: Duration = Duration::from_secs(30);
+
+/// The JSON body of a request.
+#[derive(Debug)]
+pub(crate) struct Input<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Input<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let bytes = read(request.into_body(), MAX_BODY_BYTES, app.gateway.clock()).await?;
+        parse(&bytes).map(Self)
+    }
+}
+
+/// The whole body, when it has at most `limit_bytes`.
+pub(crate) async fn read(body: Body, limit_bytes: usize, clock: &Clock) -> Result<Bytes, ApiError> {
+    let late = |_| {
+        ApiError::new(
+            http::StatusCode::REQUEST_TIMEOUT,
+            "too_slow",
+            "the body did not arrive in time",
+        )
+    };
+    clock.timeout(BODY_LIMIT, to_bytes(body, limit_bytes)).await.map_err(late)?.map_err(|err| {
+        let too_large =
+            std::iter::successors(Some(&err as &dyn std::error::Error), |it| it.source())
+                .any(|it| it.is::<LengthLimitError>());
+        if too_large {
+            ApiError::too_large(limit_bytes)
+        } else {
+            ApiError::bad("the body could not be read to its end")
+        }
+    })
+}
+
+/// JSON out of `bytes`; an empty body counts as `{}`.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let text = std::str::from_utf8(bytes).map_err(|err| {
+        let at = err.valid_up_to();
+        ApiError::bad(format!("the body is not valid UTF-8: byte {at} is not part of a character"))
+    })?;
+    let text = if text.trim().is_empty() { "{}" } else { text };
+    serde_json::from_str(text)
+        .map_err(|err| ApiError::bad(format!("the body is not what is asked for: {err}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wanted {
+        #[expect(dead_code, reason = "only whether it parses counts")]
+        name: String,
+    }
+
+    #[tokio::test]
+    async fn bodies() {
+        #[rustfmt::skip]
+        let table: [(Vec<u8>, &str); 6] = [
+            (b"{\"name\":\"a\"}".to_vec(),         ""),
+            (b"{\"name\":\"\xff\"}".to_vec(),      "not valid UTF-8: byte 9"),
+            (b"{\"name\":1}".to_vec(),             "invalid type: integer"),
+            (b"{\"nam\":\"a\"}".to_vec(),          "unknown field `nam`, expected `name`"),
+            (b"".to_vec(),                         "missing field `name`"),
+            (vec![b'x'; 101],                      "larger than 100 bytes"),
+        ];
+        for (body, want) in table {
+            let got = match read(Body::from(body.clone()), 100, &Clock::System).await {
+                Ok(bytes) => parse::<Wanted>(&bytes).map(|_| ()),
+                Err(err) => Err(err),
+            };
+            let message = got.err().map(|it| it.message).unwrap_or_default();
+            assert!(message.contains(want) && message.is_empty() == want.is_empty(), "{message}");
+        }
+    }
+}

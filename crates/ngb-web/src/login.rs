@@ -1,0 +1,167 @@
+//! Logging in and out: one-time links, the token, sessions.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::{
+    Extension, Json,
+    extract::{ConnectInfo, State},
+    response::{AppendHeaders, IntoResponse},
+};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use http::header;
+use ngb_core::role::{Right, Role};
+use ngb_gateway::{Gateway, handle::HandleError};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    App,
+    door::{Who, is_token},
+    error::ApiError,
+    guard::Secure,
+    input::Input,
+};
+
+/// How long a one-time link works.
+const CODE_LIFE: Duration = Duration::from_secs(10 * 60);
+
+/// How long a login lasts.
+const SESSION_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Makes a link that logs in whoever opens it first within ten minutes, as owner.
+///
+/// The code is in the fragment, which browsers send to nobody.
+///
+/// # Errors
+///
+/// When the code can't be stored.
+pub async fn login_link(gateway: &Gateway, base_url: &str) -> Result<String, HandleError> {
+    let code = random();
+    let expires_at = gateway.clock().now() + CODE_LIFE;
+    gateway.store().add_login_code(&hash(&code), expires_at).await?;
+    Ok(format!("{}/#login={code}", base_url.trim_end_matches('/')))
+}
+
+/// 256 bits that nobody can guess.
+fn random() -> String {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).expect("the system has random numbers");
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
+
+pub(crate) fn digest(value: &str) -> [u8; 32] {
+    Sha256::digest(value).into()
+}
+
+/// What is stored of a code or session: whoever reads the database can't log in with it.
+pub(crate) fn hash(value: &str) -> String {
+    digest(value).iter().map(|it| format!("{it:02x}")).collect()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Login {
+    code: Option<String>,
+    token: Option<String>,
+}
+
+/// Takes a code or the token, gives a session.
+pub(crate) async fn login(
+    State(app): State<App>,
+    from: Option<Extension<ConnectInfo<SocketAddr>>>,
+    secure: Option<Extension<Secure>>,
+    Input(login): Input<Login>,
+) -> Result<impl IntoResponse, ApiError> {
+    let now = app.gateway.clock().now();
+    // The local socket has no address; whoever may open it is owner already.
+    let from = from.map(|it| it.0.0.ip());
+    if let Some(wait_s) = from.and_then(|it| app.limiter.wait_s(it, now)) {
+        return Err(ApiError::too_many(wait_s));
+    }
+    let store = app.gateway.store();
+    let (good, how) = match (&login.code, &login.token) {
+        (Some(code), None) => (store.use_login_code(&hash(code), now).await?, "link"),
+        (None, Some(token)) => (is_token(&app, token), "token"),
+        _ => return Err(ApiError::bad("send either `code` or `token`")),
+    };
+    let shown = from.map_or_else(|| "the local socket".to_owned(), |it| it.to_string());
+    if !good {
+        if let Some(from) = from {
+            app.limiter.wrong(from, now);
+        }
+        store.audit("somebody", "login refused", &format!("by {how} from {shown}")).await?;
+        return Err(ApiError::login_refused());
+    }
+    let user = app.gateway.owner().await?;
+    let session = random();
+    store.add_session(&hash(&session), user, now, now + SESSION_LIFE).await?;
+    store.audit("owner", "login", &format!("by {how} from {shown}")).await?;
+    let cookie = set_cookie(&app, &session, SESSION_LIFE, secure.is_some());
+    Ok((AppendHeaders([(header::SET_COOKIE, cookie)]), Json(json!({ "role": Role::Owner }))))
+}
+
+fn set_cookie(app: &App, value: &str, life: Duration, secure: bool) -> String {
+    let secure = if secure { "; Secure" } else { "" };
+    let name = &app.cookie;
+    format!("{name}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}", life.as_secs())
+}
+
+/// Makes a fresh one-time link.
+pub(crate) async fn link(State(app): State<App>, who: Who) -> Result<Json<Value>, ApiError> {
+    let url = login_link(&app.gateway, &app.base_url).await?;
+    app.gateway.store().audit(&who.name, "login link made", "").await?;
+    Ok(Json(json!({ "url": url })))
+}
+
+/// Ends the session that asks.
+pub(crate) async fn logout(
+    State(app): State<App>,
+    who: Who,
+) -> Result<impl IntoResponse, ApiError> {
+    if let Some(session) = &who.session {
+        app.gateway.store().end_session(session).await?;
+    }
+    let gone = set_cookie(&app, "", Duration::ZERO, false);
+    Ok((AppendHeaders([(header::SET_COOKIE, gone)]), Json(json!({ "ok": true }))))
+}
+
+/// Who one is, and what one may.
+pub(crate) async fn me(State(app): State<App>, who: Who) -> Json<Value> {
+    let rights = Right::ALL.iter().filter(|it| who.role.may(**it)).map(|it| word(*it));
+    Json(json!({
+        "name": who.name,
+        "role": who.role,
+        "rights": rights.collect::<Vec<_>>(),
+        "assistant": app.settings.name,
+    }))
+}
+
+/// The word of a right in the API.
+pub(crate) fn word(right: Right) -> &'static str {
+    match right {
+        Right::Read => "read",
+        Right::Speak => "speak",
+        Right::StopOwn => "stop_own",
+        Right::Stop => "stop",
+        Right::Schedule => "schedule",
+        Right::ApproveTool => "approve_tool",
+        Right::ApproveChat => "approve_chat",
+        Right::Operate => "operate",
+        Right::Configure => "configure",
+        Right::GrantRoles => "grant_roles",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_long_and_never_the_same() {
+        let (a, b) = (random(), random());
+        assert_eq!(a.len(), 43);
+        assert_ne!(a, b);
+        assert_eq!(hash("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+}

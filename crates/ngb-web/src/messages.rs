@@ -1,0 +1,301 @@
+//! Messages: reading, posting, waiting for the answer, and why.
+
+use std::{convert::Infallible, str::FromStr, time::Duration};
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+    response::{
+        IntoResponse, Response,
+        sse::{self, KeepAlive, Sse},
+    },
+};
+use futures_util::stream;
+use http::{HeaderMap, StatusCode, header};
+use ngb_core::{
+    address::{ChannelKind, Jid, Place},
+    clock::Timestamp,
+    id::MessageId,
+    message::Sender,
+};
+use ngb_gateway::{
+    handle::{Post, Posted},
+    store::{MAX_PAGE, MessageFilter},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    App,
+    answer::{Heard, Settled, Waiter},
+    door::Who,
+    error::ApiError,
+    groups,
+    input::Input,
+    shape,
+};
+
+/// Messages of one page when nobody says how many; the original's number.
+const DEFAULT_PAGE: u32 = 50;
+
+/// How long a request waits for an answer when nobody says; after it, 202 with the id to ask again.
+const WAIT: Duration = Duration::from_secs(10 * 60);
+
+/// Longest that somebody may ask to wait.
+const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
+
+/// Longest idempotency key, in bytes.
+const MAX_KEY_BYTES: usize = 200;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Filter {
+    #[serde(alias = "chatJid", alias = "jid")]
+    chat_jid: Option<String>,
+    group: Option<String>,
+    before: Option<MessageId>,
+    after: Option<MessageId>,
+    limit: Option<u32>,
+}
+
+/// A page of messages, the oldest first.
+pub(crate) async fn list(
+    State(app): State<App>,
+    Query(filter): Query<Filter>,
+) -> Result<Json<Value>, ApiError> {
+    let jid = filter.chat_jid.as_deref().map(|it| groups::resolve(&app, it)).transpose()?;
+    let group = filter.group.as_deref().map(|it| groups::find(&app, it)).transpose()?;
+    let is_backward = filter.after.is_none();
+    let mut messages = app
+        .gateway
+        .store()
+        .messages(MessageFilter {
+            jid,
+            group: group.map(|it| it.id),
+            lane: None,
+            before: filter.before,
+            after: filter.after,
+            limit: filter.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE),
+        })
+        .await?;
+    if is_backward {
+        messages.reverse();
+    }
+    Ok(Json(messages.iter().map(shape::message).collect()))
+}
+
+/// One message.
+pub(crate) async fn show(
+    State(app): State<App>,
+    Path(id): Path<MessageId>,
+) -> Result<Json<Value>, ApiError> {
+    let found = app.gateway.store().message(id).await?;
+    let message = found.ok_or_else(|| ApiError::not_found(format_args!("message `{id}`")))?;
+    Ok(Json(shape::message(&message)))
+}
+
+/// The path of one message.
+pub(crate) async fn why(
+    State(app): State<App>,
+    Path(id): Path<MessageId>,
+) -> Result<Json<Value>, ApiError> {
+    Ok(Json(shape::why(&app.gateway.store().why(id).await?)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewMessage {
+    /// An address of the page or a terminal; or else `group`.
+    #[serde(alias = "chatJid", alias = "jid")]
+    chat_jid: Option<String>,
+    group: Option<String>,
+    thread: Option<String>,
+    #[serde(alias = "text")]
+    content: String,
+    idempotency_key: Option<String>,
+    #[serde(default = "yes")]
+    wait: bool,
+    wait_seconds: Option<u64>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Stores a message; waits for the answer, or streams it, when asked to.
+pub(crate) async fn post(
+    State(app): State<App>,
+    who: Who,
+    headers: HeaderMap,
+    Input(new): Input<NewMessage>,
+) -> Result<Response, ApiError> {
+    let jid = match (&new.chat_jid, &new.group) {
+        (Some(jid), None) => groups::resolve(&app, jid)?,
+        (None, Some(group)) => groups::page_jid(&groups::find(&app, group)?),
+        _ => return Err(ApiError::bad("say either `chatJid` or `group`")),
+    };
+    let place = Place { jid, thread: new.thread.map(Into::into) };
+    let in_header = headers.get("idempotency-key").map(|it| it.to_str().map(str::to_owned));
+    let in_header = in_header
+        .transpose()
+        .map_err(|_| ApiError::bad("the header `Idempotency-Key` is not plain text"))?;
+    let key = new.idempotency_key.or(in_header);
+    let (posted, waiter) = send(&app, &who, place, new.content, key).await?;
+    let streams = headers
+        .get(header::ACCEPT)
+        .and_then(|it| it.to_str().ok())
+        .is_some_and(|it| it.contains("text/event-stream"));
+    if streams {
+        return Ok(stream_answer(app, posted, waiter).into_response());
+    }
+    if !new.wait {
+        return Ok(Json(json!({ "id": posted.message, "repeat": posted.repeat })).into_response());
+    }
+    let limit = new.wait_seconds.map_or(WAIT, Duration::from_secs).min(MAX_WAIT);
+    wait(&app, posted, waiter, limit).await
+}
+
+/// Posts a text as `who`, and begins to follow it.
+pub(crate) async fn send(
+    app: &App,
+    who: &Who,
+    place: Place,
+    text: String,
+    key: Option<String>,
+) -> Result<(Posted, Waiter), ApiError> {
+    writable(&place.jid)?;
+    if text.trim().is_empty() {
+        return Err(ApiError::bad("the message is empty"));
+    }
+    if key.as_ref().is_some_and(|it| it.is_empty() || MAX_KEY_BYTES < it.len()) {
+        return Err(ApiError::bad(format!("an idempotency key has 1 to {MAX_KEY_BYTES} bytes")));
+    }
+    let events = app.gateway.hub().subscribe(None);
+    let posted = app
+        .gateway
+        .post(Post {
+            place: place.clone(),
+            sender_id: who.sender_id(),
+            sender_name: who.name.clone(),
+            text,
+            // The same key in another chat is another message.
+            idempotency_key: key.map(|it| format!("{place}|{it}")),
+        })
+        .await?;
+    let waiter = Waiter::new(app.gateway.clone(), events, posted.message, place, posted.repeat);
+    Ok((posted, waiter))
+}
+
+/// Only our own channels can be written to from here: on a platform, the platform says who wrote.
+fn writable(jid: &Jid) -> Result<(), ApiError> {
+    match jid.channel() {
+        ChannelKind::Web | ChannelKind::Terminal => Ok(()),
+        other => {
+            Err(ApiError::bad(format!("`{jid}` is a chat of {other}, which is written there"))
+                .hint("write to the group that it is bound to"))
+        }
+    }
+}
+
+async fn wait(
+    app: &App,
+    posted: Posted,
+    mut waiter: Waiter,
+    limit: Duration,
+) -> Result<Response, ApiError> {
+    let settled = async {
+        loop {
+            if let Heard::Settled(it) = waiter.next().await? {
+                return Ok::<_, ApiError>(it);
+            }
+        }
+    };
+    let settled = tokio::select! {
+        settled = app.gateway.clock().timeout(limit, settled) => settled.ok().transpose()?,
+        () = app.drain.cancelled() => None,
+    };
+    let Some(settled) = settled else {
+        let body = json!({ "id": posted.message, "repeat": posted.repeat, "outcome": "pending" });
+        return Ok((StatusCode::ACCEPTED, Json(body)).into_response());
+    };
+    Ok(Json(shown(posted, &settled)).into_response())
+}
+
+fn shown(posted: Posted, settled: &Settled) -> Value {
+    json!({
+        "id": posted.message,
+        "repeat": posted.repeat,
+        "outcome": settled.outcome,
+        "text": settled.answer.as_ref().map(|it| &it.content.text),
+        "answer": settled.answer.as_ref().map(shape::message),
+    })
+}
+
+/// `accepted`, then each step as it happens, then `done` with the stored answer.
+fn stream_answer(
+    app: App,
+    posted: Posted,
+    waiter: Waiter,
+) -> Sse<impl stream::Stream<Item = Result<sse::Event, Infallible>>> {
+    let event = |name: &str, data: &Value| sse::Event::default().event(name).data(data.to_string());
+    let first = event("accepted", &json!({ "id": posted.message, "repeat": posted.repeat }));
+    let rest = stream::unfold(Some((app, waiter)), move |state| async move {
+        let (app, mut waiter) = state?;
+        let heard = tokio::select! {
+            heard = waiter.next() => heard,
+            () = app.drain.cancelled() => return None,
+        };
+        let (item, next) = match heard {
+            Ok(Heard::Event(it)) => {
+                let data = serde_json::to_value(&it).expect("events have only string keys");
+                (event("event", &data), Some((app, waiter)))
+            }
+            Ok(Heard::Settled(it)) => (event("done", &shown(posted, &it)), None),
+            Err(err) => {
+                let err = ApiError::from(err);
+                (event("error", &json!({ "code": err.code, "message": err.message })), None)
+            }
+        };
+        Some((Ok(item), next))
+    });
+    use stream::StreamExt as _;
+    Sse::new(stream::iter([Ok(first)]).chain(rest)).keep_alive(KeepAlive::default())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Press {
+    #[serde(alias = "chatJid", alias = "chat_jid")]
+    jid: String,
+    thread: Option<String>,
+    value: String,
+}
+
+/// Presses a button under a question.
+pub(crate) async fn press(
+    State(app): State<App>,
+    who: Who,
+    Input(press): Input<Press>,
+) -> Result<Json<Value>, ApiError> {
+    let jid = groups::resolve(&app, &press.jid)?;
+    let sender = Sender { id: who.sender_id(), name: who.name, is_bot: false };
+    let place = Place { jid, thread: press.thread.map(Into::into) };
+    app.gateway.press(place, sender, press.value).await?;
+    Ok(Json(json!({ "ok": true })))
+}
+
+/// Stops what runs on a lane.
+pub(crate) async fn stop(
+    State(app): State<App>,
+    Path(lane): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let lane = FromStr::from_str(&lane)
+        .map_err(|_| ApiError::bad(format!("`{lane}` is no number of a lane")))?;
+    let interrupted = app.gateway.interrupt(lane);
+    Ok(Json(json!({ "success": true, "interrupted": interrupted })))
+}
+
+/// Now, for those who compare clocks.
+pub(crate) fn now(app: &App) -> Timestamp {
+    app.gateway.clock().now()
+}

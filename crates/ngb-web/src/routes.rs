@@ -1,0 +1,154 @@
+//! The table of routes: what there is, what right it wants, and what it does. The router, `/api/openapi.json` and the
+//! check of `docs/api.md` all come from it.
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{any, delete, get, patch, post},
+};
+use ngb_core::role::Right;
+
+use crate::{
+    App, assets, chats, dead,
+    door::{self, Door, Gate},
+    error::ApiError,
+    events, groups, guard, health, hooks, live, login, messages, openai, openapi, prune, status,
+};
+
+/// One line of the table.
+pub(crate) struct Route {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    /// None: open to everybody.
+    pub(crate) right: Option<Right>,
+    pub(crate) says: &'static str,
+}
+
+macro_rules! table {
+    ($($method:ident $path:literal $right:expr, $handler:path, $says:literal;)+) => {
+        pub(crate) const TABLE: &[Route] = &[$(
+            Route { method: stringify!($method), path: $path, right: $right, says: $says }
+        ),+];
+
+        fn api(app: &App, door: Door) -> Router<App> {
+            let gate = |right| from_fn_with_state(Gate { app: app.clone(), door, right }, door::check);
+            Router::new()$(.route($path, $method($handler).route_layer(gate($right))))+
+        }
+    };
+}
+
+const OPEN: Option<Right> = None;
+const READ: Option<Right> = Some(Right::Read);
+const SPEAK: Option<Right> = Some(Right::Speak);
+const STOP: Option<Right> = Some(Right::Stop);
+const STOP_OWN: Option<Right> = Some(Right::StopOwn);
+const APPROVE: Option<Right> = Some(Right::ApproveChat);
+const OPERATE: Option<Right> = Some(Right::Operate);
+const CONFIGURE: Option<Right> = Some(Right::Configure);
+const GRANT: Option<Right> = Some(Right::GrantRoles);
+
+table! {
+    get    "/healthz"                              OPEN,      health::live,       "Whether the process answers.";
+    get    "/readyz"                               OPEN,      health::ready,      "Whether messages are taken and answered.";
+    post   "/api/login"                            OPEN,      login::login,       "Take a one-time `code` or the `token`, give a session cookie.";
+    post   "/api/login/link"                       GRANT,     login::link,        "Make a one-time link that logs in as owner: `url`.";
+    post   "/api/logout"                           READ,      login::logout,      "End the session.";
+    get    "/api/me"                               READ,      login::me,          "Who one is, and what one may.";
+    get    "/api/groups"                           READ,      groups::list,       "Every group with its bindings and limits.";
+    post   "/api/groups"                           CONFIGURE, groups::add,        "Make a group: `name`, `folder`.";
+    get    "/api/groups/{id}"                      READ,      groups::show,       "One group.";
+    patch  "/api/groups/{id}"                      CONFIGURE, groups::change,     "Rename a group, or change some of its `limits`.";
+    delete "/api/groups/{id}"                      CONFIGURE, groups::remove,     "Remove a group; `?purge=true` deletes its folder as well.";
+    post   "/api/groups/{id}/bindings"             CONFIGURE, groups::bind,       "Bind a chat: `jid`, `thread`, `engage`, `pattern`, `scope`, `senders`.";
+    delete "/api/groups/{id}/bindings"             CONFIGURE, groups::unbind,     "Unbind a chat: `jid`, `thread`.";
+    get    "/api/groups/{id}/openai/v1/models"     READ,      openai::models,     "The group as a model of OpenAI's API.";
+    post   "/api/groups/{id}/openai/v1/chat/completions" SPEAK, openai::complete, "Chat completions in OpenAI's shape, whole or streamed.";
+    get    "/api/messages"                         READ,      messages::list,     "A page of messages: `chat_jid`, `group`, `before`, `after`, `limit`.";
+    post   "/api/messages"                         SPEAK,     messages::post,     "Write to an agent; wait for the answer, stream it, or neither.";
+    get    "/api/messages/{id}"                    READ,      messages::show,     "One message.";
+    get    "/api/messages/{id}/why"                READ,      messages::why,      "What was decided about a message, and how long each step took.";
+    post   "/api/press"                            STOP_OWN,  messages::press,    "Press a button under a question: `jid`, `value`.";
+    post   "/api/lanes/{id}/stop"                  STOP,      messages::stop,     "Stop what an agent does on a lane.";
+    get    "/api/live"                             READ,      live::show,         "What agents do at this moment, and the cursor for `/ws`.";
+    get    "/api/chats"                            READ,      chats::list,        "Chats that wrote, the latest first.";
+    get    "/api/pairings"                         APPROVE,   chats::pairings,    "Chats and people that ask to be let in.";
+    post   "/api/pairings/{code}/approve"          APPROVE,   chats::approve,     "Let one in: `me`, or `group`, or neither for a group of its own.";
+    post   "/api/pairings/{code}/deny"             APPROVE,   chats::deny,        "Refuse one.";
+    get    "/api/dead"                             OPERATE,   dead::list,         "Work that was given up.";
+    post   "/api/dead/{id}/requeue"                OPERATE,   dead::requeue,      "Put it back into its queue.";
+    post   "/api/dead/{id}/drop"                   OPERATE,   dead::discard,      "Throw it away.";
+    post   "/api/prune"                            CONFIGURE, prune::prune,       "Forget what is older than `before_ms`; only count with `dry_run`.";
+    get    "/api/status"                           READ,      status::show,       "How the gateway is doing.";
+    get    "/api/health"                           READ,      health::health,     "One word for the whole.";
+    get    "/api/health/metrics"                   READ,      health::metrics,    "Figures, with the original's names.";
+    get    "/metrics"                              OPERATE,   health::prometheus, "The same for Prometheus.";
+    get    "/api/openapi.json"                     READ,      openapi::show,      "This API, for machines.";
+    get    "/ws"                                   READ,      events::open,       "What happens, as it happens.";
+}
+
+/// The server for one door.
+pub(crate) fn router(app: &App, door: Door, with_hooks: bool) -> Router {
+    let rest = Gate { app: app.clone(), door, right: None };
+    let mut router = api(app, door).fallback(any(other).with_state(rest)).with_state(app.clone());
+    if door == Door::Network {
+        router = router.layer(from_fn_with_state(app.clone(), guard::check));
+    }
+    if with_hooks {
+        // Platforms know us by names of their own; they are not checked, their signatures are.
+        router = router.merge(hooks::router(app));
+    }
+    router.layer(from_fn(wrong_method))
+}
+
+/// The page's files for everybody; whoever is logged in is told that there is no such thing.
+async fn other(State(gate): State<Gate>, request: Request) -> Result<Response, ApiError> {
+    let path = request.uri().path();
+    if request.method() == http::Method::GET
+        && let Some(file) = assets::serve(path, request.headers())
+    {
+        return Ok(file);
+    }
+    match door::identify(&gate.app, gate.door, request.headers()).await? {
+        Some(_) => Err(ApiError::not_found(format_args!("`{path}`"))),
+        None => Err(ApiError::login_needed()),
+    }
+}
+
+/// Every refusal has the same shape, the router's own too.
+async fn wrong_method(request: Request, next: axum::middleware::Next) -> Response {
+    let what = format!("`{}` is nothing that `{}` can do", request.method(), request.uri().path());
+    let mut res = next.run(request).await;
+    if res.status() != http::StatusCode::METHOD_NOT_ALLOWED {
+        return res;
+    }
+    let allow = res.headers_mut().remove(http::header::ALLOW);
+    let mut err =
+        ApiError::new(http::StatusCode::METHOD_NOT_ALLOWED, "wrong_method", what).into_response();
+    if let Some(allow) = allow {
+        err.headers_mut().insert(http::header::ALLOW, allow);
+    }
+    err
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_the_api_names_every_route() {
+        let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/api.md"));
+        for Route { method, path, .. } in TABLE {
+            let line = format!("`{} {path}`", method.to_uppercase());
+            assert!(page.contains(&line), "docs/api.md lacks {line}");
+        }
+    }
+
+    #[test]
+    fn few_things_are_open() {
+        let open: Vec<&str> =
+            TABLE.iter().filter(|it| it.right.is_none()).map(|it| it.path).collect();
+        assert_eq!(open, ["/healthz", "/readyz", "/api/login"]);
+    }
+}

@@ -1,0 +1,81 @@
+//! `/api/status`: everything that the page shows of the gateway itself.
+
+use axum::{Json, extract::State};
+use ngb_gateway::handle::SandboxState;
+use serde_json::{Value, json};
+
+use crate::{App, error::ApiError, messages::now, shape};
+
+/// How the gateway is doing.
+pub(crate) async fn show(State(app): State<App>) -> Result<Json<Value>, ApiError> {
+    let about = app.gateway.about();
+    let agents = app.gateway.agents();
+    let counts = app.gateway.store().counts().await?;
+    let directory = app.gateway.directory().snapshot();
+    let active = app.live.active();
+    let groups = directory.groups().map(|it| {
+        let active = active.contains(&it.id);
+        json!({ "id": it.id, "jid": crate::groups::page_jid(it), "name": it.name, "active": active })
+    });
+    Ok(Json(json!({
+        "name": app.settings.name,
+        "version": about.version,
+        "started_at": shape::iso(about.started_at),
+        "now": shape::iso(now(&app)),
+        "agent": about.agent,
+        "demo": is_demo(&about.agent),
+        "sandbox": sandbox(&about.sandbox.borrow()),
+        "agents": { "working": agents.working, "idle": agents.waiting },
+        "channels": channels(&app),
+        "counts": counts,
+        "groups": groups.collect::<Vec<_>>(),
+    })))
+}
+
+/// Whether the driver that `serve` named is the demonstration.
+fn is_demo(agent: &str) -> bool {
+    agent.split(|it: char| !it.is_ascii_alphanumeric()).next() == Some("demo")
+}
+
+fn sandbox(state: &SandboxState) -> Value {
+    match state {
+        SandboxState::Proving => json!({ "state": "proving" }),
+        SandboxState::Ready(probe) => {
+            let mut res = serde_json::to_value(probe).expect("a probe has only string keys");
+            res["state"] = "ready".into();
+            res
+        }
+        SandboxState::Refused { why, remedy } => {
+            json!({ "state": "refused", "why": why, "remedy": remedy })
+        }
+    }
+}
+
+/// Every account, with the original's words beside ours.
+pub(crate) fn channels(app: &App) -> Vec<Value> {
+    let accounts = app.gateway.accounts().into_iter();
+    let shown = accounts.map(|it| {
+        json!({
+            "name": it.account.channel(),
+            "account": it.account,
+            "connected": it.state == "up",
+            "state": it.state,
+            "why": it.why,
+            "last_heard_at": it.last_heard_at.map(shape::iso),
+        })
+    });
+    shown.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn demo_table() {
+        for (agent, want) in [("demo", true), ("demo (no model)", true), ("builtin, demo-1", false)]
+        {
+            assert_eq!(is_demo(agent), want, "{agent}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+// Every sentence of the page, in each language. A test looks that both have the same keys.
+
+export const CATALOGUE = {
+  en: {
+    chat: "Chat", groups: "Groups", approvals: "Approvals", state: "State", chats: "Chats",
+    menu: "Menu", close: "Close", cancel: "Cancel", save: "Save", copy: "Copy", copied: "Copied",
+    theme: "Theme", theme_auto: "Theme: as the system", theme_light: "Theme: light", theme_dark: "Theme: dark",
+    language: "中文", logout: "Log out", skip: "Skip to the content",
+    connected: "Connected", connecting: "Connecting…", offline: "Connection lost. Trying again…",
+    login_title: "Log in", login_intro: "Open the link that the gateway prints at its start, or ask for a fresh one:",
+    login_token: "or the token of the settings", login_go: "Log in", login_used: "This link was used already or is too old. Ask for a fresh one:",
+    demo_banner: "This is the demonstration agent. Set a model: [providers] in config.toml, or ANTHROPIC_API_KEY or OPENAI_API_KEY in the environment; then restart.",
+    sandbox_banner: "Agents can't start on this machine:", see_state: "See State",
+    empty_title: "What shall we do?", empty_text: "Write to the agent of “{0}”. It works in a sandbox of its own.",
+    empty_demo: "Try one of these:", empty_readonly: "Nothing was said here yet.",
+    demo_file: "Write and read a file", demo_remind: "Remind me in a minute", demo_ask: "Ask for an approval",
+    demo_long: "A long answer to stop", demo_walls: "Show the walls",
+    write: "Write a message…", write_label: "Message", send: "Send", stop: "Stop", stopping: "Stopping…",
+    keys: "Enter sends, Shift+Enter makes a new line",
+    elsewhere: "This chat lives on {0}. Answer there; what is said shows up here.",
+    no_group: "There is no such chat.", older: "Show older messages", newest: "To the newest",
+    sending: "sending…", unsent: "not sent yet, waits for the connection", refused: "not sent: {0}", again: "Send again", discard: "Discard",
+    waiting: "waits for its turn", working: "working…", thinking: "Thinking", why: "Why", show_why: "What happened to this message",
+    why_title: "What happened to message #{0}", why_steps: "Steps", why_jobs: "Work", why_out: "On its way out", tries: "{0} failures, {1} restarts",
+    interrupted: "Stopped.", failed: "This try failed.", retrying: "That failed; it will be tried again.",
+    you: "You", agent: "Agent", gateway: "Gateway", answered_with: "Answered", ask_gone: "This question is no longer open.",
+    running_count: "{0} at work", queued_count: "{0} waiting",
+    groups_intro: "A group is one agent's home: a folder, a memory and limits. Chats are bound to it.",
+    new_group: "New group", name: "Name", folder: "Folder", folder_hint: "Left empty, it is made from the name.", create: "Create",
+    main_group: "main", open_chat: "Open chat", bind: "Bind a chat", unbind: "Unbind", rename: "Rename", remove: "Remove", limits: "Limits", edit_limits: "Change limits",
+    bindings: "Chats", bind_title: "Bind a chat to “{0}”", bind_address: "Address", bind_address_hint: "channel@account:chat, for instance telegram@main:-100123",
+    bind_recent: "Recent chats", bind_recent_none: "No chat wrote to this gateway yet.",
+    engage: "The agent answers", engage_mention: "when it is meant", engage_always: "every message", engage_trigger: "on a pattern", pattern: "Pattern (regular expression)",
+    scope: "One conversation for", scope_thread: "each thread", scope_chat: "the chat", scope_sender: "each person", scope_group: "the whole group",
+    senders: "Who may speak", senders_everyone: "everyone in the chat", senders_known: "known people only",
+    remove_title: "Remove “{0}”?", remove_text: "Its chats are unbound and its agents end. The folder is kept aside.", purge: "Delete the folder as well", remove_yes: "Remove the group",
+    limit_max_parallel: "Conversations at a time", limit_memory_mib: "Memory (MiB)", limit_cpu_millis: "Processor (1/1000 core)", limit_pids: "Processes",
+    limit_file_mib: "Largest file (MiB)", limit_disk_mib: "Folder (MiB)", limit_run_seconds: "Longest run (s)", limit_silence_seconds: "Longest silence (s)",
+    limit_runs_per_day: "Runs a day", limit_tokens_per_day: "Tokens a day", no_cap: "no cap",
+    approvals_intro: "Chats and people that wrote and are not known yet. Nothing of theirs reaches an agent before you say so.",
+    approvals_none: "Nobody waits.", approvals_none_text: "When somebody new writes to one of your bots, they get a code and show up here.",
+    direct_chat: "direct chat", group_chat: "group chat", code: "Code", expires_in: "{0} left",
+    approve_me: "This is me", approve_own: "Give it a group of its own", approve_into: "Into", approve: "Approve", deny: "Deny",
+    approved: "Approved: {0}", denied: "Denied: {0}",
+    sandbox: "Sandbox", sandbox_proving: "Being proved…", sandbox_ready: "Ready ({0})", sandbox_refused: "Refused", do_this: "Do this:",
+    limit: "Limit", kept_by: "Kept by", kept_kernel: "the kernel", kept_watcher: "a watcher", kept_not_enforced: "nobody",
+    p_memory: "Memory", p_cpu: "Processor", p_pids: "Processes", p_disk: "Disk", p_network: "Network",
+    agents: "Agents", agents_working: "at work", agents_idle: "idle", agent_model: "Agent", version: "Version", up_since: "Started",
+    channels: "Channels", channel: "Account", channel_state: "State", last_heard: "Last heard", never: "not yet", none_set_up: "None.",
+    queue: "Queue", q_jobs_queued: "waiting", q_jobs_running: "running", q_outbox_pending: "to be sent", q_outbox_in_doubt: "in doubt", q_jobs_dead: "dead letters",
+    q_messages_in: "messages in", q_messages_out: "messages out",
+    dead: "Dead letters", dead_none: "None. Nothing was given up.", requeue: "Try again", drop: "Drop", requeued: "Back in the queue", dropped: "Dropped",
+    ch_up: "up", ch_connecting: "connecting", ch_waiting: "waiting", ch_down: "down",
+    alert: "Look at this", failed_request: "That did not work: {0}", all_done: "Done",
+    now: "now", seconds_ago: "{0} s ago", minutes_ago: "{0} min ago", hours_ago: "{0} h ago", days_ago: "{0} d ago", minutes: "{0} min", hours: "{0} h",
+  },
+  zh: {
+    chat: "聊天", groups: "群组", approvals: "审批", state: "状态", chats: "会话",
+    menu: "菜单", close: "关闭", cancel: "取消", save: "保存", copy: "复制", copied: "已复制",
+    theme: "主题", theme_auto: "主题：跟随系统", theme_light: "主题：浅色", theme_dark: "主题：深色",
+    language: "English", logout: "退出登录", skip: "跳到正文",
+    connected: "已连接", connecting: "正在连接…", offline: "连接中断，正在重试…",
+    login_title: "登录", login_intro: "打开网关启动时显示的链接，或获取一个新的链接：",
+    login_token: "或输入设置中的令牌", login_go: "登录", login_used: "这个链接已被使用或已过期。请获取新的链接：",
+    demo_banner: "这是演示智能体。请设置模型：config.toml 的 [providers]，或环境变量 ANTHROPIC_API_KEY 或 OPENAI_API_KEY，然后重新启动。",
+    sandbox_banner: "这台机器上无法启动智能体：", see_state: "查看状态",
+    empty_title: "今天做什么？", empty_text: "给“{0}”的智能体写消息。它在自己的沙箱里工作。",
+    empty_demo: "试试这些：", empty_readonly: "这里还没有消息。",
+    demo_file: "写入并读取文件", demo_remind: "一分钟后提醒我", demo_ask: "请求批准",
+    demo_long: "可以停止的长回答", demo_walls: "展示隔离墙",
+    write: "写一条消息…", write_label: "消息", send: "发送", stop: "停止", stopping: "正在停止…",
+    keys: "Enter 发送，Shift+Enter 换行",
+    elsewhere: "这个会话在 {0} 上。请在那里回复，内容会显示在这里。",
+    no_group: "没有这个会话。", older: "显示更早的消息", newest: "到最新消息",
+    sending: "正在发送…", unsent: "尚未发送，等待连接", refused: "未发送：{0}", again: "重新发送", discard: "放弃",
+    waiting: "排队中", working: "正在处理…", thinking: "思考", why: "原因", show_why: "这条消息经历了什么",
+    why_title: "消息 #{0} 的经过", why_steps: "步骤", why_jobs: "任务", why_out: "发送", tries: "失败 {0} 次，重启 {1} 次",
+    interrupted: "已停止。", failed: "这次失败了。", retrying: "失败了，将重试。",
+    you: "你", agent: "智能体", gateway: "网关", answered_with: "已回答", ask_gone: "这个问题已关闭。",
+    running_count: "{0} 个进行中", queued_count: "{0} 个等待",
+    groups_intro: "群组是一个智能体的家：文件夹、记忆和限额。会话绑定到群组。",
+    new_group: "新建群组", name: "名称", folder: "文件夹", folder_hint: "留空则根据名称生成。", create: "创建",
+    main_group: "主群组", open_chat: "打开聊天", bind: "绑定会话", unbind: "解绑", rename: "重命名", remove: "删除", limits: "限额", edit_limits: "修改限额",
+    bindings: "会话", bind_title: "绑定会话到“{0}”", bind_address: "地址", bind_address_hint: "channel@account:chat，例如 telegram@main:-100123",
+    bind_recent: "最近的会话", bind_recent_none: "还没有会话给这个网关发过消息。",
+    engage: "智能体何时回答", engage_mention: "被提到时", engage_always: "每条消息", engage_trigger: "匹配模式时", pattern: "模式（正则表达式）",
+    scope: "对话范围", scope_thread: "每个话题", scope_chat: "整个会话", scope_sender: "每个人", scope_group: "整个群组",
+    senders: "谁可以说话", senders_everyone: "会话中的所有人", senders_known: "仅限已知的人",
+    remove_title: "删除“{0}”？", remove_text: "会话将解绑，智能体将结束。文件夹会另行保留。", purge: "同时删除文件夹", remove_yes: "删除群组",
+    limit_max_parallel: "并行对话数", limit_memory_mib: "内存（MiB）", limit_cpu_millis: "处理器（千分之一核）", limit_pids: "进程数",
+    limit_file_mib: "最大文件（MiB）", limit_disk_mib: "文件夹（MiB）", limit_run_seconds: "最长运行（秒）", limit_silence_seconds: "最长静默（秒）",
+    limit_runs_per_day: "每日运行次数", limit_tokens_per_day: "每日令牌数", no_cap: "无上限",
+    approvals_intro: "写过消息但尚不认识的会话和人。在你同意之前，他们的内容不会到达智能体。",
+    approvals_none: "没有等待审批的请求。", approvals_none_text: "有新的人给你的机器人写消息时，他们会得到一个代码并显示在这里。",
+    direct_chat: "私聊", group_chat: "群聊", code: "代码", expires_in: "剩余 {0}",
+    approve_me: "这是我", approve_own: "建立独立群组", approve_into: "加入", approve: "批准", deny: "拒绝",
+    approved: "已批准：{0}", denied: "已拒绝：{0}",
+    sandbox: "沙箱", sandbox_proving: "正在验证…", sandbox_ready: "就绪（{0}）", sandbox_refused: "被拒绝", do_this: "请执行：",
+    limit: "限额", kept_by: "由谁保证", kept_kernel: "内核", kept_watcher: "监视程序", kept_not_enforced: "无",
+    p_memory: "内存", p_cpu: "处理器", p_pids: "进程", p_disk: "磁盘", p_network: "网络",
+    agents: "智能体", agents_working: "工作中", agents_idle: "空闲", agent_model: "智能体", version: "版本", up_since: "启动于",
+    channels: "渠道", channel: "账号", channel_state: "状态", last_heard: "最近联系", never: "尚无", none_set_up: "无。",
+    queue: "队列", q_jobs_queued: "等待", q_jobs_running: "运行中", q_outbox_pending: "待发送", q_outbox_in_doubt: "待确认", q_jobs_dead: "死信",
+    q_messages_in: "收到的消息", q_messages_out: "发出的消息",
+    dead: "死信", dead_none: "没有。一切都已处理。", requeue: "重试", drop: "丢弃", requeued: "已回到队列", dropped: "已丢弃",
+    ch_up: "在线", ch_connecting: "连接中", ch_waiting: "等待", ch_down: "离线",
+    alert: "请注意", failed_request: "操作失败：{0}", all_done: "完成",
+    now: "刚刚", seconds_ago: "{0} 秒前", minutes_ago: "{0} 分钟前", hours_ago: "{0} 小时前", days_ago: "{0} 天前", minutes: "{0} 分钟", hours: "{0} 小时",
+  },
+};
+
+const wish = () => localStorage.getItem("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
+
+let language = typeof localStorage === "undefined" ? "en" : wish();
+
+export const currentLanguage = () => language;
+
+/** Speaks `to` from now on. */
+export function setLanguage(to) {
+  language = to;
+  localStorage.setItem("language", to);
+  document.documentElement.lang = to;
+}
+
+/** The sentence `key`, with `{0}`, `{1}`, … filled in. */
+export function t(key, ...args) {
+  const text = CATALOGUE[language][key] ?? CATALOGUE.en[key];
+  return args.reduce((res, arg, at) => res.replaceAll(`{${at}}`, String(arg)), text);
+}
+
+/** How long ago `iso` was, in words. */
+export function ago(iso) {
+  const s = Math.max(0, Math.round((Date.now() - Date.parse(iso)) / 1000));
+  if (s < 5) return t("now");
+  if (s < 60) return t("seconds_ago", s);
+  if (s < 3600) return t("minutes_ago", Math.round(s / 60));
+  if (s < 86400) return t("hours_ago", Math.round(s / 3600));
+  return t("days_ago", Math.round(s / 86400));
+}
+
+/** How long it is until `iso`, in words. */
+export function left(iso) {
+  const min = Math.max(0, Math.ceil((Date.parse(iso) - Date.now()) / 60000));
+  return min < 60 ? t("minutes", min) : t("hours", Math.round(min / 60));
+}
+
+/** The time of day, with the date when it is not today. */
+export function clockTime(iso) {
+  const at = new Date(iso);
+  const time = at.toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit" });
+  if (at.toDateString() === new Date().toDateString()) return time;
+  return `${at.toLocaleDateString(language, { month: "short", day: "numeric" })} ${time}`;
+}

@@ -1,0 +1,157 @@
+// Groups: make, bind, limit, rename, remove.
+
+import { html, useState } from "../vendor/htm-preact.js";
+import { patch, post, remove } from "../api.js";
+import { t } from "../i18n.js";
+import { Icon } from "../icons.js";
+import { attempt, loadGroups, useApp } from "../store.js";
+import { Act, Dialog, channelName } from "../ui.js";
+
+export function Groups() {
+  const state = useApp();
+  const [dialog, setDialog] = useState(null); // {what, group}
+  const may = state.me.rights.includes("configure");
+  const close = () => setDialog(null);
+  const save = async (work) => {
+    if (!(await attempt(work))) return;
+    close();
+    await attempt(loadGroups);
+  };
+  const props = dialog && { group: dialog.group, onClose: close, save, recent: state.recent };
+  return html`<section class="page">
+    <header class="row wrap">
+      <div class="grow"><h1>${t("groups")}</h1><p class="faint">${t("groups_intro")}</p></div>
+      ${may && html`<button class="primary with-icon" onClick=${() => setDialog({ what: "new" })}><${Icon} name="plus" />${t("new_group")}</button>`}
+    </header>
+    ${state.groups.map((it) => html`<${Card} key=${it.id} group=${it} may=${may} open=${(what) => setDialog({ what, group: it })} save=${save} />`)}
+    ${dialog?.what === "new" && html`<${NewGroup} ...${props} />`}
+    ${dialog?.what === "bind" && html`<${Bind} ...${props} />`}
+    ${dialog?.what === "change" && html`<${Change} ...${props} />`}
+    ${dialog?.what === "remove" && html`<${Remove} ...${props} />`}
+  </section>`;
+}
+
+function Card({ group, may, open, save }) {
+  const unbind = (it) => () =>
+    save(() => remove(`/api/groups/${group.id}/bindings`, { jid: it.jid, thread: it.thread }));
+  return html`<article class="card group" data-group=${group.id}>
+    <div class="row wrap">
+      <h2>${group.name}</h2>
+      ${group.is_main && html`<span class="tag accent">${t("main_group")}</span>`}
+      <code class="faint">${group.folder}</code>
+      ${group.active && html`<i class="pulse" title=${t("working")}></i>`}
+      <span class="grow"></span>
+      <a class="button" href=${`#/chat/${encodeURIComponent(group.jid)}`}>${t("open_chat")}</a>
+      ${may &&
+      html`<button onClick=${() => open("bind")}>${t("bind")}</button>
+        <button class="square" title=${t("edit_limits")} aria-label=${`${t("edit_limits")}: ${group.name}`} onClick=${() => open("change")}><${Icon} name="edit" /></button>
+        ${!group.is_main && html`<button class="square danger" title=${t("remove")} aria-label=${`${t("remove")}: ${group.name}`} onClick=${() => open("remove")}><${Icon} name="trash" /></button>`}`}
+    </div>
+    <h3>${t("bindings")}</h3>
+    <ul class="bindings">
+      ${group.bindings.map(
+        (it) => html`<li key=${it.id} class="row wrap">
+          <span class="tag">${channelName(it.jid)}</span>
+          <code class="break">${it.place}</code>
+          <span class="faint">${t(`engage_${it.engage}`)}${it.pattern ? `: ${it.pattern}` : ""} · ${t(`senders_${it.senders}`)}</span>
+          <span class="grow"></span>
+          ${may && it.jid !== group.jid && html`<${Act} class="quiet tiny-text" run=${unbind(it)}>${t("unbind")}<//>`}
+        </li>`,
+      )}
+    </ul>
+    <details class="limits"><summary>${t("limits")}</summary>
+      <dl>${Object.entries(group.limits).map(([key, value]) => html`<div><dt>${t(`limit_${key}`)}</dt><dd>${value ?? t("no_cap")}</dd></div>`)}</dl>
+    </details>
+  </article>`;
+}
+
+function NewGroup({ onClose, save }) {
+  const [name, setName] = useState("");
+  const [folder, setFolder] = useState("");
+  const go = (event) => {
+    event.preventDefault();
+    void save(() => post("/api/groups", folder ? { name, folder } : { name }));
+  };
+  return html`<${Dialog} title=${t("new_group")} onClose=${onClose}>
+    <form onSubmit=${go}>
+      <label>${t("name")}<input required maxlength="60" value=${name} onInput=${(event) => setName(event.target.value)} autofocus /></label>
+      <label>${t("folder")}<input maxlength="60" pattern="[a-z0-9_\\-]*" value=${folder} onInput=${(event) => setFolder(event.target.value)} />
+        <small class="faint">${t("folder_hint")}</small></label>
+      <footer class="row"><button type="button" onClick=${onClose}>${t("cancel")}</button><button class="primary">${t("create")}</button></footer>
+    </form>
+  <//>`;
+}
+
+function Bind({ group, recent, onClose, save }) {
+  const [jid, setJid] = useState("");
+  const [engage, setEngage] = useState("mention");
+  const [pattern, setPattern] = useState("");
+  const [scope, setScope] = useState("thread");
+  const [senders, setSenders] = useState("everyone");
+  const others = recent.filter((it) => !it.jid.startsWith("web@") && !it.jid.startsWith("terminal@"));
+  const go = (event) => {
+    event.preventDefault();
+    const body = { jid, engage, scope, senders };
+    if (engage === "trigger") body.pattern = pattern;
+    void save(() => post(`/api/groups/${group.id}/bindings`, body));
+  };
+  const choice = (label, key, value, set, words) => html`<label>${label}
+    <select value=${value} onChange=${(event) => set(event.target.value)}>
+      ${words.map((it) => html`<option key=${it} value=${it}>${t(`${key}_${it}`)}</option>`)}
+    </select></label>`;
+  return html`<${Dialog} title=${t("bind_title", group.name)} onClose=${onClose}>
+    <form onSubmit=${go}>
+      <fieldset><legend>${t("bind_recent")}</legend>
+        ${others.length === 0 && html`<p class="faint">${t("bind_recent_none")}</p>`}
+        <div class="picker">
+          ${others.map(
+            (it) => html`<button type="button" key=${it.jid} aria-pressed=${jid === it.jid} onClick=${() => setJid(it.jid)}>
+              <b>${it.title || it.jid}</b><span class="faint">${channelName(it.jid)}</span></button>`,
+          )}
+        </div>
+      </fieldset>
+      <label>${t("bind_address")}<input required value=${jid} onInput=${(event) => setJid(event.target.value)} />
+        <small class="faint">${t("bind_address_hint")}</small></label>
+      ${choice(t("engage"), "engage", engage, setEngage, ["mention", "always", "trigger"])}
+      ${engage === "trigger" && html`<label>${t("pattern")}<input required value=${pattern} onInput=${(event) => setPattern(event.target.value)} /></label>`}
+      ${choice(t("scope"), "scope", scope, setScope, ["thread", "chat", "sender", "group"])}
+      ${choice(t("senders"), "senders", senders, setSenders, ["everyone", "known"])}
+      <footer class="row"><button type="button" onClick=${onClose}>${t("cancel")}</button><button class="primary">${t("bind")}</button></footer>
+    </form>
+  <//>`;
+}
+
+function Change({ group, onClose, save }) {
+  const [name, setName] = useState(group.name);
+  const [limits, setLimits] = useState(group.limits);
+  const go = (event) => {
+    event.preventDefault();
+    void save(() => patch(`/api/groups/${group.id}`, { name, limits }));
+  };
+  const set = (key) => (event) => {
+    const text = event.target.value;
+    setLimits({ ...limits, [key]: text === "" ? null : Number(text) });
+  };
+  return html`<${Dialog} title=${group.name} onClose=${onClose}>
+    <form onSubmit=${go}>
+      <label>${t("name")}<input required maxlength="60" value=${name} onInput=${(event) => setName(event.target.value)} /></label>
+      <fieldset class="grid"><legend>${t("limits")}</legend>
+        ${Object.entries(limits).map(
+          ([key, value]) => html`<label key=${key}>${t(`limit_${key}`)}
+            <input type="number" min="1" required=${key !== "tokens_per_day"} value=${value ?? ""} placeholder=${t("no_cap")} onInput=${set(key)} /></label>`,
+        )}
+      </fieldset>
+      <footer class="row"><button type="button" onClick=${onClose}>${t("cancel")}</button><button class="primary">${t("save")}</button></footer>
+    </form>
+  <//>`;
+}
+
+function Remove({ group, onClose, save }) {
+  const [purge, setPurge] = useState(false);
+  return html`<${Dialog} title=${t("remove_title", group.name)} onClose=${onClose}>
+    <p>${t("remove_text")}</p>
+    <label class="row check"><input type="checkbox" checked=${purge} onChange=${(event) => setPurge(event.target.checked)} />${t("purge")}</label>
+    <footer class="row"><button onClick=${onClose}>${t("cancel")}</button>
+      <${Act} class="danger solid" run=${() => save(() => remove(`/api/groups/${group.id}?purge=${purge}`))}>${t("remove_yes")}<//></footer>
+  <//>`;
+}

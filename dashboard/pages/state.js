@@ -1,0 +1,98 @@
+// How the gateway is doing, and what needs a hand.
+
+import { html, useEffect, useState } from "../vendor/htm-preact.js";
+import { get, post } from "../api.js";
+import { ago, t } from "../i18n.js";
+import { attempt, loadStatus, toast, useApp } from "../store.js";
+import { Act, copy } from "../ui.js";
+
+/** Counts move without an event; this is how often they are read while somebody looks, in milliseconds. */
+const REFRESH_MS = 5_000;
+
+const COUNTS = ["jobs_queued", "jobs_running", "outbox_pending", "outbox_in_doubt", "jobs_dead", "messages_in", "messages_out"];
+
+export function State() {
+  const { status, me } = useApp();
+  const [dead, setDead] = useState([]);
+  const operates = me.rights.includes("operate");
+  const refresh = async () => {
+    await loadStatus();
+    if (operates) setDead(await get("/api/dead"));
+  };
+  useEffect(() => {
+    void attempt(refresh);
+    const timer = setInterval(() => refresh().catch(() => {}), REFRESH_MS);
+    return () => clearInterval(timer);
+  }, []);
+  if (!status) return html`<div class="center faint">${t("connecting")}</div>`;
+  const letter = (job, what, done) => async () => {
+    if (await attempt(() => post(`/api/dead/${job}/${what}`))) toast(done);
+    await attempt(refresh);
+  };
+  return html`<section class="page">
+    <header><h1>${t("state")}</h1></header>
+    <div class="cards">
+      <${Sandbox} sandbox=${status.sandbox} />
+      <article class="card">
+        <h2>${t("agents")}</h2>
+        <div class="figures">
+          <div><b>${status.agents.working}</b><span>${t("agents_working")}</span></div>
+          <div><b>${status.agents.idle}</b><span>${t("agents_idle")}</span></div>
+        </div>
+        <dl class="facts">
+          <div><dt>${t("agent_model")}</dt><dd>${status.agent}</dd></div>
+          <div><dt>${t("version")}</dt><dd>${status.version}</dd></div>
+          <div><dt>${t("up_since")}</dt><dd>${ago(status.started_at)}</dd></div>
+        </dl>
+      </article>
+    </div>
+    <article class="card">
+      <h2>${t("channels")}</h2>
+      ${status.channels.length === 0 && html`<p class="faint">${t("none_set_up")}</p>`}
+      ${0 < status.channels.length &&
+      html`<div class="table"><table>
+        <thead><tr><th>${t("channel")}</th><th>${t("channel_state")}</th><th>${t("last_heard")}</th></tr></thead>
+        <tbody>${status.channels.map(
+          (it) => html`<tr key=${it.account}><td><code>${it.account}</code></td>
+            <td><span class=${`light ${it.state}`}></span>${t(`ch_${it.state}`)} ${it.why && html`<span class="faint">${it.why}</span>`}</td>
+            <td>${it.last_heard_at ? ago(it.last_heard_at) : t("never")}</td></tr>`,
+        )}</tbody></table></div>`}
+    </article>
+    <article class="card">
+      <h2>${t("queue")}</h2>
+      <div class="figures wrap">${COUNTS.map((key) => html`<div key=${key}><b>${status.counts[key]}</b><span>${t(`q_${key}`)}</span></div>`)}</div>
+    </article>
+    ${operates &&
+    html`<article class="card">
+      <h2>${t("dead")}</h2>
+      ${dead.length === 0 && html`<p class="faint">${t("dead_none")}</p>`}
+      <ul class="dead">${dead.map(
+        (it) => html`<li key=${it.id} data-dead=${it.id}>
+          <div class="row wrap"><b>#${it.id}</b><code class="break">${it.place}</code><span class="faint">${ago(it.created_at)}</span><span class="grow"></span>
+            <${Act} run=${letter(it.id, "requeue", t("requeued"))}>${t("requeue")}<//>
+            <${Act} class="danger" run=${letter(it.id, "drop", t("dropped"))}>${t("drop")}<//></div>
+          <p class="problem">${it.error}</p>
+        </li>`,
+      )}</ul>
+    </article>`}
+  </section>`;
+}
+
+function Sandbox({ sandbox }) {
+  const walls = ["memory", "cpu", "pids", "disk", "network"];
+  return html`<article class="card">
+    <h2>${t("sandbox")}</h2>
+    ${sandbox.state === "proving" && html`<p><span class="light connecting"></span>${t("sandbox_proving")}</p>`}
+    ${sandbox.state === "refused" &&
+    html`<p><span class="light down"></span><b>${t("sandbox_refused")}</b></p>
+      <p>${sandbox.why}</p>
+      <p class="faint">${t("do_this")}</p>
+      <pre class="command">${sandbox.remedy}<button class="quiet code-copy" onClick=${() => copy(sandbox.remedy)}>${t("copy")}</button></pre>`}
+    ${sandbox.state === "ready" &&
+    html`<p><span class="light up"></span>${t("sandbox_ready", sandbox.engine)}</p>
+      <dl class="facts">${walls.map(
+        (it) => html`<div key=${it}><dt>${t(`p_${it}`)}</dt><dd class=${`kept ${sandbox[it]}`}>${t(`kept_${sandbox[it]}`)}</dd></div>`,
+      )}</dl>
+      ${sandbox.remarks.map((it) => html`<p class="faint small">${it}</p>`)}`}
+  </article>`;
+}

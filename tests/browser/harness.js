@@ -1,0 +1,120 @@
+// Starts the real executable on a fresh home, and a real browser in front of it.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, mkdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+import { chromium } from "playwright-core";
+
+/** The executable under test. */
+const BIN = process.env.NGB_TEST_BIN;
+
+const CHROMIUM = process.env.NGB_TEST_CHROMIUM ?? "/usr/bin/chromium";
+
+/** Where pictures go; none are made without it. */
+const SHOTS = process.env.NGB_TEST_SHOTS;
+
+const LINK = /https?:\/\/\S+\/#login=\S+/;
+
+/** Longest that a start may take until the link is printed, in milliseconds. */
+const START_MS = 30_000;
+
+/** A gateway of our own: `link` and `origin`, `kill()` for `kill -9`, `again()` to start it on the same home. */
+export async function gateway() {
+  if (!BIN) throw new Error("set NGB_TEST_BIN to the executable under test");
+  const home = await mkdtemp(join(tmpdir(), "ngb-browser-"));
+  const it = { home, child: null, link: null, origin: null, log: "" };
+
+  it.start = async () => {
+    const env = { ...process.env };
+    // With a key in the environment the agent would not be the demonstration.
+    for (const name of Object.keys(env)) if (/^(ANTHROPIC|OPENAI|NGB)_/.test(name)) delete env[name];
+    const child = spawn(BIN, ["--home", home], { env, stdio: ["ignore", "pipe", "pipe"] });
+    it.child = child;
+    child.stderr.on("data", (data) => (it.log += data));
+    const lines = createInterface({ input: child.stdout });
+    const found = new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`no link within ${START_MS} ms\n${it.log}`)), START_MS);
+      lines.on("line", (line) => {
+        it.log += `${line}\n`;
+        const link = LINK.exec(line)?.[0];
+        if (!link) return;
+        clearTimeout(timer);
+        resolve(link);
+      });
+      child.once("exit", (code) => {
+        clearTimeout(timer);
+        reject(new Error(`it ended with ${code} before it printed a link\n${it.log}`));
+      });
+    });
+    it.link = await found;
+    it.origin = new URL(it.link).origin;
+  };
+
+  it.kill = async (signal = "SIGKILL") => {
+    if (it.child.exitCode !== null || it.child.signalCode !== null) return;
+    const gone = once(it.child, "exit");
+    it.child.kill(signal);
+    await gone;
+  };
+
+  it.end = async () => {
+    await it.kill("SIGTERM");
+    await rm(home, { recursive: true, force: true });
+  };
+
+  await it.start();
+  return it;
+}
+
+/** A browser; close it. */
+export function browser() {
+  return chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+}
+
+/** A page of its own profile that collects what a calm page never has: errors, and requests to anybody else. */
+export async function page(browser, origin, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
+  const page = await context.newPage();
+  page.complaints = [];
+  page.on("pageerror", (error) => page.complaints.push(String(error)));
+  page.on("console", (message) => {
+    // A browser reports each failed request by itself; those are what some tests are about.
+    const text = message.text();
+    if (message.type() === "error" && !/Failed to load resource|WebSocket connection/.test(text)) page.complaints.push(text);
+  });
+  page.on("request", (request) => {
+    const url = request.url();
+    if (!url.startsWith(origin) && !url.startsWith("data:")) page.complaints.push(`asked ${url}`);
+  });
+  return page;
+}
+
+/** Logs in by the link and waits for the chat. */
+export async function logIn(page, link) {
+  await page.goto(link);
+  await page.locator(".chat .composer textarea").waitFor();
+  await page.locator(".connection.up").first().waitFor({ state: "attached" });
+}
+
+/** Keeps a picture under `name`. */
+export async function shot(page, name) {
+  if (!SHOTS) return;
+  await mkdir(SHOTS, { recursive: true });
+  await page.screenshot({ path: join(SHOTS, `${name}.png`) });
+}
+
+/** A session cookie, got the way the page gets one. */
+export async function session(origin, link) {
+  const code = link.split("#login=")[1];
+  const response = await fetch(`${origin}/api/login`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ code }),
+  });
+  if (!response.ok) throw new Error(`login: ${response.status} ${await response.text()}`);
+  return response.headers.get("set-cookie").split(";")[0];
+}
