@@ -134,7 +134,7 @@ async fn main() {
         let finished = start.elapsed();
         let outcome = SendOutcome::Sent { platform_id: Some(format!("a{i}")) };
         let start = Instant::now();
-        store.settle(vec![Settle { id: queued[0].id, outcome, now }]).await.unwrap();
+        store.settle(vec![Settle { id: queued.said[0].id, outcome, now }]).await.unwrap();
         let settled = start.elapsed();
         accepts.push(accepted);
         finishes.push(finished);

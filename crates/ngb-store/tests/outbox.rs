@@ -121,7 +121,7 @@ async fn an_answer_is_found_by_its_platform_ids(fix: Fix) {
     let done = fix.accept(vec![engage(group, "1", "a", "hi")], 1).await;
     let mut finish = fix.answer(done.claims[0], "answer").await;
     finish.outbox.push(say("1", "second part", None));
-    let queued = fix.store.finish(finish).await.unwrap();
+    let queued = fix.store.finish(finish).await.unwrap().said;
     assert_eq!(queued.iter().map(|it| it.sending.is_some()).collect::<Vec<_>>(), [true, false]);
     fix.store.settle(vec![sent(queued[0].id, "501")]).await.unwrap();
     fix.store.settle(vec![sent(queued[1].id, "502")]).await.unwrap();

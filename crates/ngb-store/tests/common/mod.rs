@@ -211,7 +211,7 @@ impl Fix {
 
     pub async fn finish(&self, claim: Claim, body: &str) -> Result<Vec<Queued>, StoreError> {
         let finish = self.answer(claim, body).await;
-        self.store.finish(finish).await
+        self.store.finish(finish).await.map(|it| it.said)
     }
 
     /// The texts of a run's jobs.
