@@ -79,7 +79,7 @@ async fn nothing_scans() {
     };
     let queued = store.finish(finish).await.unwrap();
     let outcome = SendOutcome::Sent { platform_id: Some("5".into()) };
-    store.settle(vec![Settle { id: queued[0].id, outcome, now: T0 }]).await.unwrap();
+    store.settle(vec![Settle { id: queued.said[0].id, outcome, now: T0 }]).await.unwrap();
     store.claim(4, T0, LEASE).await.unwrap();
     store.take_outbox(&[place.jid.account().clone()], T0, 10).await.unwrap();
     store.next_due(T0 + Duration::from_secs(1)).await.unwrap();
