@@ -181,9 +181,13 @@ impl Store {
                     FROM outbox WHERE about IN ($1, $2) OR answer_id = $1 ORDER BY id LIMIT $3";
         let query = sql("read outbox", text).bind(id).bind(about).bind(i64::from(MAX_PAGE));
         let outbox = self.rows(query).await?;
+        let mut decisions: Vec<DecisionRow> =
+            decisions.iter().map(decision).collect::<Result<_, _>>()?;
+        // Within a millisecond the clock doesn't tell them apart, but their kinds do.
+        decisions.sort_by_key(|it| (it.at, Decision::ALL.iter().position(|kind| *kind == it.kind)));
         Ok(Why {
             message,
-            decisions: decisions.iter().map(decision).collect::<Result<_, _>>()?,
+            decisions,
             jobs: jobs.iter().map(jobs::job).collect::<Result<Vec<JobRow>, _>>()?,
             outbox: outbox.iter().map(outbox_row).collect::<Result<_, _>>()?,
         })

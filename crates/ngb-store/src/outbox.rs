@@ -201,7 +201,7 @@ fn decide(tx: &mut Tx, message: MessageId, run: Option<RunId>, settle: &Settle) 
 }
 
 /// Gives messages of ours the id under which the platform has them, so that an answer to one is found.
-pub(crate) async fn name_messages(
+async fn name_messages(
     tx: &mut Tx,
     named: Vec<(MessageId, String)>,
 ) -> Result<(), StoreError> {

@@ -99,7 +99,8 @@ async fn a_live_answer_is_one_message(fix: Fix) {
     let mut finish = fix.answer(claim, "the answer").await;
     finish.outbox[0].item =
         Outbound::Edit { platform_id: "77".into(), text: "the answer".into(), buttons: vec![] };
-    fix.store.finish(finish).await.unwrap();
+    let said = fix.store.finish(finish).await.unwrap().said;
+    fix.store.settle(vec![sent(said[0].id, "77")]).await.unwrap();
     let found = fix.store.find_message(&place("1").jid, "77").await.unwrap().unwrap();
     assert_eq!(found.content.text, "the answer");
 }

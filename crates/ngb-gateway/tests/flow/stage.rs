@@ -1,0 +1,328 @@
+//! A whole gateway with fakes at its seams: a platform that is a script, an agent that is a closure.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use ngb_broker::{Broker, BrokerConfig};
+use ngb_channels::{
+    Accepted, Answer, Channel, ChannelError, Delivery, Inbox, Intake, MediaStream, Question, Retry,
+};
+use ngb_core::{
+    address::{Account, Jid, Place},
+    clock::{Clock, Timestamp},
+    frame::{self, FrameReader, FromAgent, Outcome, Prompt, PromptId, SessionMark, ToAgent},
+    group::{Engage, Scope, Senders},
+    id::GroupId,
+    message::{
+        Addressed, ChatFacts, ChatKind, Content, Happening, Inbound, MediaRef, Outbound, Profile,
+        Sender, Sent,
+    },
+    route::NewChats,
+    tasks::Tasks,
+    text::{Limit, Unit},
+};
+use ngb_gateway::{
+    Gateway, Parts, RunLimits, Running,
+    dispatch::Caps,
+    handle::{Bind, SandboxState},
+    start::Driver,
+};
+use ngb_sandbox::{Sandbox, fake::Fake};
+use ngb_store::{OpenOptions, Store};
+use tempfile::TempDir;
+use tokio::{
+    io::BufReader,
+    sync::{mpsc, watch},
+};
+use tokio_util::sync::CancellationToken;
+
+/// A platform whose users are the test.
+pub struct Platform {
+    profile: Profile,
+    inbox: watch::Sender<Option<Inbox>>,
+    said: mpsc::UnboundedSender<(Place, Outbound)>,
+    /// What the next sends fail with, the last one first.
+    pub faults: Mutex<Vec<Retry>>,
+    next: Mutex<u64>,
+}
+
+#[async_trait]
+impl Channel for Platform {
+    fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    async fn receive(&self, intake: &mut Intake) -> Result<(), ChannelError> {
+        self.inbox.send_replace(Some(intake.inbox.clone()));
+        intake.stop.cancelled().await;
+        Ok(())
+    }
+
+    async fn send(&self, delivery: &Delivery<'_>) -> Result<Sent, ChannelError> {
+        if let Outbound::Typing = delivery.item {
+            return Ok(Sent::default());
+        }
+        if let Some(retry) = self.faults.lock().unwrap().pop() {
+            let source = "the platform is away".into();
+            let doing = format!("send to `{}`", delivery.to);
+            return Err(ChannelError { doing, retry, maybe_done: false, moved_to: None, source });
+        }
+        self.said.send((delivery.to.clone(), delivery.item.clone())).unwrap();
+        Ok(Sent { platform_id: Some(format!("p-{}", delivery.key)) })
+    }
+
+    async fn fetch(&self, _: &MediaRef) -> Result<MediaStream, ChannelError> {
+        unreachable!("no test sends a file")
+    }
+
+    async fn ask(&self, _: &Question) -> Result<Answer, ChannelError> {
+        Ok(Answer::CanNot)
+    }
+}
+
+/// The agent's side of one process: it hears prompts and answers.
+pub struct Actor {
+    reader: FrameReader<BufReader<tokio::io::ReadHalf<tokio::io::DuplexStream>>>,
+    writer: tokio::io::WriteHalf<tokio::io::DuplexStream>,
+}
+
+impl Actor {
+    async fn new(io: tokio::io::DuplexStream) -> Self {
+        let (reader, writer) = tokio::io::split(io);
+        let mut actor = Self { reader: FrameReader::new(BufReader::new(reader)), writer };
+        actor.say(&FromAgent::Ready { protocol: frame::PROTOCOL }).await;
+        actor
+    }
+
+    pub async fn say(&mut self, frame: &FromAgent) {
+        // The gateway may have gone; then the script ends at its next read.
+        drop(frame::write(&mut self.writer, frame).await);
+    }
+
+    pub async fn hear(&mut self) -> Option<ToAgent> {
+        self.reader.next().await.unwrap_or(None)
+    }
+
+    pub async fn done(&mut self, prompt: PromptId, text: &str) {
+        let outcome = Outcome::Answered { text: text.to_owned() };
+        let session = Some(SessionMark { id: "s".into(), entries: 1 });
+        self.say(&FromAgent::Done { prompts: vec![prompt], outcome, session }).await;
+    }
+}
+
+/// What is to be answered of a prompt, joined.
+pub fn asked(prompt: &Prompt) -> String {
+    let engaged: Vec<&str> =
+        prompt.messages.iter().filter(|it| it.engaged).map(|it| it.text.as_str()).collect();
+    engaged.join("+")
+}
+
+/// How a stage is set.
+pub struct Setting {
+    pub max_runs: usize,
+    pub retry_base: Duration,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self { max_runs: 16, retry_base: Duration::from_millis(1) }
+    }
+}
+
+/// Everything that a test touches.
+pub struct Stage {
+    pub gateway: Gateway,
+    pub platform: Arc<Platform>,
+    said: mpsc::UnboundedReceiver<(Place, Outbound)>,
+    drain: CancellationToken,
+    life: Option<tokio::task::JoinHandle<ngb_core::tasks::Stopped>>,
+    _home: Arc<TempDir>,
+}
+
+impl Stage {
+    /// Starts a gateway whose agents are `script`, called once per process.
+    pub async fn set<F, Done>(setting: Setting, script: F) -> Self
+    where
+        F: Fn(Actor) -> Done + Send + Sync + Clone + 'static,
+        Done: Future<Output = ()> + Send + 'static,
+    {
+        Self::on(Arc::new(TempDir::new().unwrap()), setting, script).await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test owns its gateway's life")]
+    pub async fn on<F, Done>(home: Arc<TempDir>, setting: Setting, script: F) -> Self
+    where
+        F: Fn(Actor) -> Done + Send + Sync + Clone + 'static,
+        Done: Future<Output = ()> + Send + 'static,
+    {
+        // Two are possible in one test process; the first stays.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let clock = Clock::System;
+        let store = Store::open(OpenOptions {
+            url: format!("sqlite://{}/db", home.path().display()),
+            backups_dir: home.path().join("backups"),
+            node: "test".into(),
+            clock: clock.clone(),
+        })
+        .await
+        .unwrap();
+        let (said_tx, said) = mpsc::unbounded_channel();
+        let platform = Arc::new(Platform {
+            profile: Profile {
+                account: Account::new(ngb_core::address::ChannelKind::Telegram, "main").unwrap(),
+                text_limit: Limit { max: 4096, unit: Unit::Utf16 },
+                threads: true,
+                edits: true,
+                edit_interval: Duration::from_millis(1_500),
+                typing: true,
+                buttons: true,
+                max_file_bytes: 1 << 20,
+                idempotent_sends: false,
+            },
+            inbox: watch::Sender::new(None),
+            said: said_tx,
+            faults: Mutex::default(),
+            next: Mutex::new(0),
+        });
+        let sandbox = Fake::new(move |_, io| {
+            let script = script.clone();
+            async move {
+                script(Actor::new(io).await).await;
+                0
+            }
+        });
+        let probe = sandbox.probe().await.unwrap();
+        let sandbox: Arc<dyn Sandbox> = Arc::new(sandbox);
+        let broker = BrokerConfig {
+            dir: home.path().join("broker"),
+            providers: Vec::new(),
+            egress_hosts: Vec::new(),
+            egress_http: ngb_broker::egress_client(reqwest::Client::builder()).unwrap(),
+        };
+        let channel: Arc<dyn Channel> = platform.clone();
+        let Running { gateway, tasks } = ngb_gateway::start(Parts {
+            broker: Broker::new(broker, clock.clone()).unwrap(),
+            home: home.path().to_owned(),
+            channels: vec![(channel, NewChats::Ask)],
+            sandbox: watch::channel(Some(sandbox)).1,
+            sandbox_state: watch::channel(SandboxState::Ready(probe)).1,
+            limits: RunLimits {
+                driver: Driver::Demo,
+                model: None,
+                idle: Duration::from_secs(60),
+                retry_base: setting.retry_base,
+                zone: "UTC".into(),
+            },
+            caps: Caps { max_runs: setting.max_runs, max_live_bytes: 1 << 40 },
+            keep: None,
+            version: "test",
+            store,
+            clock,
+        })
+        .await
+        .unwrap();
+        let drain = tasks.drain.clone();
+        let life = tokio::spawn(Self::live(tasks));
+        Self { gateway, platform, said, drain, life: Some(life), _home: home }
+    }
+
+    async fn live(tasks: Tasks) -> ngb_core::tasks::Stopped {
+        tasks.run(&Clock::System, Duration::from_secs(10)).await
+    }
+
+    /// Makes a group that answers everything in `chat`.
+    pub async fn group(&self, name: &str, chat: &str, scope: Scope) -> GroupId {
+        let group = match self.gateway.group(name) {
+            Ok(group) => group.id,
+            Err(_) => self.gateway.add_group(name, None, false).await.unwrap(),
+        };
+        let place = place(chat);
+        let (engage, senders) = (Engage::Always, Senders::Everyone);
+        self.gateway.bind(Bind { place, group, engage, scope, senders }).await.unwrap();
+        group
+    }
+
+    /// Somebody writes; it is on disk when this returns.
+    pub async fn write(&self, chat: &str, text: &str) -> Accepted {
+        self.write_all(vec![self.message(chat, text)]).await[0]
+    }
+
+    pub fn message(&self, chat: &str, text: &str) -> Inbound {
+        let n = {
+            let mut next = self.platform.next.lock().unwrap();
+            *next += 1;
+            *next
+        };
+        Inbound {
+            event_key: n.to_string(),
+            place: place(chat),
+            chat: ChatFacts { kind: ChatKind::Direct, title: chat.into() },
+            sender: Sender { id: format!("u{chat}"), name: format!("Ann {chat}"), is_bot: false },
+            sent_at: Timestamp(0),
+            what: Happening::Message(Content {
+                platform_id: n.to_string(),
+                text: text.into(),
+                addressed: Addressed::Direct,
+                ..Content::default()
+            }),
+        }
+    }
+
+    pub async fn write_all(&self, events: Vec<Inbound>) -> Vec<Accepted> {
+        let mut inbox = self.platform.inbox.subscribe();
+        let inbox = inbox.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+        inbox.accept_all(events).await.unwrap()
+    }
+
+    /// The next thing that is said anywhere: chat and text.
+    pub async fn heard(&mut self) -> (String, String) {
+        let next = Clock::System.timeout(Duration::from_secs(20), self.said.recv()).await;
+        let (place, item) =
+            next.expect("something is said within 20 s").expect("the platform lives");
+        let text = match item {
+            Outbound::Text { text, .. } | Outbound::Edit { text, .. } => text,
+            other => format!("{other:?}"),
+        };
+        (place.jid.chat().to_owned(), text)
+    }
+
+    /// The next `n` things, by chat.
+    pub async fn heard_by_chat(&mut self, n: usize) -> HashMap<String, Vec<String>> {
+        let mut all: HashMap<String, Vec<String>> = HashMap::new();
+        for _ in 0..n {
+            let (chat, text) = self.heard().await;
+            all.entry(chat).or_default().push(text);
+        }
+        all
+    }
+
+    /// Whether nothing more was said so far.
+    pub fn is_quiet(&mut self) -> bool {
+        self.said.try_recv().is_err()
+    }
+
+    /// Drains and stops; everything that was under way is over.
+    pub async fn end(mut self) -> ngb_core::tasks::Stopped {
+        self.drain.cancel();
+        let stopped = self.life.take().unwrap().await.unwrap();
+        self.gateway.store().close().await;
+        stopped
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if let Some(life) = &self.life {
+            life.abort();
+        }
+    }
+}
+
+pub fn place(chat: &str) -> Place {
+    let jid: Jid = format!("telegram@main:{chat}").parse().unwrap();
+    jid.into()
+}
