@@ -1,2 +1,141 @@
-//! nanogridbot
-fn main() {}
+//! The executable: gateway, command line, the agent inside a sandbox, the simulators.
+
+mod cli;
+mod client;
+mod commands;
+mod doctor;
+mod hint;
+mod home;
+mod log;
+mod models;
+mod net;
+mod print;
+mod serve;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::{
+    cli::{Cli, Command},
+    commands::Context,
+    home::Home,
+};
+
+/// Bad usage or settings, as opposed to a failure (1).
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    // Before anything else: these two run without a thread or a runtime of ours.
+    let args: Vec<String> =
+        std::env::args_os().map(|it| it.to_string_lossy().into_owned()).collect();
+    match args.get(1).map(String::as_str) {
+        Some("__sandbox") => return ngb_sandbox::native::init_main(),
+        Some("agent") => return ngb_agent::main(&args[2..]),
+        _ => (),
+    }
+    let cli = Cli::parse();
+    let json = cli.json;
+    // The first TLS use would panic without one.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        eprintln!("error: another TLS provider was installed first");
+        return ExitCode::FAILURE;
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(err) => {
+            eprintln!("error: could not start: {err}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = runtime.block_on(run(cli));
+    // What still reads standard input must not keep the process.
+    runtime.shutdown_background();
+    match done {
+        Ok(code) => code,
+        Err(err) => report(&err, json),
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let home = Home::find(cli.home)?;
+    let ctx = Context { home, json: cli.json };
+    match cli.command.unwrap_or_else(|| Command::Serve(cli::Serve::default())) {
+        Command::Serve(args) => serve::serve(&ctx.home, &args).await,
+        Command::Run(args) => commands::run(&ctx, &args).await,
+        Command::Open => commands::open(&ctx).await,
+        Command::Status => commands::status(&ctx).await,
+        Command::Doctor(args) => doctor::doctor(&ctx, &args).await,
+        Command::Group(command) => commands::group(&ctx, &command).await,
+        Command::Bind(args) => commands::bind(&ctx, &args).await,
+        Command::Unbind { jid, group } => commands::unbind(&ctx, &jid, &group).await,
+        Command::Approve(args) => commands::approve(&ctx, &args).await,
+        Command::Why { message } => commands::why(&ctx, message).await,
+        Command::Dead(command) => commands::dead(&ctx, &command).await,
+        Command::Prune { before, dry_run } => commands::prune(&ctx, &before, dry_run).await,
+        Command::Config => config(&ctx),
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "nanogridbot",
+                &mut std::io::stdout(),
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Sim(sim) => simulate(sim).await,
+        Command::Docs { .. } => {
+            print::lines(&[ngb_core::role::document().trim_end()]);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// `nanogridbot config`: where the settings are, and that they can be read.
+fn config(ctx: &Context) -> anyhow::Result<ExitCode> {
+    let (settings, _) = serve::settings(&ctx.home, &cli::Serve::default())?;
+    let file = ctx.home.config();
+    if ctx.json {
+        print::json(&serde_json::json!({ "file": file, "settings": format!("{settings:?}") }));
+    } else {
+        print::lines(&[format!("# {}", file.display()), format!("{settings:#?}")]);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `nanogridbot sim …`
+async fn simulate(sim: cli::Sim) -> anyhow::Result<ExitCode> {
+    match sim {
+        cli::Sim::Telegram { bind } => {
+            let config = ngb_sim::telegram::Config { addr: bind, ..Default::default() };
+            ngb_sim::telegram::serve(config, |server| {
+                print::lines(&[
+                    format!("api_url = \"{}\"", server.url),
+                    format!("token = \"{}\"", server.token),
+                ]);
+            })
+            .await?;
+        }
+        cli::Sim::Model { bind } => {
+            print::lines(&[format!("base_url = \"http://{bind}\"")]);
+            ngb_sim::model::serve(bind).await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The error, what to do about it, and the exit code.
+fn report(err: &anyhow::Error, json: bool) -> ExitCode {
+    let hint = hint::hint(err);
+    if json {
+        let error = serde_json::json!({ "message": format!("{err:#}"), "hint": hint });
+        print::json(&serde_json::json!({ "error": error }));
+    } else {
+        eprintln!("error: {err:#}");
+        if let Some(hint) = hint {
+            eprintln!("hint: {hint}");
+        }
+    }
+    ExitCode::from(if hint::is_usage(err) { EXIT_USAGE } else { 1 })
+}

@@ -4,14 +4,14 @@ use std::io;
 
 use ngb_core::{
     clock::Clock,
-    frame::{Failure, ModelSpec, Outcome, Prompt},
+    frame::{Failure, ModelSpec, Outcome, Prompt, ProviderKind},
 };
 use serde_json::Value;
 
 use crate::{
     Folders,
     tools::{DECLARED, Tools},
-    turn::{Turn, Worked, cut_to},
+    turn::{Turn, Worked},
 };
 
 mod entry;
@@ -188,7 +188,14 @@ impl Builtin {
         };
         for _ in 0..MAX_STEPS {
             let reply = self.reply(&mut work).await?;
-            let calls = if self.talks_only(&work.spec) { Vec::new() } else { reply.calls() };
+            let mut calls = if self.talks_only(&work.spec) { Vec::new() } else { reply.calls() };
+            let step = self.session.as_ref().map_or(0, |it| it.mark().entries);
+            for (at, call) in calls.iter_mut().enumerate() {
+                // Some servers name their calls anew in each reply, or not at all; others refuse a name that comes twice.
+                if call.id.is_empty() || work.spec.kind == ProviderKind::Ollama {
+                    call.id = format!("call_{step}_{at}");
+                }
+            }
             let Reply { text, thoughts, .. } = reply;
             self.push(Entry::Assistant { text: text.clone(), thoughts, calls: calls.clone() })?;
             if calls.is_empty() {
@@ -204,7 +211,7 @@ impl Builtin {
             let room = room.clamp(MIN_RESULT_BYTES, MAX_RESULT_BYTES);
             for call in calls {
                 let res = self.tools.run(turn, &call.id, &call.name, &call.input).await;
-                let output = cut_to(res.output, room);
+                let output = cut_middle(res.output, room);
                 self.push(Entry::Result { call: call.id, tool: call.name, ok: res.ok, output })?;
             }
         }
@@ -234,14 +241,15 @@ impl Builtin {
                 entries: if talks_only { &flat } else { self.live() },
                 tools: if talks_only { &[] } else { &self.declared },
             };
-            let guess = estimate(ask.request().1.len());
+            let request = ask.request();
+            let guess = estimate(request.body.len());
             let trouble = if work.limit < guess * work.scale / 100 {
                 Trouble::TooLong(format!(
                     "the prompt has about {guess} tokens, more than the {} that fit",
                     work.limit
                 ))
             } else {
-                match self.model(work.turn, true).ask(&ask).await {
+                match self.model(work.turn, true).ask(&request).await {
                     Ok(reply) => {
                         work.compacted = false;
                         work.scale = work.scale.max(reply.input_tokens * 100 / guess.max(1));
@@ -285,5 +293,39 @@ impl Builtin {
 
     fn model<'a>(&'a self, turn: &'a Turn, shown: bool) -> Model<'a> {
         Model { folders: &self.tools.folders, clock: &self.clock, turn, shown }
+    }
+}
+
+/// `text` in at most about `max` bytes: its start, and more of its end, where commands say how it went.
+fn cut_middle(text: String, max: usize) -> String {
+    if text.len() <= max {
+        return text;
+    }
+    let mut head = max / 3;
+    while !text.is_char_boundary(head) {
+        head -= 1;
+    }
+    let mut tail = text.len() - (max - head);
+    while !text.is_char_boundary(tail) {
+        tail += 1;
+    }
+    format!("{}\n[{} bytes left out]\n{}", &text[..head], tail - head, &text[tail..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cut_middle_table() {
+        #[rustfmt::skip]
+        let table = [
+            ("abc",            3, "abc"),
+            ("abcdefghij",     6, "ab\n[4 bytes left out]\nghij"),
+            ("日本語日本語",     7, "\n[12 bytes left out]\n本語"),
+        ];
+        for (text, max, want) in table {
+            assert_eq!(cut_middle(text.to_owned(), max), want);
+        }
     }
 }

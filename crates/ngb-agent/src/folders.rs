@@ -8,7 +8,7 @@ const ROOT: &str = "/workspace";
 /// The folder of the broker's socket inside a sandbox.
 const RUN: &str = "/run/ngb";
 
-/// Names a folder with `group/`, `lane/` and `run/` in it, for where there is no sandbox: engine `bare`, and tests.
+/// Names a folder with `group`, `lane` and `broker` in it, for where there is no sandbox: engine `bare`, and tests.
 const VARIABLE: &str = "NGB_WORKSPACE";
 
 /// The folders that an agent works in.
@@ -41,7 +41,7 @@ impl Folders {
             group: root.join("group"),
             lane: root.join("lane"),
             instructions: root.join("instructions"),
-            broker: root.join("run/broker.sock"),
+            broker: root.join("broker/broker.sock"),
         }
     }
 

@@ -83,12 +83,12 @@ impl Streamed {
 }
 
 /// Posts JSON to a path of the broker.
-pub(crate) async fn post(broker: &Path, path: &str, body: String) -> Result<Streamed, NoWayOut> {
+pub(crate) async fn post(broker: &Path, path: &str, body: Bytes) -> Result<Streamed, NoWayOut> {
     let request = Request::post(path)
         .header(header::HOST, "broker")
         .header(header::CONTENT_TYPE, "application/json")
         .header("anthropic-version", "2023-06-01")
-        .body(Full::from(body));
+        .body(Full::new(body));
     send(broker, request, path).await
 }
 

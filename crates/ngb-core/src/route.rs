@@ -234,19 +234,20 @@ mod tests {
         let mention = || vec![binding(1, None, Engage::Mention)];
         let quiet = "nobody addressed the agent";
         #[rustfmt::skip]
-        let table: &[(Vec<Binding>, Option<&str>, &str, Addressed, &str)] = &[
-            (mention(), None,      "hi",        No,      quiet),
-            (mention(), None,      "hi",        Mention, "10"),
-            (mention(), None,      "hi",        Reply,   "10"),
-            (mention(), None,      "hi",        Direct,  "10"),
-            (mention(), None,      "  ",        Direct,  "it has neither text nor a file"),
-            (both(),    None,      "@bob hi",   No,      "20"),
-            (both(),    None,      "@andy hi",  No,      "10"),
-            (both(),    None,      "hi",        Mention, "10"),
-            (both(),    None,      "hi",        No,      quiet),
-            (topic(),   Some("5"), "hi",        No,      "20"),
-            (topic(),   Some("6"), "hi",        No,      "10"),
-            (vec![],    None,      "hi",        Direct,  "no group is bound to this chat"),
+        type Row<'a> = (Vec<Binding>, Option<&'a str>, &'a str, Addressed, &'a str);
+        let table: &[Row<'_>] = &[
+            (mention(), None, "hi", No, quiet),
+            (mention(), None, "hi", Mention, "10"),
+            (mention(), None, "hi", Reply, "10"),
+            (mention(), None, "hi", Direct, "10"),
+            (mention(), None, "  ", Direct, "it has neither text nor a file"),
+            (both(), None, "@bob hi", No, "20"),
+            (both(), None, "@andy hi", No, "10"),
+            (both(), None, "hi", Mention, "10"),
+            (both(), None, "hi", No, quiet),
+            (topic(), Some("5"), "hi", No, "20"),
+            (topic(), Some("6"), "hi", No, "10"),
+            (vec![], None, "hi", Direct, "no group is bound to this chat"),
         ];
         for (bindings, thread, text, addressed, want) in table {
             let known =
@@ -263,17 +264,75 @@ mod tests {
         let mut known_only = always.clone();
         known_only[0].senders = Senders::Known;
         #[rustfmt::skip]
-        let table: &[(&[Binding], Access, Option<Role>, NewChats, ChatKind, Addressed, &str)] = &[
-            (&always,     Access::Approved, None,               Ask,      ChatKind::Group,  Addressed::No,      "10"),
-            (&always,     Access::Approved, Some(Role::Viewer), Ask,      ChatKind::Group,  Addressed::No,      "the sender may only read"),
-            (&known_only, Access::Approved, None,               Ask,      ChatKind::Group,  Addressed::No,      "only known people may speak here"),
-            (&known_only, Access::Approved, Some(Role::Guest),  Ask,      ChatKind::Group,  Addressed::No,      "10"),
-            (&always,     Access::Denied,   Some(Role::Owner),  Ask,      ChatKind::Direct, Addressed::Direct,  "this chat was denied"),
-            (&[],         Access::Unknown,  None,               Ask,      ChatKind::Direct, Addressed::Direct,  "pairing"),
-            (&[],         Access::Unknown,  None,               Ask,      ChatKind::Group,  Addressed::Mention, "pairing"),
-            (&[],         Access::Unknown,  None,               Ask,      ChatKind::Group,  Addressed::No,      "nobody approved this chat, and the bot was not addressed"),
-            (&[],         Access::Unknown,  None,               Ignore,   ChatKind::Direct, Addressed::Direct,  "nobody approved this chat, and `new_chats` is `ignore`"),
-            (&[],         Access::Unknown,  None,               OwnGroup, ChatKind::Direct, Addressed::Direct,  "make a group"),
+        type Row<'a> =
+            (&'a [Binding], Access, Option<Role>, NewChats, ChatKind, Addressed, &'a str);
+        let table: &[Row<'_>] = &[
+            (&always, Access::Approved, None, Ask, ChatKind::Group, Addressed::No, "10"),
+            (
+                &always,
+                Access::Approved,
+                Some(Role::Viewer),
+                Ask,
+                ChatKind::Group,
+                Addressed::No,
+                "the sender may only read",
+            ),
+            (
+                &known_only,
+                Access::Approved,
+                None,
+                Ask,
+                ChatKind::Group,
+                Addressed::No,
+                "only known people may speak here",
+            ),
+            (
+                &known_only,
+                Access::Approved,
+                Some(Role::Guest),
+                Ask,
+                ChatKind::Group,
+                Addressed::No,
+                "10",
+            ),
+            (
+                &always,
+                Access::Denied,
+                Some(Role::Owner),
+                Ask,
+                ChatKind::Direct,
+                Addressed::Direct,
+                "this chat was denied",
+            ),
+            (&[], Access::Unknown, None, Ask, ChatKind::Direct, Addressed::Direct, "pairing"),
+            (&[], Access::Unknown, None, Ask, ChatKind::Group, Addressed::Mention, "pairing"),
+            (
+                &[],
+                Access::Unknown,
+                None,
+                Ask,
+                ChatKind::Group,
+                Addressed::No,
+                "nobody approved this chat, and the bot was not addressed",
+            ),
+            (
+                &[],
+                Access::Unknown,
+                None,
+                Ignore,
+                ChatKind::Direct,
+                Addressed::Direct,
+                "nobody approved this chat, and `new_chats` is `ignore`",
+            ),
+            (
+                &[],
+                Access::Unknown,
+                None,
+                OwnGroup,
+                ChatKind::Direct,
+                Addressed::Direct,
+                "make a group",
+            ),
         ];
         for (bindings, access, role, new_chats, kind, addressed, want) in table {
             let roles: Vec<_> = role.iter().map(|it| (None, *it)).collect();

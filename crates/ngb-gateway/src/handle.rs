@@ -214,7 +214,7 @@ impl Gateway {
                 ..Content::default()
             }),
         };
-        self.0.inboxes.post(inbound).await.map_err(HandleError::from)
+        self.0.inboxes.post(inbound).await
     }
 
     /// Presses a button under a message of ours, as a person on `place`.

@@ -138,7 +138,8 @@ fn usage(door: &ngb_broker::Door) -> Vec<Usage> {
     let counted = |it: ngb_broker::Usage| Usage {
         provider: it.provider,
         model: it.model,
-        input_tokens: it.input_tokens,
+        // What came from the provider's cache was sent all the same, and counts.
+        input_tokens: it.input_tokens + it.cache_read_tokens + it.cache_write_tokens,
         output_tokens: it.output_tokens,
     };
     door.take_usage().into_iter().map(counted).collect()

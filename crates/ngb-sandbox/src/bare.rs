@@ -5,7 +5,7 @@ use std::{
     fs, io,
     os::unix::net::UnixStream as StdUnixStream,
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::Stdio,
     sync::{Mutex, PoisonError},
 };
 

@@ -97,6 +97,8 @@ impl Pool {
     /// The rows that `query` reads.
     pub(crate) async fn rows(&self, mut query: Sql) -> Result<Vec<Row>, StoreError> {
         query.fill(self.dialect());
+        #[cfg(test)]
+        note(&query.text);
         let doing = query.doing;
         let rows: Result<Vec<Row>, sqlx::Error> = match self {
             Self::Sqlite(pool) => fetch!(Sqlite, query, pool),
@@ -140,6 +142,8 @@ impl Tx {
     /// The rows that `query` reads or, by `RETURNING`, wrote.
     pub(crate) async fn rows(&mut self, mut query: Sql) -> Result<Vec<Row>, StoreError> {
         query.fill(self.dialect());
+        #[cfg(test)]
+        note(&query.text);
         let doing = query.doing;
         let rows: Result<Vec<Row>, sqlx::Error> = match &mut self.conn {
             Conn::Sqlite(tx) => fetch!(Sqlite, query, &mut **tx),
@@ -155,6 +159,8 @@ impl Tx {
     /// Runs `query`; returns how many rows it wrote.
     pub(crate) async fn run(&mut self, mut query: Sql) -> Result<u64, StoreError> {
         query.fill(self.dialect());
+        #[cfg(test)]
+        note(&query.text);
         let doing = query.doing;
         let done = match &mut self.conn {
             Conn::Sqlite(tx) => bound!(Sqlite, SqliteArguments, query)
@@ -176,7 +182,7 @@ impl Tx {
         rows: Vec<Vec<Value>>,
     ) -> Result<(), StoreError> {
         for part in parts(rows) {
-            self.run(query.clone().rows(part)).await?;
+            self.run(query.clone().rows(part, self.dialect())).await?;
         }
         Ok(())
     }
@@ -189,7 +195,7 @@ impl Tx {
     ) -> Result<Vec<Row>, StoreError> {
         let mut res = Vec::new();
         for part in parts(rows) {
-            res.append(&mut self.rows(query.clone().rows(part)).await?);
+            res.append(&mut self.rows(query.clone().rows(part, self.dialect())).await?);
         }
         Ok(res)
     }
@@ -244,4 +250,19 @@ fn parts(rows: Vec<Vec<Value>>) -> impl Iterator<Item = Vec<Vec<Value>>> {
         let part: Vec<_> = rows.by_ref().take(size).collect();
         (!part.is_empty()).then_some(part)
     })
+}
+
+/// The texts that were run in this process, for the test of their plans.
+#[cfg(test)]
+pub(crate) fn log() -> &'static std::sync::Mutex<Vec<String>> {
+    static LOG: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
+    &LOG
+}
+
+#[cfg(test)]
+fn note(text: &str) {
+    let mut log = log().lock().unwrap();
+    if !log.iter().any(|it| it == text) && !text.starts_with("CREATE") {
+        log.push(text.to_owned());
+    }
 }

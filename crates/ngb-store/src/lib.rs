@@ -35,5 +35,8 @@ mod pairings;
 mod people;
 mod prune;
 
+#[cfg(test)]
+mod plan_tests;
+
 pub use store::{OpenOptions, Store};
 pub use types::*;

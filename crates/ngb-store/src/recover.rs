@@ -107,9 +107,9 @@ async fn requeue(
         let run = row.opt_int("run_id")?.map(RunId);
         tx.decide_at(now, NewDecision { message, job: Some(job), run, kind, detail });
     }
-    let text = "WITH j (id, state, deaths, error, ended_at) AS (VALUES {values})
-                UPDATE jobs SET state = j.state, gateway_deaths = j.deaths, error = j.error, ended_at = j.ended_at
-                FROM j WHERE jobs.id = j.id";
+    let text = "WITH given (id, state, deaths, error, ended_at) AS (VALUES {values})
+                UPDATE jobs SET state = given.state, gateway_deaths = given.deaths, error = given.error, ended_at = given.ended_at
+                FROM given WHERE jobs.id = given.id";
     tx.run_many(sql("queue cut off jobs", text), rows).await
 }
 

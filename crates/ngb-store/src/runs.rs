@@ -81,10 +81,10 @@ async fn end_jobs(tx: &mut Tx, live: &[&Finish]) -> Result<(), StoreError> {
             rows.push(row![*job, word, run_at, tries.failures, tries.gateway_deaths, error, ended]);
         }
     }
-    let text = "WITH j (id, state, run_at, failures, deaths, error, ended_at) AS (VALUES {values})
-                UPDATE jobs SET state = j.state, run_at = coalesce(j.run_at, jobs.run_at), failures = j.failures,
-                    gateway_deaths = j.deaths, error = j.error, ended_at = j.ended_at
-                FROM j WHERE jobs.id = j.id AND jobs.state = 'running'";
+    let text = "WITH given (id, state, run_at, failures, deaths, error, ended_at) AS (VALUES {values})
+                UPDATE jobs SET state = given.state, run_at = coalesce(given.run_at, jobs.run_at), failures = given.failures,
+                    gateway_deaths = given.deaths, error = given.error, ended_at = given.ended_at
+                FROM given WHERE jobs.id = given.id AND jobs.state = 'running'";
     tx.run_many(sql("end jobs", text), rows).await?;
     let text = "UPDATE jobs SET state = 'queued', run_at = $1 WHERE state = 'running' AND run_id IN ({list})";
     let query = sql("queue jobs that got no answer", text).bind(tx.now);

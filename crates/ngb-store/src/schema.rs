@@ -61,7 +61,8 @@ const V1: &[&str] = &[
     "CREATE INDEX messages_received ON messages (received_at)",
     "CREATE TABLE revisions (message_id BIGINT NOT NULL REFERENCES messages (id) ON DELETE CASCADE, n BIGINT NOT NULL,
         kind TEXT NOT NULL, text TEXT NOT NULL, at BIGINT NOT NULL, PRIMARY KEY (message_id, n))",
-    "CREATE TABLE jobs (id {id}, group_id BIGINT NOT NULL, lane_id BIGINT NOT NULL REFERENCES lanes (id),
+    // `jobs` and `runs` don't REFERENCE lanes: SQLite would look through all of them for each new lane.
+    "CREATE TABLE jobs (id {id}, group_id BIGINT NOT NULL, lane_id BIGINT NOT NULL,
         message_id BIGINT, run_id BIGINT, kind TEXT NOT NULL, jid TEXT NOT NULL, thread TEXT NOT NULL,
         role TEXT NOT NULL, text TEXT, size_bytes BIGINT NOT NULL, state TEXT NOT NULL, run_at BIGINT NOT NULL,
         failures BIGINT NOT NULL DEFAULT 0, gateway_deaths BIGINT NOT NULL DEFAULT 0,
@@ -74,7 +75,7 @@ const V1: &[&str] = &[
     "CREATE INDEX jobs_running ON jobs (id) WHERE state = 'running'",
     "CREATE INDEX jobs_dead ON jobs (id) WHERE state = 'dead'",
     "CREATE INDEX jobs_ended ON jobs (ended_at) WHERE ended_at IS NOT NULL",
-    "CREATE TABLE runs (id {id}, group_id BIGINT NOT NULL, lane_id BIGINT NOT NULL REFERENCES lanes (id),
+    "CREATE TABLE runs (id {id}, group_id BIGINT NOT NULL, lane_id BIGINT NOT NULL,
         slot BIGINT NOT NULL, node TEXT NOT NULL, epoch BIGINT NOT NULL, lease_until BIGINT NOT NULL,
         state TEXT NOT NULL, error TEXT, started_at BIGINT NOT NULL, ended_at BIGINT)",
     // One run a lane: two agents in one conversation overwrite each other.

@@ -39,14 +39,18 @@ impl Sql {
     }
 
     /// Fills `{values}` with `($n, ..), ($m, ..)`.
+    ///
+    /// Where they are all there is, SQLite gets `(?, ..)`: for each place with a name it looks through the names of all.
     pub(crate) fn rows<R: IntoIterator<Item = Value>>(
         mut self,
         rows: impl IntoIterator<Item = R>,
+        dialect: Dialect,
     ) -> Self {
+        let plain = dialect == Dialect::Sqlite && self.values.is_empty();
         let mut list = String::new();
         for row in rows {
             list.push_str(if list.is_empty() { "(" } else { ", (" });
-            self.append(&mut list, row);
+            self.append(&mut list, row, plain);
             list.push(')');
         }
         self.text = self.text.replace("{values}", &list);
@@ -56,15 +60,25 @@ impl Sql {
     /// Fills the first `{list}` with `$n, $m, ..`.
     pub(crate) fn list(mut self, values: impl IntoIterator<Item = impl Into<Value>>) -> Self {
         let mut list = String::new();
-        self.append(&mut list, values);
+        self.append(&mut list, values, false);
         self.text = self.text.replacen("{list}", &list, 1);
         self
     }
 
-    fn append(&mut self, list: &mut String, values: impl IntoIterator<Item = impl Into<Value>>) {
+    fn append(
+        &mut self,
+        list: &mut String,
+        values: impl IntoIterator<Item = impl Into<Value>>,
+        plain: bool,
+    ) {
         for (i, value) in values.into_iter().enumerate() {
             self.values.push(value.into());
             let comma = if i == 0 { "" } else { ", " };
+            if plain {
+                list.push_str(comma);
+                list.push('?');
+                continue;
+            }
             // Writing to a `String` can't fail.
             let _ = write!(list, "{comma}${}", self.values.len());
         }

@@ -70,7 +70,7 @@ pub(crate) async fn compact(
         chunk.clear();
         let asked = [Entry::user(request)];
         let ask = Ask { spec, fixed: INSTRUCTIONS, standing: "", entries: &asked, tools: &[] };
-        let reply = model.ask(&ask).await?;
+        let reply = model.ask(&ask.request()).await?;
         (text, facts) = merged(&reply.text, facts, max_facts);
     }
     text = cut_to(text, limit_bytes / 8);

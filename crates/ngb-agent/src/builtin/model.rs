@@ -7,7 +7,7 @@ use ngb_core::{
     frame::{Failure, Step},
 };
 
-use super::shape::{Ask, Delta, Reply};
+use super::shape::{Delta, Reply, Request};
 use crate::{
     Folders,
     turn::Turn,
@@ -63,17 +63,17 @@ pub(crate) struct Model<'a> {
 }
 
 impl Model<'_> {
-    /// The reply to `ask`.
+    /// The reply to `request`.
     ///
     /// # Errors
     ///
     /// When the model refuses, or goes on failing.
-    pub(crate) async fn ask(&self, ask: &Ask<'_>) -> Result<Reply, Trouble> {
+    pub(crate) async fn ask(&self, request: &Request) -> Result<Reply, Trouble> {
         let mut backoff = FIRST_WAIT;
         let mut tried = 0;
         loop {
             tried += 1;
-            let (wait, reason) = match self.once(ask).await {
+            let (wait, reason) = match self.once(request).await {
                 Ok(reply) => {
                     self.turn.used(reply.input_tokens, reply.output_tokens).await;
                     return Ok(reply);
@@ -89,24 +89,24 @@ impl Model<'_> {
         }
     }
 
-    async fn once(&self, ask: &Ask<'_>) -> Result<Reply, Try> {
+    async fn once(&self, request: &Request) -> Result<Reply, Try> {
         let again = |err: NoWayOut| Try::Again { wait: None, reason: err.to_string() };
-        let (path, body) = ask.request();
-        let mut answer = way_out::post(&self.folders.broker, &path, body).await.map_err(again)?;
+        let Request { kind, path, body } = request;
+        let sent = way_out::post(&self.folders.broker, path, body.clone()).await;
+        let mut answer = sent.map_err(again)?;
         if answer.status != 200 {
             let retry_after = answer.retry_after.map(Duration::from_secs);
             let whole = answer.whole().await.map_err(again)?;
             let said = way_out::message_of(&String::from_utf8_lossy(&whole.body));
             return Err(classify(whole.status, whole.refused.as_deref(), retry_after, &said));
         }
-        let kind = ask.spec.kind;
         let mut reply = Reply::default();
         let mut line: Vec<u8> = Vec::new();
         while let Some(piece) = answer.next().await.map_err(again)? {
             for part in piece.split_inclusive(|it| *it == b'\n') {
                 line.extend_from_slice(part);
                 if part.ends_with(b"\n") {
-                    let shown = reply.take(kind, line.trim_ascii());
+                    let shown = reply.take(*kind, line.trim_ascii());
                     line.clear();
                     if let Some(delta) = shown.filter(|_| self.shown) {
                         self.turn.show(step(delta)).await;

@@ -1,5 +1,7 @@
 //! What an agent can do: a closed set of tools, each an enum variant with its arguments.
 
+use std::time::Duration;
+
 use ngb_core::{
     clock::Clock,
     frame::{HostCall, Step},
@@ -28,6 +30,9 @@ pub(crate) const DECLARED: &str = include_str!("tools.json");
 
 /// Longest summary of a call that is shown, in characters.
 const MAX_SUMMARY_CHARS: usize = 120;
+
+/// How often a tool that runs long is heard of; a group's `silence_seconds` is minutes.
+const HEARD_EVERY: Duration = Duration::from_secs(30);
 
 /// Longest output of a tool that is shown to people while it works, in bytes. The model gets more.
 const MAX_SHOWN_BYTES: usize = 4 * 1024;
@@ -99,7 +104,7 @@ impl Tools {
         let start = Step::ToolStart { id: id.to_owned(), tool: name.to_owned(), summary };
         turn.show(start).await;
         let res = match serde_json::from_value(json!({ "name": name, "input": input })) {
-            Ok(call) => self.call(turn, call).await,
+            Ok(call) => self.call_heard(turn, call).await,
             Err(err) => Err(format!("wrong call of `{name}`: {err}")),
         };
         let ok = res.is_ok();
@@ -107,6 +112,23 @@ impl Tools {
         let shown = crate::turn::cut_to(output.clone(), MAX_SHOWN_BYTES);
         turn.show(Step::ToolEnd { id: id.to_owned(), ok, output: shown }).await;
         ToolResult { ok, output }
+    }
+
+    /// Runs a call and says now and then that it is still at it: a tool has a time limit of its own, and what it does in
+    /// silence must not end the run before.
+    async fn call_heard(&mut self, turn: &Turn, call: Call) -> Result<String, String> {
+        let clock = self.clock.clone();
+        let working = self.call(turn, call);
+        tokio::pin!(working);
+        loop {
+            tokio::select! {
+                biased;
+                res = &mut working => return res,
+                () = clock.sleep(HEARD_EVERY) => {
+                    turn.show(Step::Thinking { delta: String::new() }).await;
+                }
+            }
+        }
     }
 
     async fn call(&mut self, turn: &Turn, call: Call) -> Result<String, String> {
@@ -169,4 +191,33 @@ fn summary(input: &Value) -> String {
     let told = TELLING.iter().find_map(|key| input.get(*key)?.as_str());
     let line = told.unwrap_or_default().lines().next().unwrap_or_default();
     shorten(line, MAX_SUMMARY_CHARS)
+}
+
+#[cfg(test)]
+mod tests {
+    use ngb_core::{
+        clock::Timestamp,
+        frame::{FromAgent, PromptId},
+    };
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::turn::OpenCalls;
+
+    #[tokio::test]
+    async fn a_tool_that_runs_long_is_heard_of() {
+        let (hand, clock) = Clock::manual(Timestamp(0));
+        let (out, mut heard) = mpsc::channel(8);
+        let turn = Turn::new(PromptId(1), out, OpenCalls::default());
+        let mut tools = Tools::new(Folders::under("/nowhere".as_ref()), clock);
+        // A question that nobody answers.
+        let ask = Call::Ask { question: "well?".into(), options: vec!["yes".into()] };
+        let mut working = tokio_test::task::spawn(tools.call_heard(&turn, ask));
+        assert!(working.poll().is_pending());
+        assert!(matches!(heard.try_recv(), Ok(FromAgent::Effect { .. })));
+        hand.send_modify(|now| *now = *now + HEARD_EVERY);
+        assert!(working.is_woken());
+        assert!(working.poll().is_pending());
+        assert!(matches!(heard.try_recv(), Ok(FromAgent::Progress { .. })));
+    }
 }

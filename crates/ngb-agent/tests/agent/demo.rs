@@ -78,6 +78,14 @@ async fn a_long_answer_is_interrupted_and_the_next_prompt_works() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_too_long_is_cut_with_a_remark() {
+    let mut agent = Agent::start("demo", workspace()).await;
+    agent.ask(&format!("echo {}", "日".repeat(300_000)), None, None).await;
+    let text = agent.answer().await;
+    assert!(text.starts_with('日') && text.ends_with("of 900000 bytes]"), "{} bytes", text.len());
+}
+
+#[tokio::test]
 async fn it_ends_when_told_and_when_left() {
     for busy in [false, true] {
         let mut agent = Agent::start("demo", workspace()).await;

@@ -1,6 +1,8 @@
 //! The agent as the process that the gateway starts: real streams, real files, real sockets.
 
 #[cfg(test)]
+mod kitchen;
+#[cfg(test)]
 mod process;
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub(crate) struct Agent {
 
 pub(crate) fn workspace() -> std::sync::Arc<TempDir> {
     let dir = tempfile::tempdir().unwrap();
-    for name in ["group", "lane", "run"] {
+    for name in ["group", "lane", "broker"] {
         std::fs::create_dir(dir.path().join(name)).unwrap();
     }
     std::sync::Arc::new(dir)

@@ -53,7 +53,11 @@ pub(super) enum ApiError {
     #[error("Telegram said {code}: {description}")]
     Refused { code: u16, description: String },
     #[error("Telegram's server failed with {code}")]
-    Server { code: u16 },
+    Server {
+        code: u16,
+        /// Whether the Bot API itself said that it failed; else a proxy before it gave up, and nobody knows.
+        told: bool,
+    },
     #[error("the answer was not what the Bot API says")]
     Unreadable(#[source] serde_json::Error),
     #[error("the answer is longer than {MAX_ANSWER_BYTES} bytes")]
@@ -82,10 +86,10 @@ impl ApiError {
             Self::Moved { .. } => Retry::Never,
             _ => Retry::Backoff,
         };
-        // A failed server may have done its work; a refusal is a promise that it did not.
+        // What the Bot API says it did not do was not done; where only a proxy or nobody answered, it may have been.
         let maybe_done = matches!(
             self,
-            Self::Server { .. }
+            Self::Server { told: false, .. }
                 | Self::Unreadable(_)
                 | Self::TooLong
                 | Self::Broken(_)
@@ -219,7 +223,7 @@ fn failure(status: u16, answer: &Value) -> ApiError {
             let named = answer["parameters"]["retry_after"].as_u64().unwrap_or(1);
             ApiError::TooMany(Duration::from_secs(named).min(LONGEST_RETRY_AFTER))
         }
-        500.. => ApiError::Server { code },
+        500.. => ApiError::Server { code, told: answer["ok"] == false },
         _ => ApiError::Refused { code, description },
     }
 }

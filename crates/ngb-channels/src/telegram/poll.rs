@@ -88,16 +88,21 @@ impl Telegram {
             if updates.is_empty() {
                 continue;
             }
+            // Beside the others: one of them may be the one that is asking, and nobody else wakes it.
             let me = tokio::select! {
-                me = self.me() => me?,
+                me = beside(&mut aside, self.me()) => me?,
                 () = intake.stop.cancelled() => return Ok(()),
             };
             let read = wire::read_all(&updates, &self.profile.account, me);
+            // Updates without an id can't be confirmed alone and would come again at once, for ever.
+            let confirmable = read.next_offset.is_some();
             let next = read.next_offset.map_or(offset, |it| it.max(offset));
             if self.store(intake, read, &mut aside).await? {
                 offset = next;
-                wait = FIRST_WAIT;
-                continue;
+                if confirmable {
+                    wait = FIRST_WAIT;
+                    continue;
+                }
             }
             tokio::select! {
                 () = self.clock.sleep(wait) => (),

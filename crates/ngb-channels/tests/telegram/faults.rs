@@ -18,7 +18,7 @@ async fn a_failed_send_says_what_next() {
     #[rustfmt::skip]
     let table = [
         (How::TooManyRequests { retry_after_s: 7 }, Retry::After(Duration::from_secs(7)), false, 0),
-        (How::Status { code: 500 },                 Retry::Backoff,                       true,  0),
+        (How::Status { code: 500 },                 Retry::Backoff,                       false, 0),
         (How::Status { code: 502 },                 Retry::Backoff,                       true,  0),
         (How::Status { code: 401 },                 Retry::Never,                         false, 0),
         (How::Status { code: 403 },                 Retry::Never,                         false, 0),
@@ -74,37 +74,34 @@ async fn the_offset_is_confirmed_only_after_acceptance() {
 
 #[tokio::test]
 async fn every_fault_of_a_poll_is_survived() {
-    let mut stage = Stage::new().await;
-    let platform = stage.server.platform.clone();
-    for (at, how) in [
+    let faults = [
         How::CutBefore,
         How::CutAfter,
         How::HalfBody,
         How::Status { code: 500 },
         How::Status { code: 502 },
         How::TooManyRequests { retry_after_s: 0 },
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        // The poll that waits gets what is pushed; the fault is for the one after it.
-        platform.fault(next("getUpdates", how));
-        let words = [format!("{at} a"), format!("{at} b")];
-        for word in &words {
-            platform.push(&[Draft::text(5, word)]);
-        }
-        let mut got = Vec::new();
-        while got.len() < 2 {
-            let taken = stage.take(1).await;
-            for event in taken {
-                let Happening::Message(content) = event.what else { panic!() };
-                if !got.contains(&content.text) {
-                    got.push(content.text);
-                }
-            }
-        }
-        assert_eq!(got, words);
-    }
+    ];
+    futures_util::future::join_all(faults.map(survive)).await;
+}
+
+/// What is pushed comes once the poll that this strikes is over.
+async fn survive(how: How) {
+    let server = Server::start(Config::default()).await.unwrap();
+    server.platform.fault(next("getUpdates", how.clone()));
+    server.platform.push(&[Draft::text(5, "a"), Draft::text(5, "b")]);
+    let token = server.token.clone();
+    let mut stage = Stage::with(server, &token, None);
+    let got = stage.take(2).await;
+    let texts: Vec<&str> = got
+        .iter()
+        .map(|it| match &it.what {
+            Happening::Message(content) => content.text.as_str(),
+            other => panic!("{how:?}: {other:?}"),
+        })
+        .collect();
+    assert_eq!(texts, ["a", "b"], "{how:?}");
+    stage.server.platform.wait_confirmed().await;
 }
 
 #[tokio::test]
@@ -177,4 +174,16 @@ async fn idle_is_up_before_the_first_poll_ends() {
     let mut stage = Stage::new().await;
     stage.until(|it| *it == ChannelState::Up).await;
     assert_eq!(stage.server.platform.figures().polls, 1);
+}
+
+#[tokio::test]
+async fn a_flood_comes_whole_and_in_order() {
+    const COUNT: usize = 10_000;
+    let mut stage = Stage::new().await;
+    let drafts: Vec<Draft> = (0..COUNT).map(|at| Draft::text(5, at.to_string())).collect();
+    stage.server.platform.push(&drafts);
+    let got = stage.take(COUNT).await;
+    stage.server.platform.wait_confirmed().await;
+    let keys: Vec<usize> = got.iter().map(|it| it.event_key.parse().unwrap()).collect();
+    assert_eq!(keys, (1000..1000 + COUNT).collect::<Vec<_>>());
 }

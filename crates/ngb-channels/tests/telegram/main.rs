@@ -1,5 +1,7 @@
 //! The Telegram channel against the simulator, over real sockets.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
 mod faults;
 mod inbound;
 mod outbound;

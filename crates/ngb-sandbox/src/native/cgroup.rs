@@ -25,7 +25,6 @@ pub(super) struct Parents {
     unified: Option<PathBuf>,
     memory: Option<PathBuf>,
     cpu: Option<PathBuf>,
-    pids: Option<PathBuf>,
 }
 
 impl Parents {
@@ -59,11 +58,7 @@ impl Parents {
             match kind {
                 Some("cgroup2") => found.unified = of("").map(dir),
                 Some("cgroup") => {
-                    for (name, slot) in [
-                        ("memory", &mut found.memory),
-                        ("cpu", &mut found.cpu),
-                        ("pids", &mut found.pids),
-                    ] {
+                    for (name, slot) in [("memory", &mut found.memory), ("cpu", &mut found.cpu)] {
                         if controllers.split(',').any(|it| it == name) {
                             *slot = of(name).map(dir);
                         }
@@ -76,7 +71,7 @@ impl Parents {
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Path> {
-        let mut all: Vec<&Path> = [&self.unified, &self.memory, &self.cpu, &self.pids]
+        let mut all: Vec<&Path> = [&self.unified, &self.memory, &self.cpu]
             .into_iter()
             .filter_map(|it| it.as_deref())
             .collect();
@@ -85,45 +80,44 @@ impl Parents {
         all.into_iter()
     }
 
-    /// Makes the groups of one sandbox. Where the system lets us make none there is none, and the words say so.
-    pub(super) fn make(&self, name: &str, limits: &Limits) -> Group {
+    /// Makes the groups of one sandbox, without limits yet. Where the system lets us make none there is none.
+    ///
+    /// Of version 1 only two are used, although there is one for processes too: to join a group costs a grace period of
+    /// the kernel (3 to 10 ms), and `RLIMIT_NPROC` counts as well.
+    pub(super) fn make(&self, name: &str) -> Group {
         let mut group = Group::default();
-        if let Some(parent) = &self.unified {
-            group.make_unified(parent, name, limits);
+        if let Some(parent) = self.unified.as_deref().filter(|it| has_controllers(it)) {
+            group.unified = make_dir(parent, name);
         }
-        let memory_bytes = (limits.memory_mib << 20).saturating_add(OWN_BYTES);
-        if group.memory != Kept::Kernel
-            && let Some(dir) = group.make_dir(self.memory.as_deref(), name)
-        {
-            let limited = write(&dir, "memory.limit_in_bytes", memory_bytes);
-            // Absent where swap is not counted.
-            let swap = write(&dir, "memory.memsw.limit_in_bytes", memory_bytes);
-            if limited.is_ok()
-                && (swap.is_ok() || !dir.join("memory.memsw.usage_in_bytes").exists())
-            {
-                group.memory = Kept::Kernel;
-                group.gauge = Some(Gauge {
-                    usage: dir.join("memory.usage_in_bytes"),
-                    stat: dir.join("memory.stat"),
-                    idle_key: "total_inactive_file ",
-                });
-            }
-        }
-        if group.cpu != Kept::Kernel
-            && let Some(dir) = group.make_dir(self.cpu.as_deref(), name)
-            && write(&dir, "cpu.cfs_period_us", CPU_PERIOD_US).is_ok()
-            && write(&dir, "cpu.cfs_quota_us", quota_us(limits)).is_ok()
-        {
-            group.cpu = Kept::Kernel;
-        }
-        if group.pids != Kept::Kernel
-            && let Some(dir) = group.make_dir(self.pids.as_deref(), name)
-            && write(&dir, "pids.max", u64::from(limits.pids) + OWN_PROCESSES).is_ok()
-        {
-            group.pids = Kept::Kernel;
+        if group.unified.is_none() {
+            group.memory_v1 = self.memory.as_deref().and_then(|it| make_dir(it, name));
+            group.cpu_v1 = self.cpu.as_deref().and_then(|it| make_dir(it, name));
         }
         group
     }
+}
+
+fn make_dir(parent: &Path, name: &str) -> Option<PathBuf> {
+    let dir = parent.join(name);
+    match fs::create_dir(&dir) {
+        Ok(()) => Some(dir),
+        Err(err) => {
+            tracing::debug!("no control group `{}`: {err}", dir.display());
+            None
+        }
+    }
+}
+
+/// Whether groups of version 2 below `parent` get any controller; asks for them.
+fn has_controllers(parent: &Path) -> bool {
+    for controller in ["+memory", "+cpu", "+pids"] {
+        // Each by itself: one that is not on offer must not keep back the others.
+        if let Err(err) = write(parent, "cgroup.subtree_control", controller) {
+            tracing::debug!("cgroup v2 gives no {controller}: {err}");
+        }
+    }
+    fs::read_to_string(parent.join("cgroup.subtree_control"))
+        .is_ok_and(|it| it.split_whitespace().any(|it| matches!(it, "memory" | "cpu" | "pids")))
 }
 
 /// Processor time in each period, in microseconds.
@@ -139,68 +133,78 @@ fn write(dir: &Path, file: &str, value: impl ToString) -> io::Result<()> {
 }
 
 /// The groups of one sandbox.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Group {
-    pub(super) dirs: Vec<PathBuf>,
-    pub(super) memory: Kept,
-    pub(super) cpu: Kept,
-    pub(super) pids: Kept,
-    pub(super) gauge: Option<Gauge>,
+    unified: Option<PathBuf>,
+    memory_v1: Option<PathBuf>,
+    cpu_v1: Option<PathBuf>,
 }
 
-impl Default for Group {
-    fn default() -> Self {
-        let none = Kept::NotEnforced;
-        Self { dirs: Vec::new(), memory: none, cpu: none, pids: none, gauge: None }
-    }
+/// What the kernel keeps by the groups.
+#[derive(Debug)]
+pub(super) struct Set {
+    /// None where it does not keep memory.
+    pub(super) gauge: Option<Gauge>,
+    pub(super) cpu: Kept,
 }
 
 impl Group {
-    fn make_dir(&mut self, parent: Option<&Path>, name: &str) -> Option<PathBuf> {
-        let dir = parent?.join(name);
-        match fs::create_dir(&dir) {
-            Ok(()) => self.dirs.push(dir.clone()),
-            // Two controllers in one hierarchy share the folder.
-            Err(err) if err.kind() == io::ErrorKind::AlreadyExists && self.dirs.contains(&dir) => {}
-            Err(_) => return None,
-        }
-        Some(dir)
+    pub(super) fn dirs(&self) -> Vec<PathBuf> {
+        [&self.unified, &self.memory_v1, &self.cpu_v1].into_iter().flatten().cloned().collect()
     }
 
-    fn make_unified(&mut self, parent: &Path, name: &str, limits: &Limits) {
-        for controller in ["+memory", "+cpu", "+pids"] {
-            // Each by itself: one that is not on offer must not keep back the others. What is not there afterwards is
-            // seen below.
-            let asked = write(parent, "cgroup.subtree_control", controller);
-            if let Err(err) = asked {
-                tracing::debug!("cgroup v2 gives no {controller}: {err}");
+    /// Sets the limits, and says which of them hold.
+    pub(super) fn set(&self, limits: &Limits) -> Set {
+        let memory_bytes = (limits.memory_mib << 20).saturating_add(OWN_BYTES);
+        let mut set = Set { gauge: None, cpu: Kept::NotEnforced };
+        if let Some(dir) = &self.unified {
+            if write(dir, "memory.max", memory_bytes).is_ok() && no_swap(dir, "memory.swap.max", 0)
+            {
+                set.gauge = Some(Gauge {
+                    usage: dir.join("memory.current"),
+                    stat: dir.join("memory.stat"),
+                    idle_key: "inactive_file ",
+                });
+            }
+            if write(dir, "cpu.max", format!("{} {CPU_PERIOD_US}", quota_us(limits))).is_ok() {
+                set.cpu = Kept::Kernel;
+            }
+            // RLIMIT_NPROC keeps this too.
+            if let Err(err) = write(dir, "pids.max", u64::from(limits.pids) + OWN_PROCESSES) {
+                tracing::debug!("no pids.max: {err}");
             }
         }
-        let Some(dir) = self.make_dir(Some(parent), name) else { return };
-        let memory_bytes = (limits.memory_mib << 20).saturating_add(OWN_BYTES);
-        if write(&dir, "memory.max", memory_bytes).is_ok() {
-            // Absent where there is no swap.
-            let swap = write(&dir, "memory.swap.max", 0);
-            tracing::trace!("memory.swap.max: {swap:?}");
-            self.memory = Kept::Kernel;
-            self.gauge = Some(Gauge {
-                usage: dir.join("memory.current"),
+        if let Some(dir) = &self.memory_v1
+            && write(dir, "memory.limit_in_bytes", memory_bytes).is_ok()
+            && no_swap(dir, "memory.memsw.limit_in_bytes", memory_bytes)
+        {
+            set.gauge = Some(Gauge {
+                usage: dir.join("memory.usage_in_bytes"),
                 stat: dir.join("memory.stat"),
-                idle_key: "inactive_file ",
+                idle_key: "total_inactive_file ",
             });
         }
-        if write(&dir, "cpu.max", format!("{} {CPU_PERIOD_US}", quota_us(limits))).is_ok() {
-            self.cpu = Kept::Kernel;
+        if let Some(dir) = &self.cpu_v1
+            && write(dir, "cpu.cfs_period_us", CPU_PERIOD_US).is_ok()
+            && write(dir, "cpu.cfs_quota_us", quota_us(limits)).is_ok()
+        {
+            set.cpu = Kept::Kernel;
         }
-        if write(&dir, "pids.max", u64::from(limits.pids) + OWN_PROCESSES).is_ok() {
-            self.pids = Kept::Kernel;
-        }
+        set
     }
 
     /// Kills what is left in it and removes it; true once it is gone.
     pub(super) fn remove(&self) -> bool {
         // Each is tried, also after one that is not empty yet.
-        self.dirs.iter().filter(|dir| !remove(dir)).count() == 0
+        self.dirs().iter().filter(|dir| !remove(dir)).count() == 0
+    }
+}
+
+/// Keeps memory from going to swap instead; the file is absent where swap is not counted or there is none.
+fn no_swap(dir: &Path, file: &str, value: u64) -> bool {
+    match write(dir, file, value) {
+        Ok(()) => true,
+        Err(err) => err.kind() == io::ErrorKind::NotFound,
     }
 }
 
@@ -264,7 +268,6 @@ mod tests {
                 unified: at("/sys/fs/cgroup/unified/"),
                 memory:  at("/sys/fs/cgroup/memory/a/b"),
                 cpu:     at("/sys/fs/cgroup/cpu,cpuacct/"),
-                pids:    None,
             }),
             ("version 2 only", "30 24 0:27 / /sys/fs/cgroup rw - cgroup2 c rw\n", "0::/user.slice/a\n", Parents {
                 unified: at("/sys/fs/cgroup/user.slice/a"), ..Parents::default()
@@ -278,5 +281,45 @@ mod tests {
         for (name, mounts, own, want) in table {
             assert_eq!(Parents::parse(mounts, own), want, "{name}");
         }
+    }
+
+    /// A tree as version 2 shows it; no controllers are there on the machines of the tests.
+    #[test]
+    fn version_2_is_set_in_a_recorded_tree() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("cgroup.subtree_control"), "cpu memory pids\n").unwrap();
+        let parents = Parents { unified: Some(dir.path().into()), ..Parents::default() };
+        let group = parents.make("ngb-x-1");
+        let made = dir.path().join("ngb-x-1");
+        assert_eq!(group.dirs(), std::slice::from_ref(&made));
+        for file in ["memory.max", "memory.swap.max", "cpu.max", "pids.max"] {
+            fs::write(made.join(file), "").unwrap();
+        }
+        let limits = Limits { memory_mib: 256, cpu_millis: 500, pids: 64, ..Limits::default() };
+        let set = group.set(&limits);
+        assert_eq!(set.cpu, Kept::Kernel);
+        let read = |file: &str| fs::read_to_string(made.join(file)).unwrap();
+        assert_eq!(read("memory.max"), "272629760");
+        assert_eq!(read("memory.swap.max"), "0");
+        assert_eq!(read("cpu.max"), "50000 100000");
+        assert_eq!(read("pids.max"), "66");
+        fs::write(made.join("memory.current"), "1000\n").unwrap();
+        fs::write(made.join("memory.stat"), "anon 600\ninactive_file 400\n").unwrap();
+        assert_eq!(set.gauge.unwrap().read(), Some(600));
+    }
+
+    #[test]
+    fn version_2_kills_all_of_a_group_for_real() {
+        let parents = Parents::here().unwrap();
+        let dir = parents.unified.unwrap().join(format!("ngb-test-{}", std::process::id()));
+        fs::create_dir(&dir).unwrap();
+        #[expect(clippy::disallowed_methods, reason = "something to kill")]
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        fs::write(dir.join("cgroup.procs"), child.id().to_string()).unwrap();
+        remove(&dir);
+        use std::os::unix::process::ExitStatusExt as _;
+        assert_eq!(child.wait().unwrap().signal(), Some(9));
+        assert!(remove(&dir));
+        assert!(!dir.exists());
     }
 }

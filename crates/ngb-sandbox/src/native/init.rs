@@ -20,7 +20,7 @@ use rustix::{
 
 use super::{
     check, inside,
-    plan::{During as _, Failure, Mapped, Plan, Report, Step, say},
+    plan::{During as _, Failure, Join, Mapped, Plan, Report, Step, say},
     privilege, root,
     sys::{self, Forked},
 };
@@ -73,17 +73,22 @@ fn hear<T: serde::de::DeserializeOwned>() -> io::Result<T> {
 }
 
 fn outside() -> Result<ExitCode, Failure> {
-    let plan: Plan = hear().during(Step::Prepare, || "read the plan".into())?;
     let own = |doing: &'static str| move || doing.to_owned();
 
     // What the gateway inherited from its own parent without close-on-exec must not reach the agent.
     sys::close_on_exec_from(3).during(Step::Prepare, own("close inherited files"))?;
     process::setsid().during(Step::Prepare, own("leave the terminal"))?;
-    let lock = lock(&plan)?;
-    for dir in &plan.cgroups {
+    let Join { cgroups } = hear().during(Step::Prepare, own("read the control groups"))?;
+    for dir in &cgroups {
         std::fs::write(dir.join("cgroup.procs"), "0")
             .during(Step::Prepare, || format!("join the cgroup `{}`", dir.display()))?;
     }
+    // Here a spare waits until it is needed.
+    let plan: Plan = match hear() {
+        Err(err) if err.kind() == io::ErrorKind::UnexpectedEof => return Ok(ExitCode::SUCCESS),
+        plan => plan.during(Step::Prepare, own("read the plan"))?,
+    };
+    let lock = lock(&plan)?;
     if plan.leave_groups {
         thread::set_thread_groups(&[])
             .during(Step::Prepare, own("leave the gateway's supplementary groups"))?;

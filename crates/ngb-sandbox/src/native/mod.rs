@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! gateway ── exec ──▶ outside (init.rs)                 process 1 (inside.rs)            agent
-//!    │   plan ───────▶ join cgroups, lock the lane
+//!    │   join ───────▶ join cgroups; wait as the spare
+//!    │   plan ───────▶ lock the lane
 //!    │                 user, mount, pid, ipc, uts, net, cgroup namespaces
 //!    │ ◀── unshared ──
 //!    │ write user map
@@ -63,8 +64,9 @@ use ngb_core::{
 
 pub(crate) use self::watch::memory_bytes;
 use self::{
-    cgroup::{Group, OWN_PROCESSES, Parents},
+    cgroup::{OWN_PROCESSES, Parents},
     plan::{Plan, Work},
+    process::Spare,
 };
 pub use self::{init::init_main, plan::Step};
 use crate::{AgentProcess, Probe, RunSpec, Sandbox, SandboxError};
@@ -109,6 +111,8 @@ struct Shared {
     /// Names of the sandboxes that live.
     live: Mutex<HashSet<String>>,
     started: AtomicU64,
+    /// Started ahead of need: the executable is loaded and the control groups are joined, which is most of a start.
+    spare: Mutex<Option<Spare>>,
 }
 
 impl Native {
@@ -131,6 +135,7 @@ impl Native {
                 crew: Mutex::default(),
                 live: Mutex::default(),
                 started: AtomicU64::new(0),
+                spare: Mutex::default(),
             }),
         })
     }
@@ -170,8 +175,8 @@ impl Shared {
         })
     }
 
-    /// What the kernel and we need for one sandbox.
-    fn prepare(&self, spec: &RunSpec, work: Work) -> Result<(Plan, Group, String), SandboxError> {
+    /// Makes the folders ready for the agent's user.
+    fn plan(&self, spec: &RunSpec, work: Work) -> Result<Plan, SandboxError> {
         let owner = self.host_ids(spec.group)?;
         for dir in [&spec.group_dir, &spec.lane_dir] {
             tree::give(dir, owner).map_err(|source| SandboxError::Setup {
@@ -179,10 +184,7 @@ impl Shared {
                 source,
             })?;
         }
-        let number = self.started.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}{}-{number}", self.config.prefix(), std::process::id());
-        let group = self.parents.make(&name, &spec.limits);
-        let plan = Plan {
+        Ok(Plan {
             work,
             exe: self.config.exe.clone(),
             group_dir: spec.group_dir.clone(),
@@ -191,12 +193,16 @@ impl Shared {
             broker_dir: spec.broker_dir.clone(),
             lock: self.config.lock_dir().join(format!("lane-{}.lock", spec.lane)),
             leave_groups: self.has_users,
-            cgroups: group.dirs.clone(),
             tmp_bytes: MAX_TMP_BYTES.min((spec.limits.memory_mib << 20) / 2),
             file_bytes: spec.limits.file_mib << 20,
             processes: u64::from(spec.limits.pids) + OWN_PROCESSES,
-        };
-        Ok((plan, group, name))
+        })
+    }
+
+    /// A name for the next sandbox that no other has, and no other gateway's.
+    fn next_name(&self) -> String {
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        format!("{}{}-{number}", self.config.prefix(), std::process::id())
     }
 
     fn note_live(&self, name: &str, lives: bool) {

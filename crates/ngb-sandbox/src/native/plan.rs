@@ -7,6 +7,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+/// What the gateway says first, before there is anything to do: to join a control group takes the kernel milliseconds.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Join {
+    pub(super) cgroups: Vec<PathBuf>,
+}
+
 /// What one sandbox is made of, told to its first process.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Plan {
@@ -21,8 +27,6 @@ pub(super) struct Plan {
     pub(super) lock: PathBuf,
     /// Whether the gateway is root, with groups of its own to be left.
     pub(super) leave_groups: bool,
-    /// The cgroups to join.
-    pub(super) cgroups: Vec<PathBuf>,
     /// Size of `/tmp`, in bytes.
     pub(super) tmp_bytes: u64,
     /// Largest file, in bytes.

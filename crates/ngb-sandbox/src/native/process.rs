@@ -5,11 +5,15 @@ use std::{
     os::fd::{AsFd as _, OwnedFd},
     os::unix::{net::UnixStream as StdUnixStream, process::ExitStatusExt as _},
     process::{ExitStatus, Stdio},
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, Weak},
     time::Duration,
 };
 
-use ngb_core::tasks::blocking;
+use ngb_core::{clock::Clock, tasks::blocking};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, pidfd_open},
+};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::{
@@ -23,7 +27,7 @@ use tokio::{
 use super::{
     Shared,
     cgroup::Group,
-    plan::{Failure, Mapped, Plan, Report, Step, Work, say},
+    plan::{Failure, Join, Mapped, Plan, Report, Step, Work, say},
     watch::{Watch, memory_bytes},
 };
 use crate::{
@@ -40,6 +44,9 @@ const END_LIMIT: Duration = Duration::from_secs(5);
 const REMOVE_LIMIT: Duration = Duration::from_secs(5);
 const REMOVE_PERIOD: Duration = Duration::from_millis(10);
 
+/// Longest wait for a killed spare, which has nothing in it, to be dead.
+const SPARE_END_LIMIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+
 /// A sandbox with its agent running.
 pub(super) struct Started {
     pub(super) agent: AgentProcess,
@@ -55,17 +62,78 @@ pub(super) struct Enforced {
     pub(super) pids: Kept,
 }
 
+/// A first process that waits for its plan.
+pub(super) struct Spare {
+    first: First,
+    line: Line,
+    io: UnixStream,
+    groups: Groups,
+}
+
+impl Spare {
+    /// The one that waits, or a new one.
+    fn take(shared: &Arc<Shared>) -> io::Result<Self> {
+        let spare = shared.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut spare) = spare
+            && spare.first.child.try_wait()?.is_none()
+        {
+            return Ok(spare);
+        }
+        Self::new(shared)
+    }
+
+    fn new(shared: &Arc<Shared>) -> io::Result<Self> {
+        let name = shared.next_name();
+        shared.note_live(&name, true);
+        let group = shared.parents.make(&name);
+        // From here on an error removes the groups.
+        let groups = Groups { shared: Arc::downgrade(shared), name, group };
+        let (line, io, child) = spawn(shared, &Join { cgroups: groups.group.dirs() })?;
+        Ok(Self { first: First { child, words: LastWords::default() }, line, io, groups })
+    }
+
+    /// Has one wait again.
+    fn refill(shared: &Arc<Shared>) {
+        match Self::new(shared) {
+            Ok(spare) => {
+                let mut slot = shared.spare.lock().unwrap_or_else(PoisonError::into_inner);
+                slot.get_or_insert(spare);
+            }
+            // The next start tries again, and tells.
+            Err(err) => tracing::warn!("no spare sandbox can be started: {err}"),
+        }
+    }
+}
+
+impl Drop for Shared {
+    /// Takes the spare along with its control groups, which must be empty to go.
+    fn drop(&mut self) {
+        let spare = self.spare.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut spare) = spare else { return };
+        let ended = spare.first.child.start_kill().and_then(|()| {
+            let id = spare.first.child.id().and_then(|it| Pid::from_raw(i32::try_from(it).ok()?));
+            let Some(id) = id else { return Ok(()) };
+            let handle = pidfd_open(id, PidfdFlags::empty())?;
+            poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&SPARE_END_LIMIT))?;
+            Ok(())
+        });
+        if let Err(err) = ended {
+            tracing::warn!("the spare sandbox can't be ended: {err}");
+        }
+    }
+}
+
 /// The control groups of a sandbox; removed with it.
 struct Groups {
-    shared: Arc<Shared>,
+    /// Weak, since the engine holds a spare, which holds this.
+    shared: Weak<Shared>,
     name: String,
     group: Group,
 }
 
 impl Groups {
     /// Removes the groups once the last process in them is gone.
-    async fn remove(self) {
-        let clock = self.shared.config.clock.clone();
+    async fn remove(self, clock: &Clock) {
         let gone = clock.timeout(REMOVE_LIMIT, async {
             while !self.group.remove() {
                 clock.sleep(REMOVE_PERIOD).await;
@@ -81,7 +149,9 @@ impl Drop for Groups {
     fn drop(&mut self) {
         // What is not empty yet stays for `reap`.
         self.group.remove();
-        self.shared.note_live(&self.name, false);
+        if let Some(shared) = self.shared.upgrade() {
+            shared.note_live(&self.name, false);
+        }
     }
 }
 
@@ -91,20 +161,14 @@ pub(super) async fn start(
     spec: &RunSpec,
     work: Work,
 ) -> Result<Started, SandboxError> {
-    let (plan, groups) = {
+    let plan = {
         let (shared, spec) = (Arc::clone(shared), spec.clone());
-        let prepared = blocking("prepare a sandbox", move || {
-            let (plan, group, name) = shared.prepare(&spec, work)?;
-            shared.note_live(&name, true);
-            Ok::<_, SandboxError>((plan, Groups { shared, name, group }))
-        });
-        prepared.await?
+        blocking("prepare a sandbox", move || shared.plan(&spec, work)).await?
     };
+    let spare = Spare::take(shared).map_err(setup("start the sandbox's first process"))?;
+    let Spare { mut first, mut line, io, groups } = spare;
+    let set = groups.group.set(&spec.limits);
     let host_ids = shared.host_ids(spec.group)?;
-    let (mut line, io, child) =
-        spawn(shared).map_err(setup("start the sandbox's first process"))?;
-    let words = LastWords::default();
-    let mut first = First { child, words: words.clone() };
     let clock = &shared.config.clock;
     let ready = clock.timeout(START_LIMIT, first.build(&mut line, &plan, host_ids)).await;
     let landlock = match ready {
@@ -117,12 +181,12 @@ pub(super) async fn start(
 
     let pid = first.child.id().unwrap_or_default();
     let kept = Enforced {
-        memory: if groups.group.memory == Kept::Kernel { Kept::Kernel } else { Kept::Watcher },
-        cpu: groups.group.cpu,
-        // By the control group or else by RLIMIT_NPROC, which Linux 5.14 counts per user namespace.
+        memory: if set.gauge.is_some() { Kept::Kernel } else { Kept::Watcher },
+        cpu: set.cpu,
+        // RLIMIT_NPROC, which Linux 5.14 counts per user namespace.
         pids: Kept::Kernel,
     };
-    let memory: MemoryGauge = match groups.group.gauge.clone() {
+    let memory: MemoryGauge = match set.gauge {
         Some(gauge) => Box::new(move || gauge.read()),
         None => Box::new(move || memory_bytes(pid)),
     };
@@ -133,15 +197,22 @@ pub(super) async fn start(
         folders: [spec.group_dir.clone(), spec.lane_dir.clone()],
         memory: kept.memory,
     };
+    let last_words = first.words.clone();
     let (ended, status) = oneshot::channel();
     let hold = Hold(line.keep.clone());
-    let tended = tend(Tended { first, line, watch, groups, ended });
+    let engine = Arc::downgrade(shared);
+    let tended = async move {
+        if let Some(shared) = engine.upgrade() {
+            Spare::refill(&shared);
+        }
+        tend(Tended { first, line, watch, groups, ended }).await;
+    };
     shared.crew.lock().unwrap_or_else(PoisonError::into_inner).spawn("sandbox", tended);
     let exited = Box::pin(async move {
         let _hold = hold;
         status.await.unwrap_or_else(|_| Err(io::Error::other("the gateway stops")))
     });
-    let agent = AgentProcess { io: Box::new(Streams(io)), last_words: words, exited, memory };
+    let agent = AgentProcess { io: Box::new(Streams(io)), last_words, exited, memory };
     Ok(Started { agent, kept, landlock })
 }
 
@@ -165,9 +236,11 @@ struct Line {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-fn spawn(shared: &Shared) -> io::Result<(Line, UnixStream, Child)> {
+fn spawn(shared: &Shared, join: &Join) -> io::Result<(Line, UnixStream, Child)> {
     let (ours, theirs) = StdUnixStream::pair()?;
     let (our_io, their_io) = StdUnixStream::pair()?;
+    // A message so short has room in the empty socket.
+    say(&ours, join)?;
     let keep = Arc::new(ours.as_fd().try_clone_to_owned()?);
     for socket in [&ours, &our_io] {
         socket.set_nonblocking(true)?;
@@ -315,7 +388,7 @@ async fn tend(it: Tended) {
         status = work => status,
         () = listening => return,
     };
-    groups.remove().await;
+    groups.remove(&clock).await;
     let status = match said {
         Some(raw) => Ok(ExitStatus::from_raw(raw)),
         None => status,

@@ -108,7 +108,10 @@ async fn answer(
         (res, state.behaviour.clone(), fault)
     };
     let clock = shared.clock.clone();
-    clock.sleep(Duration::from_millis(behaviour.first_token_ms)).await;
+    // Even a sleep of nothing takes a millisecond, the timer's grain.
+    if 0 < behaviour.first_token_ms {
+        clock.sleep(Duration::from_millis(behaviour.first_token_ms)).await;
+    }
     if let Err(refusal) = res {
         return refuse(shape, &refusal);
     }

@@ -95,7 +95,8 @@ pub(super) async fn accept(listener: TcpListener, platform: Platform) {
 
 async fn answer(platform: Platform, request: hyper::Request<Incoming>) -> Result<Response, Cut> {
     let request = request.map(Body::new);
-    let path = request.uri().path().to_owned();
+    // The one character of a token that some clients escape in a path.
+    let path = request.uri().path().replace("%3A", ":");
     if let Some(rest) = path.strip_prefix("/sim/") {
         return Ok(control::answer(&platform, rest, request).await);
     }

@@ -192,9 +192,9 @@ mod tests {
 
     #[test]
     fn markup_table() {
-        type Parse = fn(&str) -> Parsed;
+        type Row<'a> = (fn(&str) -> Parsed, &'a str, Result<(&'a str, usize), &'a str>);
         #[rustfmt::skip]
-        let table: &[(Parse, &str, Result<(&str, usize), &str>)] = &[
+        let table: &[Row<'_>] = &[
             (html,        "a <b>b</b> &lt;",           Ok(("a b <", 1))),
             (html,        "<a href=\"http://x\">y</a>", Ok(("y", 1))),
             (html,        "a <b>b",                    Err("can't find end tag")),

@@ -1,7 +1,7 @@
 //! A Telegram Bot API server with one bot, on a real socket, with faults by script.
 //!
 //! It keeps what it knows in memory. What it does is what <https://core.telegram.org/bots/api> says, for the methods
-//! that a bot of ours calls; `referee/telegram.py` lets `python-telegram-bot` say whether it does.
+//! that a bot of ours calls; `referee/telegram_bot.py` lets `python-telegram-bot` say whether it does.
 //!
 //! ```text
 //! bot ──/bot<token>/<method>──▶ http ── fault? ──▶ methods, updates ──▶ Platform ◀── test, or POST /sim/...

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::{
     RequestExt as _,
-    extract::{Form, FromRequest as _, Multipart, Query, Request},
+    extract::{DefaultBodyLimit, Form, FromRequest as _, Multipart, Query, Request},
     http::header::CONTENT_TYPE,
 };
 use bytes::Bytes;
@@ -31,7 +31,8 @@ impl Params {
     /// # Errors
     ///
     /// What is wrong with it, for the description of a 400.
-    pub(super) async fn read(request: Request) -> Result<Self, String> {
+    pub(super) async fn read(mut request: Request) -> Result<Self, String> {
+        DefaultBodyLimit::max(MAX_BODY_BYTES).apply(&mut request);
         let mut params = Self::default();
         let query: Query<Vec<(String, String)>> =
             Query::try_from_uri(request.uri()).map_err(|it| it.to_string())?;

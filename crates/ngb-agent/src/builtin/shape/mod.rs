@@ -1,5 +1,6 @@
 //! What each provider's API looks like: a request made of a conversation, and a reply made of a stream.
 
+use bytes::Bytes;
 use ngb_core::frame::{ModelSpec, ProviderKind};
 use serde_json::{Value, json};
 
@@ -19,15 +20,22 @@ pub(crate) struct Ask<'a> {
     pub(crate) tools: &'a [Value],
 }
 
+/// A request as it goes out.
+pub(crate) struct Request {
+    pub(crate) kind: ProviderKind,
+    pub(crate) path: String,
+    pub(crate) body: Bytes,
+}
+
 impl Ask<'_> {
-    /// The path behind `/model/`, and the body.
-    pub(crate) fn request(&self) -> (String, String) {
+    pub(crate) fn request(&self) -> Request {
         let (path, body) = match self.spec.kind {
             ProviderKind::Anthropic => ("v1/messages", anthropic::body(self)),
             ProviderKind::OpenAi => ("chat/completions", openai::body(self)),
             ProviderKind::Ollama => ("api/chat", ollama::body(self)),
         };
-        (format!("/model/{}/{path}", self.spec.provider), body.to_string())
+        let path = format!("/model/{}/{path}", self.spec.provider);
+        Request { kind: self.spec.kind, path, body: body.to_string().into() }
     }
 
     /// The system prompt in one text.

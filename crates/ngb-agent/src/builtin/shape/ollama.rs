@@ -47,12 +47,10 @@ pub(super) fn take(reply: &mut Reply, data: &Value) -> Option<Delta> {
     }
     let message = &data["message"];
     for call in message["tool_calls"].as_array().into_iter().flatten() {
-        // This shape has no ids; within one conversation they must differ.
         let index = reply.calls.len();
         let partial = reply.call_at(index)?;
         partial.name = call["function"]["name"].as_str()?.to_owned();
         partial.json = call["function"]["arguments"].to_string();
-        partial.id = format!("call_{index}");
     }
     if let Some(thinking) = message["thinking"].as_str()
         && !thinking.is_empty()

@@ -1,9 +1,5 @@
 //! Sandboxes taken away, each reason told apart; and an ordinary user, who has one.
 
-#![expect(clippy::disallowed_methods, reason = "the test starts gateways of other users")]
-
-mod common;
-
 use std::{
     fs,
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
@@ -11,7 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
-use common::{inmate, install_id};
+use crate::common::{inmate, install_id};
 use ngb_sandbox::{Refusal, apparmor_profile, diagnose, native::Step, remedy};
 
 /// A user that is nobody else's; it needs no line in `/etc/passwd`.

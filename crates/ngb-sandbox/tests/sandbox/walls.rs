@@ -1,7 +1,5 @@
 //! Attacks from inside: each wall is pushed against by a process that wants out.
 
-mod common;
-
 use std::{
     fs,
     net::TcpListener,
@@ -11,7 +9,7 @@ use std::{
     },
 };
 
-use common::House;
+use crate::common::{self, House};
 use ngb_sandbox::{Kept, Sandbox as _};
 
 #[tokio::test]

@@ -1,7 +1,5 @@
 //! Everything inside dies: with the `AgentProcess`, with the gateway, at the next start.
 
-mod common;
-
 use std::{
     fs,
     io::{BufRead as _, BufReader},
@@ -10,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use common::{House, inmate, install_id, processes};
+use crate::common::{self, House, inmate, install_id, processes};
 use ngb_core::clock::Clock;
 use ngb_sandbox::{Sandbox as _, SandboxError, native::Native};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
@@ -96,7 +94,6 @@ fn gateway(
     install_id: &str,
     script: &str,
 ) -> (Child, BufReader<std::process::ChildStdout>) {
-    #[expect(clippy::disallowed_methods, reason = "the test's own gateway")]
     let mut child = Command::new(inmate())
         .args(["gateway", home.to_str().unwrap(), install_id, script])
         .stdout(Stdio::piped())
@@ -118,9 +115,9 @@ async fn kill_9_of_the_gateway_kills_all() {
     child.wait().unwrap();
     all_dead(&id).await;
 
-    // Its control groups are still there; the next gateway removes them, once.
+    // Its control groups are still there, perhaps the spare's too; the next gateway removes them, once.
     let native = Native::new(common::config(home.path(), &id)).unwrap();
-    assert_eq!(native.reap().await.unwrap(), 1);
+    assert!((1..=2).contains(&native.reap().await.unwrap()));
     assert_eq!(native.reap().await.unwrap(), 0);
     assert_eq!(common::groups(&id), Vec::<std::path::PathBuf>::new());
 }
@@ -136,7 +133,7 @@ async fn leftovers_that_live_are_reaped_and_nobody_else() {
 
     // To the reaping engine the other gateway's sandboxes are leftovers, although that one lives.
     let native = Native::new(common::config(home.path(), &id)).unwrap();
-    assert_eq!(native.reap().await.unwrap(), 1);
+    assert!((1..=2).contains(&native.reap().await.unwrap()));
     assert_eq!(processes(&id), Vec::<u32>::new());
     assert_eq!(common::groups(&id), Vec::<std::path::PathBuf>::new());
     assert!(!child.wait().unwrap().success());
@@ -152,7 +149,9 @@ async fn nothing_is_left_of_a_run() {
     for _ in 0..20 {
         assert_eq!(house.run(&["hello"]).await.said, "hello\n");
     }
-    assert_eq!(common::groups(&house.install_id), Vec::<std::path::PathBuf>::new());
+    let House { native, install_id, dir: _dir } = house;
+    drop(native); // the spare goes with its engine
+    assert_eq!(common::groups(&install_id), Vec::<std::path::PathBuf>::new());
     let after = fs::read_dir("/proc/self/fd").unwrap().count();
     assert!(after <= before + 12, "descriptors: {before}, then {after}");
 }

@@ -112,7 +112,8 @@ pub(crate) async fn finish(mut agent: AgentProcess) -> Left {
     Left { said: String::from_utf8_lossy(&said).into_owned(), words, status }
 }
 
-/// All processes of an installation: those with its argument, and what comes from them.
+/// All processes of an installation's sandboxes: those with its argument, and what comes from them. The spare, which
+/// waits outside of any namespace with nothing in it, is none.
 pub(crate) fn processes(install_id: &str) -> Vec<u32> {
     let all: Vec<(u32, u32)> = std::fs::read_dir("/proc")
         .unwrap()
@@ -127,7 +128,11 @@ pub(crate) fn processes(install_id: &str) -> Vec<u32> {
     let marked = |pid: u32| {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let args: Vec<&[u8]> = line.split(|it| *it == 0).collect();
-        args.len() > 2 && args[1] == b"__sandbox" && args[2] == install_id.as_bytes()
+        let users = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/user")).ok();
+        args.len() > 2
+            && args[1] == b"__sandbox"
+            && args[2] == install_id.as_bytes()
+            && users(&pid.to_string()) != users("self")
     };
     let mut found: Vec<u32> = all.iter().map(|it| it.0).filter(|it| marked(*it)).collect();
     let mut at = 0;

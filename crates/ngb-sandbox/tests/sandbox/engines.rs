@@ -1,10 +1,8 @@
 //! The engines without walls, and the choice of one with.
 
-mod common;
-
 use std::{fs, os::unix::process::ExitStatusExt as _, time::Duration};
 
-use common::{House, config, finish, inmate, install_id};
+use crate::common::{House, config, finish, inmate, install_id};
 use ngb_core::clock::Clock;
 use ngb_sandbox::{Sandbox, bare::Bare, choose, fake::Fake};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};

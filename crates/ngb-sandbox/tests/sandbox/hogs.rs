@@ -1,10 +1,8 @@
 //! Limits, each shown by a hog.
 
-mod common;
-
 use std::time::Duration;
 
-use common::House;
+use crate::common::{self, House};
 use ngb_core::{clock::Clock, group::Limits};
 use ngb_sandbox::{Kept, Sandbox as _};
 use tokio::io::{AsyncBufReadExt as _, BufReader};

@@ -1,0 +1,214 @@
+//! The command line, as clap reads it.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+/// A self-hosted gateway between chat platforms and AI agents.
+///
+/// Without a command it starts the gateway.
+#[derive(Debug, Parser)]
+#[command(name = "nanogridbot", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Keep settings, database, groups and media under this folder.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+
+    /// Print one JSON document on standard output.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the gateway.
+    Serve(Serve),
+    /// Send one prompt to a group's agent and print the answer.
+    Run(Run),
+    /// Print a fresh link to the page.
+    Open,
+    /// Show what runs, what waits and how each channel is doing.
+    Status,
+    /// Look for what is missing or wrong, and name the command that mends it.
+    Doctor(Doctor),
+    /// Make, list, show, rename and remove groups.
+    #[command(subcommand)]
+    Group(Group),
+    /// Bind a chat to a group.
+    Bind(Bind),
+    /// Take a chat away from a group.
+    Unbind {
+        /// The chat, e.g. `telegram:-100123`.
+        jid: String,
+        group: String,
+    },
+    /// Let a chat in by the code that it was shown.
+    Approve(Approve),
+    /// Show what was decided about a message, step by step.
+    Why {
+        /// The number behind `#` in what the chat was told, or from the page.
+        message: i64,
+    },
+    /// List, requeue and drop what was given up.
+    #[command(subcommand)]
+    Dead(Dead),
+    /// Forget messages that are older than a date.
+    Prune {
+        /// An instant or a date, e.g. `2026-01-31`.
+        #[arg(long)]
+        before: String,
+        /// Only count.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Print the settings in force, without secrets.
+    Config,
+    /// Print the completions of a shell.
+    Completions { shell: clap_complete::Shell },
+    /// Start a simulated platform or model, for trying things out.
+    #[command(subcommand)]
+    Sim(Sim),
+    /// Print a generated page of the documentation.
+    #[command(hide = true)]
+    Docs {
+        #[arg(value_parser = ["roles"])]
+        page: String,
+    },
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Serve {
+    /// Read this file instead of `<home>/config.toml`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Listen on this address.
+    #[arg(long, value_name = "H")]
+    pub(crate) host: Option<IpAddr>,
+    /// Listen on this port.
+    #[arg(long, value_name = "P")]
+    pub(crate) port: Option<u16>,
+    /// Log in detail.
+    #[arg(long)]
+    pub(crate) debug: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The group; default the main one.
+    #[arg(short, long, default_value = "main")]
+    pub(crate) group: String,
+    /// What to say; `-` or nothing reads standard input.
+    #[arg(short, long)]
+    pub(crate) prompt: Option<String>,
+    /// Give up after so long, e.g. `5m`.
+    #[arg(long, default_value = "30m")]
+    pub(crate) timeout: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Mend it: `sandbox` writes and loads the AppArmor profile.
+    #[arg(long, value_parser = ["sandbox"])]
+    pub(crate) fix: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Group {
+    /// Make a group.
+    Add {
+        name: String,
+        /// Its folder under `<home>/groups`; default like the name.
+        #[arg(long)]
+        folder: Option<String>,
+        /// Make it the main group, if there is none.
+        #[arg(long)]
+        main: bool,
+    },
+    /// List the groups.
+    List,
+    /// Show one group with its bindings and limits.
+    Show { group: String },
+    /// Give a group another name.
+    Rename { group: String, name: String },
+    /// Change a limit: `memory_mib=1024`.
+    Set {
+        group: String,
+        /// `name=value`, as `group show` names them.
+        #[arg(required = true)]
+        limits: Vec<String>,
+    },
+    /// Remove a group; its folder is kept aside.
+    Remove {
+        group: String,
+        /// Delete the folder as well.
+        #[arg(long)]
+        purge: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bind {
+    /// The chat: `telegram:-100123`, or `telegram@work:-100123` where there are several accounts.
+    pub(crate) jid: String,
+    pub(crate) group: String,
+    /// Only in this thread of the chat.
+    #[arg(long)]
+    pub(crate) thread: Option<String>,
+    /// Engage when the text matches.
+    #[arg(long, value_name = "REGEX", conflicts_with_all = ["always", "mention"])]
+    pub(crate) trigger: Option<String>,
+    /// Engage on every message.
+    #[arg(long, conflicts_with = "mention")]
+    pub(crate) always: bool,
+    /// Engage when the bot is mentioned, answered or written to alone (default).
+    #[arg(long)]
+    pub(crate) mention: bool,
+    /// What shares one conversation.
+    #[arg(long, value_parser = ["group", "chat", "thread", "sender"], default_value = "thread")]
+    pub(crate) scope: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Approve {
+    pub(crate) code: String,
+    /// It was me: make me the owner there, and bind the chat to the main group.
+    #[arg(long)]
+    pub(crate) me: bool,
+    /// Bind the chat to this group; default a new one of its own.
+    #[arg(long)]
+    pub(crate) group: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Dead {
+    List,
+    Requeue { job: i64 },
+    Drop { job: i64 },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Sim {
+    /// A Telegram Bot API server.
+    Telegram {
+        #[arg(long, default_value = "127.0.0.1:8081")]
+        bind: std::net::SocketAddr,
+    },
+    /// A model server (Anthropic, OpenAI and Ollama shapes).
+    Model {
+        #[arg(long, default_value = "127.0.0.1:8082")]
+        bind: std::net::SocketAddr,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,178 @@
+//! Looking for what is missing or wrong: each finding with the command that mends it.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use ngb_core::clock::Clock;
+use ngb_sandbox::{Probe, SandboxError};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{cli, client::Client, commands::Context, models, net::Net, print, serve};
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: &'static str,
+    ok: bool,
+    detail: String,
+    /// The command or setting that mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mend: Option<String>,
+}
+
+/// `nanogridbot doctor`
+pub(crate) async fn doctor(ctx: &Context, args: &cli::Doctor) -> anyhow::Result<ExitCode> {
+    if args.fix.is_some() {
+        return fix_sandbox();
+    }
+    let mut findings = Vec::new();
+    findings.push(home(ctx));
+    findings.push(settings(ctx));
+    findings.push(model(ctx));
+    let (finding, probe) = sandbox(ctx).await;
+    findings.push(finding);
+    findings.push(gateway(ctx).await?);
+    let ok = findings.iter().all(|it| it.ok);
+    if ctx.json {
+        print::json(&json!({ "ok": ok, "findings": findings, "sandbox": probe }));
+    } else {
+        for it in &findings {
+            let mark = if it.ok { "ok  " } else { "FAIL" };
+            print::lines(&[format!("{mark}  {:9} {}", it.what, it.detail)]);
+            if let Some(mend) = &it.mend {
+                print::lines(&[format!("      hint: {mend}")]);
+            }
+        }
+    }
+    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn home(ctx: &Context) -> Finding {
+    let shown = ctx.home.path().display().to_string();
+    match ctx.home.make() {
+        Ok(()) => Finding { what: "home", ok: true, detail: shown, mend: None },
+        Err(err) => {
+            let err = anyhow::Error::from(err);
+            let mend = crate::hint::hint(&err);
+            Finding { what: "home", ok: false, detail: format!("{err:#}"), mend }
+        }
+    }
+}
+
+fn settings(ctx: &Context) -> Finding {
+    match serve::settings(&ctx.home, &cli::Serve::default()) {
+        Ok(_) => Finding { what: "settings", ok: true, detail: "read".to_owned(), mend: None },
+        Err(err) => {
+            let mend = crate::hint::hint(&err);
+            Finding { what: "settings", ok: false, detail: format!("{err:#}"), mend }
+        }
+    }
+}
+
+fn model(ctx: &Context) -> Finding {
+    let found = serve::settings(&ctx.home, &cli::Serve::default()).and_then(|(settings, env)| {
+        let net = Net::new(&settings.network)?;
+        models::find(&settings, &env, &net)
+    });
+    match found {
+        Ok(models) => match models.model {
+            Some(model) => {
+                let detail = format!("{}/{}", model.provider, model.model);
+                Finding { what: "model", ok: true, detail, mend: None }
+            }
+            None => Finding {
+                what: "model",
+                ok: true,
+                detail: "none; the demonstration agent answers".to_owned(),
+                mend: Some(
+                    "set `[agent] model`, or ANTHROPIC_API_KEY or OPENAI_API_KEY".to_owned(),
+                ),
+            },
+        },
+        Err(err) => {
+            let mend = crate::hint::hint(&err);
+            Finding { what: "model", ok: false, detail: format!("{err:#}"), mend }
+        }
+    }
+}
+
+async fn sandbox(ctx: &Context) -> (Finding, Option<Probe>) {
+    let engine = match serve::settings(&ctx.home, &cli::Serve::default()) {
+        Ok((settings, _)) => settings.sandbox.engine,
+        Err(_) => "auto".to_owned(),
+    };
+    match serve::choose(&ctx.home, &engine, &Clock::System).await {
+        Ok((_, probe)) => {
+            let detail = format!(
+                "`{}`; memory: {:?}, cpu: {:?}, pids: {:?}, disk: {:?}, network: {:?}{}",
+                probe.engine,
+                probe.memory,
+                probe.cpu,
+                probe.pids,
+                probe.disk,
+                probe.network,
+                probe.remarks.iter().map(|it| format!("; {it}")).collect::<String>(),
+            );
+            (Finding { what: "sandbox", ok: true, detail, mend: None }, Some(probe))
+        }
+        Err(err) => {
+            let exe = std::env::current_exe().unwrap_or_default();
+            let mend = match &err {
+                SandboxError::NotAllowed { reason } => Some(ngb_sandbox::remedy(*reason, &exe)),
+                SandboxError::Setup { .. } | SandboxError::EndedEarly { .. } => None,
+            };
+            let detail = format!("{:#}", anyhow::Error::from(err));
+            (Finding { what: "sandbox", ok: false, detail, mend }, None)
+        }
+    }
+}
+
+/// What the running gateway says of its channels.
+async fn gateway(ctx: &Context) -> anyhow::Result<Finding> {
+    let Some(client) = Client::connect(&ctx.home.socket()).await? else {
+        let detail = "not running".to_owned();
+        let mend = Some("start it with `nanogridbot serve`".to_owned());
+        return Ok(Finding { what: "gateway", ok: true, detail, mend });
+    };
+    let status = client.get("/api/status").await?;
+    let down: Vec<String> = status["channels"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|it| it["state"] == "down" || it["state"] == "waiting")
+        .map(|it| {
+            let word = |key: &str| it[key].as_str().unwrap_or_default().to_owned();
+            format!("{} is {}: {}", word("account"), word("state"), word("why"))
+        })
+        .collect();
+    Ok(match down.is_empty() {
+        true => Finding {
+            what: "gateway",
+            ok: true,
+            detail: "running, every channel up".into(),
+            mend: None,
+        },
+        false => Finding { what: "gateway", ok: false, detail: down.join("; "), mend: None },
+    })
+}
+
+/// Where the AppArmor profile goes.
+const PROFILE: &str = "/etc/apparmor.d/nanogridbot";
+
+/// Writes and loads the AppArmor profile that lets this executable make user namespaces.
+#[expect(clippy::disallowed_methods, reason = "the operator asked for this one command")]
+fn fix_sandbox() -> anyhow::Result<ExitCode> {
+    let exe = std::env::current_exe().context("could not find this executable")?;
+    let profile = ngb_sandbox::apparmor_profile(&exe);
+    std::fs::write(PROFILE, profile)
+        .with_context(|| format!("could not write `{PROFILE}`; run it as root"))?;
+    let status = std::process::Command::new("apparmor_parser").args(["-r", PROFILE]).status();
+    let status =
+        status.context("could not start `apparmor_parser`; install the package `apparmor`")?;
+    if !status.success() {
+        anyhow::bail!("`apparmor_parser -r {PROFILE}` failed");
+    }
+    print::lines(&[format!("wrote and loaded `{PROFILE}`; start the gateway anew")]);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,92 @@
+//! What to do about an error, in the user's words.
+
+use ngb_core::address::AddressError;
+use ngb_sandbox::SandboxError;
+use ngb_store::StoreError;
+
+use crate::{client::Refused, home::HomeError, settings::SettingsError};
+
+/// The first cause in the chain that knows what the user should do.
+pub(crate) fn hint(err: &anyhow::Error) -> Option<String> {
+    err.chain().find_map(|cause| {
+        if let Some(it) = cause.downcast_ref::<SettingsError>() {
+            return settings(it);
+        }
+        if let Some(it) = cause.downcast_ref::<Refused>() {
+            return it.hint.clone();
+        }
+        if let Some(it) = cause.downcast_ref::<HomeError>() {
+            return Some(match it {
+                HomeError::InUse(_) => "stop it first, or name another folder with `--home DIR`".into(),
+                HomeError::Unusable { path, .. } => {
+                    format!("make `{path}` writable for this user, or name another folder with `--home DIR`")
+                }
+                HomeError::Unknown => "name a folder with `--home DIR`".into(),
+            });
+        }
+        if let Some(it) = cause.downcast_ref::<StoreError>() {
+            return store(it);
+        }
+        if let Some(AddressError::NoColon(_)) = cause.downcast_ref() {
+            return Some("an address looks like `telegram:-100123`".into());
+        }
+        if let Some(SandboxError::NotAllowed { .. }) = cause.downcast_ref() {
+            return Some("`nanogridbot doctor` names the one command for this machine".into());
+        }
+        None
+    })
+}
+
+fn settings(err: &SettingsError) -> Option<String> {
+    match err {
+        SettingsError::UnknownKey { nearest: Some(nearest), .. } => {
+            Some(format!("did you mean `{nearest}`?"))
+        }
+        SettingsError::UnknownKey { nearest: None, .. } => {
+            Some("docs/configuration.md lists every setting".into())
+        }
+        SettingsError::NoVariable { name, .. } => {
+            Some(format!("set it (`export {name}=…`) or write it to `<home>/.env`"))
+        }
+        SettingsError::NoFile { path, .. } => Some(format!("make `{path}` readable for this user")),
+        _ => None,
+    }
+}
+
+fn store(err: &StoreError) -> Option<String> {
+    match err {
+        StoreError::Newer { .. } => {
+            Some("use the newer program again, or restore a copy from `<home>/backups`".into())
+        }
+        StoreError::Damaged { .. } => Some(
+            "restore the newest copy from `<home>/backups`, or move the file away to begin anew"
+                .into(),
+        ),
+        StoreError::Open { .. } => Some("check `[database] url`, and that its server runs".into()),
+        StoreError::NotFound { what: "pairing", .. } => {
+            Some("codes are used once and end after a day; let the chat write again".into())
+        }
+        _ => None,
+    }
+}
+
+/// Whether the error is of how the program was called or set up: exit code 2.
+pub(crate) fn is_usage(err: &anyhow::Error) -> bool {
+    err.chain().any(|it| it.downcast_ref::<SettingsError>().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn chain_and_hint() {
+        let err =
+            Err::<(), _>(HomeError::InUse("/h".into())).context("could not start").unwrap_err();
+        assert_eq!(format!("{err:#}"), "could not start: another gateway runs on `/h`");
+        assert!(hint(&err).unwrap().contains("--home"));
+        assert!(!is_usage(&err));
+    }
+}

@@ -1,0 +1,161 @@
+//! Which model answers: from the settings, or from the variables that other programs use.
+
+use std::collections::BTreeMap;
+
+use ngb_broker::{Auth, Provider};
+use ngb_core::{
+    frame::{ModelSpec, ProviderKind},
+    secret::Secret,
+};
+use ngb_gateway::start::Driver;
+use reqwest::header::{HeaderName, HeaderValue};
+
+use crate::{
+    net::Net,
+    settings::{self, Environment, Settings, SettingsError},
+};
+
+/// The model that is used when only a key of Anthropic's is found.
+const ANTHROPIC_MODEL: &str = "claude-sonnet-4-5";
+
+/// The model that is used when only a key of OpenAI's is found.
+const OPENAI_MODEL: &str = "gpt-5-mini";
+
+/// Who answers, and with which model.
+pub(crate) struct Models {
+    pub(crate) driver: Driver,
+    pub(crate) model: Option<ModelSpec>,
+    pub(crate) providers: Vec<Provider>,
+    /// Where the model was found, when no setting names one.
+    pub(crate) found_in: Option<&'static str>,
+    pub(crate) secrets: Vec<Secret>,
+}
+
+pub(crate) fn find(settings: &Settings, env: &Environment, net: &Net) -> anyhow::Result<Models> {
+    let mut named = settings.providers.clone();
+    let found = found_in_env(env, &mut named)?;
+    let (text, found_in) = match (&settings.agent.model, found) {
+        (Some(model), _) => (Some(model.clone()), None),
+        (None, Some((model, variable))) => (Some(model), Some(variable)),
+        (None, None) => (None, None),
+    };
+    let model = text.map(|it| spec(&it, &named, settings)).transpose()?;
+    let driver = match settings.agent.driver.as_str() {
+        "auto" if model.is_some() => Driver::Builtin,
+        "auto" => Driver::Demo,
+        other => other.parse().map_err(|err: ngb_gateway::start::UnknownDriver| {
+            SettingsError::BadValue { from: "[agent] driver".to_owned(), why: err.to_string() }
+        })?,
+    };
+    if driver == Driver::Builtin && model.is_none() {
+        let why = "the driver `builtin` needs a `model`, written `<provider>/<model>`".to_owned();
+        return Err(SettingsError::BadValue { from: "[agent]".to_owned(), why }.into());
+    }
+    let mut providers = Vec::new();
+    let mut secrets = Vec::new();
+    for (name, it) in named {
+        let api_key = it
+            .api_key
+            .as_ref()
+            .map(|key| key.resolve(&format!("providers.{name}.api_key"), env))
+            .transpose()?;
+        secrets.extend(api_key.clone());
+        let http = ngb_broker::model_client(net.builder())?;
+        let base_url = it.base_url.clone().unwrap_or_else(|| default_url(it.kind).to_owned());
+        let auth = auth(&name, &it)?;
+        let headers = headers(&name, &it.headers)?;
+        providers.push(Provider { name, kind: it.kind, base_url, api_key, auth, headers, http });
+    }
+    Ok(Models { driver, model, providers, found_in, secrets })
+}
+
+/// The provider that the usual variables describe, put among the named ones unless it is there already.
+fn found_in_env(
+    env: &Environment,
+    named: &mut BTreeMap<String, settings::Provider>,
+) -> Result<Option<(String, &'static str)>, SettingsError> {
+    #[rustfmt::skip]
+    let known = [
+        ("ANTHROPIC_API_KEY",    "anthropic", ProviderKind::Anthropic, "x-api-key", "ANTHROPIC_BASE_URL", ANTHROPIC_MODEL),
+        ("ANTHROPIC_AUTH_TOKEN", "anthropic", ProviderKind::Anthropic, "bearer",    "ANTHROPIC_BASE_URL", ANTHROPIC_MODEL),
+        ("OPENAI_API_KEY",       "openai",    ProviderKind::OpenAi,    "bearer",    "OPENAI_BASE_URL",    OPENAI_MODEL),
+    ];
+    let mut first = None;
+    for (variable, name, kind, auth, url, model) in known {
+        if env.get(variable).is_none() || named.contains_key(name) {
+            continue;
+        }
+        let provider = settings::Provider {
+            kind,
+            base_url: env.get(url).map(str::to_owned),
+            api_key: Some(settings::SecretSetting::from_env(variable)),
+            auth: Some(auth.to_owned()),
+            headers: BTreeMap::new(),
+        };
+        named.insert(name.to_owned(), provider);
+        first = first.or(Some((format!("{name}/{model}"), variable)));
+    }
+    Ok(first)
+}
+
+fn spec(
+    text: &str,
+    named: &BTreeMap<String, settings::Provider>,
+    settings: &Settings,
+) -> Result<ModelSpec, SettingsError> {
+    let bad = |why: String| SettingsError::BadValue { from: "[agent] model".to_owned(), why };
+    let Some((provider, model)) = text.split_once('/').filter(|(_, model)| !model.is_empty())
+    else {
+        return Err(bad(format!("`{text}` is not of the form `<provider>/<model>`")));
+    };
+    let Some(known) = named.get(provider) else {
+        return Err(bad(format!("there is no `[providers.{provider}]`")));
+    };
+    Ok(ModelSpec {
+        provider: provider.to_owned(),
+        kind: known.kind,
+        model: model.to_owned(),
+        window_tokens: settings.agent.window_tokens,
+        max_output_tokens: settings.agent.max_output_tokens,
+    })
+}
+
+fn default_url(kind: ProviderKind) -> &'static str {
+    match kind {
+        ProviderKind::Anthropic => "https://api.anthropic.com",
+        ProviderKind::OpenAi => "https://api.openai.com/v1",
+        ProviderKind::Ollama => "http://127.0.0.1:11434",
+    }
+}
+
+fn auth(name: &str, provider: &settings::Provider) -> Result<Auth, SettingsError> {
+    match provider.auth.as_deref() {
+        Some("x-api-key") => Ok(Auth::XApiKey),
+        Some("bearer") => Ok(Auth::Bearer),
+        Some("api-key") => Ok(Auth::ApiKey),
+        None if provider.kind == ProviderKind::Anthropic => Ok(Auth::XApiKey),
+        None => Ok(Auth::Bearer),
+        Some(other) => Err(SettingsError::BadValue {
+            from: format!("[providers.{name}] auth"),
+            why: format!("`{other}` is unknown; known: x-api-key, bearer, api-key"),
+        }),
+    }
+}
+
+fn headers(
+    name: &str,
+    from: &BTreeMap<String, String>,
+) -> Result<Vec<(HeaderName, HeaderValue)>, SettingsError> {
+    let header = |(key, value): (&String, &String)| {
+        let bad = |why: String| SettingsError::BadValue {
+            from: format!("[providers.{name}] headers.{key}"),
+            why,
+        };
+        let key = HeaderName::try_from(key).map_err(|err| bad(err.to_string()))?;
+        let mut value = HeaderValue::try_from(value).map_err(|err| bad(err.to_string()))?;
+        // It may well be a credential.
+        value.set_sensitive(true);
+        Ok((key, value))
+    };
+    from.iter().map(header).collect()
+}

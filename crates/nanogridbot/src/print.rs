@@ -1,0 +1,39 @@
+//! What goes to standard output: data, in words or as one JSON document.
+
+use std::io::{self, Write as _};
+
+use serde_json::Value;
+
+/// Prints lines. A reader that has gone (`| head`) is no error.
+pub(crate) fn lines<T: AsRef<str>>(lines: &[T]) {
+    let mut out = io::stdout().lock();
+    for line in lines {
+        if writeln!(out, "{}", line.as_ref()).is_err() {
+            return;
+        }
+    }
+    drop(out.flush());
+}
+
+/// Prints one JSON document.
+pub(crate) fn json(value: &Value) {
+    lines(&[format!("{value:#}")]);
+}
+
+/// A table with its columns aligned.
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) {
+    let width = |n: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(n)).map(|it| it.chars().count());
+        cells.chain(std::iter::once(head[n].len())).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let line = |cells: &[String]| {
+        let padded: Vec<String> =
+            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        padded.join("  ").trim_end().to_owned()
+    };
+    let head: Vec<String> = head.iter().map(|it| (*it).to_uppercase()).collect();
+    let mut all = vec![line(&head)];
+    all.extend(rows.iter().map(|it| line(it)));
+    lines(&all);
+}

@@ -1,0 +1,26 @@
+//! `python-telegram-bot` is satisfied with the simulator.
+
+#[tokio::test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the referee is a process, and scripts/test says where its Python is"
+)]
+async fn an_official_grade_client_is_satisfied() {
+    let Ok(python) = std::env::var("NGB_TEST_PYTHON") else {
+        panic!(
+            "NGB_TEST_PYTHON is not set; `scripts/test` sets it to a Python with crates/ngb-sim/referee/requirements.txt"
+        );
+    };
+    let config = ngb_sim::telegram::Config::default();
+    let server = ngb_sim::telegram::Server::start(config).await.unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/referee/telegram_bot.py");
+    let out = tokio::process::Command::new(python)
+        .args([script, &server.url, &server.token])
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let (said, why) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success(), "{said}{why}");
+    assert_eq!(said.lines().count(), 9, "{said}");
+}

@@ -1,0 +1,117 @@
+//! No statement on the way of a message reads a whole table of messages, jobs or items.
+
+use std::time::Duration;
+
+use ngb_core::{
+    address::Place,
+    clock::{Clock, Timestamp},
+    group::Limits,
+    job::JobState,
+    message::{Author, ChatFacts, ChatKind, Content, Happening, Inbound, Outbound, Sender},
+    role::Role,
+};
+
+use crate::*;
+
+const T0: Timestamp = Timestamp(1_000_000);
+const LEASE: Timestamp = Timestamp(2_000_000);
+
+fn arrival(group: ngb_core::id::GroupId, key: &str) -> Arrival {
+    let content = Content { platform_id: key.into(), text: "hi".into(), ..Content::default() };
+    let place: Place = Place::from("telegram@main:1".parse::<ngb_core::address::Jid>().unwrap());
+    let inbound = Inbound {
+        event_key: key.into(),
+        place,
+        chat: ChatFacts { kind: ChatKind::Group, title: "x".into() },
+        sender: Sender { id: "7".into(), name: "Ann".into(), is_bot: false },
+        sent_at: T0,
+        what: Happening::Message(content),
+    };
+    let (lane_key, role, why) = ("telegram@main:1".to_owned(), Role::Guest, String::new());
+    Arrival { inbound, plan: Plan::Engage { group, lane_key, role, why } }
+}
+
+#[tokio::test]
+async fn nothing_scans() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_hand, clock) = Clock::manual(T0);
+    let path = dir.path().join("db.sqlite");
+    let options = OpenOptions {
+        url: format!("sqlite://{}", path.display()),
+        backups_dir: dir.path().join("backups"),
+        node: "n".into(),
+        clock,
+    };
+    let store = Store::open(options).await.unwrap();
+    let group = NewGroup {
+        name: "home".parse().unwrap(),
+        folder: "home".parse().unwrap(),
+        is_main: true,
+        limits: Limits::default(),
+    };
+    let group = store.add_group(group).await.unwrap();
+
+    let log = crate::db::log();
+    let arrivals = vec![arrival(group, "a"), arrival(group, "b"), arrival(group, "a")];
+    let accept = Accept { arrivals, now: T0, permits: 2, lease_until: LEASE };
+    let claim = store.accept(accept).await.unwrap().claims[0];
+    let work = store.work(&claim).await.unwrap();
+    let place = work.jobs[0].place.clone();
+    let item = Outbound::Text { text: "x".into(), reply_to: None, buttons: vec![] };
+    let new = NewOutbox { place: place.clone(), item, about: None, job: None, live: false };
+    let answer = NewMessage {
+        place: place.clone(),
+        author: Author::Assistant,
+        text: "x".into(),
+        in_reply_to: None,
+    };
+    let finish = Finish {
+        claim,
+        now: T0,
+        jobs: work.jobs.iter().map(|it| (it.id, JobState::Done, it.tries)).collect(),
+        answer: Some(answer),
+        outbox: vec![new],
+        session: None,
+        usage: vec![],
+        error: None,
+        context_given: true,
+        decisions: vec![],
+    };
+    let queued = store.finish(finish).await.unwrap();
+    let outcome = SendOutcome::Sent { platform_id: Some("5".into()) };
+    store.settle(vec![Settle { id: queued[0].id, outcome, now: T0 }]).await.unwrap();
+    store.claim(4, T0, LEASE).await.unwrap();
+    store.take_outbox(&[place.jid.account().clone()], T0, 10).await.unwrap();
+    store.next_due(T0 + Duration::from_secs(1)).await.unwrap();
+    store.find_message(&place.jid, "5").await.unwrap();
+    let texts = log.lock().unwrap().clone();
+    store.close().await;
+
+    let pool = sqlx::SqlitePool::connect_with(crate::dialect::sqlite(&path)).await.unwrap();
+    let mut seen = 0;
+    for text in texts.iter().filter(|it| !it.starts_with("BEGIN")) {
+        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
+        for row in sqlx::query(explain).fetch_all(&pool).await.unwrap() {
+            let step: String = sqlx::Row::get(&row, "detail");
+            seen += 1;
+            let words: Vec<&str> = step.split(' ').collect();
+            let table = words.get(1).copied().unwrap_or_default();
+            let large = [
+                "jobs",
+                "messages",
+                "outbox",
+                "j",
+                "m",
+                "o",
+                "e",
+                "q",
+                "r",
+                "x",
+                "decisions",
+                "events",
+            ];
+            assert!(words[0] != "SCAN" || !large.contains(&table), "{step}\n{text}");
+        }
+    }
+    assert!(20 < seen, "{texts:?}");
+}

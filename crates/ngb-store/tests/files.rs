@@ -1,0 +1,85 @@
+//! The database as a file: its rights, its version, its damage, its locks.
+#![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
+
+mod common;
+
+use std::{os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+
+use common::*;
+use ngb_core::clock::Clock;
+use ngb_store::*;
+use sqlx::{Connection as _, SqliteConnection};
+
+async fn raw(fix_dir: &Path) -> SqliteConnection {
+    let url = format!("sqlite://{}/db.sqlite?mode=rwc", fix_dir.display());
+    SqliteConnection::connect(&url).await.unwrap()
+}
+
+#[tokio::test]
+async fn only_its_owner_reads_it() {
+    let fix = sqlite("").await;
+    fix.group("home").await;
+    for name in ["db.sqlite", "db.sqlite-wal", "db.sqlite-shm"] {
+        let mode = std::fs::metadata(fix.dir.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_newer_database_is_left_alone() {
+    let fix = sqlite("").await;
+    fix.store.close().await;
+    assert!(matches!(fix.store.put("a", "b").await, Err(StoreError::Closed)));
+    let mut conn = raw(fix.dir.path()).await;
+    sqlx::query("INSERT INTO migrations VALUES (99, 0)").execute(&mut conn).await.unwrap();
+    conn.close().await.unwrap();
+    let err = another(&fix.dir, &fix.url, &fix.clock, "n").await.unwrap_err().to_string();
+    assert_eq!(err, "the database is of a newer version (99) than this program (1)");
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("db.sqlite"), "this is no database, ".repeat(1_000)).unwrap();
+    let url = format!("sqlite://{}/db.sqlite", dir.path().display());
+    let err = another(&dir, &url, &Clock::System, "n").await.unwrap_err();
+    assert!(matches!(err, StoreError::Damaged { .. }), "{err:?}");
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/no/db.sqlite", dir.path().display());
+    let err = another(&dir, &url, &Clock::System, "n").await.unwrap_err();
+    assert!(err.to_string().contains("/no/db.sqlite"), "{err}");
+}
+
+/// Another process holds the write lock for two seconds; nothing fails.
+#[tokio::test]
+async fn a_locked_database_is_waited_for() {
+    let fix = sqlite("").await;
+    let group = fix.group("home").await;
+    let mut conn = raw(fix.dir.path()).await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut conn).await.unwrap();
+    let unlock = async {
+        Clock::System.sleep(Duration::from_secs(2)).await;
+        sqlx::query("COMMIT").execute(&mut conn).await.unwrap();
+    };
+    let batch = accept(vec![engage(group, "1", "a", "hi")], 1);
+    let (done, ()) = tokio::join!(fix.store.accept(batch), unlock);
+    assert_eq!(done.unwrap().claims.len(), 1);
+}
+
+/// The schema as version 1 made it, with rows, still opens and answers.
+#[tokio::test]
+async fn the_first_schema_is_still_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut conn = raw(dir.path()).await;
+    sqlx::raw_sql(include_str!("fixtures/v1.sql")).execute(&mut conn).await.unwrap();
+    conn.close().await.unwrap();
+    let url = format!("sqlite://{}/db.sqlite", dir.path().display());
+    let store = another(&dir, &url, &Clock::System, "n").await.unwrap();
+    let registry = store.registry().await.unwrap();
+    assert_eq!(registry.groups[0].name.as_str(), "home");
+    assert_eq!(store.claim(1, T0, T0 + LEASE).await.unwrap().len(), 1);
+}
