@@ -5,7 +5,7 @@ import { ApiError, get, post, whenLoggedOut } from "./api.js";
 import { currentLanguage, setLanguage, t } from "./i18n.js";
 import { Icon } from "./icons.js";
 import { connect, disconnect } from "./live.js";
-import { changed, recallOutbox, runIn, state, useApp } from "./store.js";
+import { changed, chatName, recallOutbox, runIn, state, useApp } from "./store.js";
 import { Approvals } from "./pages/approvals.js";
 import { Chat } from "./pages/chat.js";
 import { Groups } from "./pages/groups.js";
@@ -81,7 +81,7 @@ function App() {
 }
 
 function titleOf(jid) {
-  return state.groups.find((it) => it.jid === jid)?.name ?? state.recent.find((it) => it.jid === jid)?.title ?? "";
+  return state.groups.find((it) => it.jid === jid)?.name ?? (jid ? chatName(jid) : "");
 }
 
 function Brand() {
@@ -145,7 +145,7 @@ function chatList() {
       .filter((it, n, all) => all.findIndex((other) => other.jid === it.jid) === n)
       .map((it) => ({
         jid: it.jid,
-        name: state.recent.find((chat) => chat.jid === it.jid)?.title ?? it.jid.split(":").slice(1).join(":"),
+        name: chatName(it.jid),
         channel: channelName(it.jid),
         under: true,
       })),

@@ -145,6 +145,11 @@ export function forgetFreshness() {
   for (const chat of state.chats.values()) chat.fresh = false;
 }
 
+/** What a chat is called; one that was never heard of, by its id. */
+export function chatName(jid) {
+  return state.recent.find((it) => it.jid === jid)?.title || jid.split(":").slice(1).join(":");
+}
+
 /** The run that works on `jid` now. */
 export function runIn(jid) {
   for (const run of state.runs.values()) if (run.jid === jid) return run;

@@ -20,8 +20,13 @@ export function Dialog({ title, onClose, children, side }) {
   const box = useRef(null);
   useEffect(() => {
     const before = document.activeElement;
-    box.current.showModal();
-    return () => before?.focus?.();
+    const dialog = box.current;
+    dialog.showModal();
+    return () => {
+      // While it is open, nothing beside it takes the focus.
+      dialog.close();
+      before?.focus?.();
+    };
   }, []);
   return html`<dialog ref=${box} class=${side ? "drawer" : "dialog"} aria-label=${title}
     onCancel=${(event) => {

@@ -5,7 +5,7 @@ import { post } from "../api.js";
 import { clockTime, t } from "../i18n.js";
 import { Icon } from "../icons.js";
 import { render } from "../markdown.js";
-import { attempt, chatOf, changed, deliver, discard, loadOlder, openChat, runIn, say, useApp } from "../store.js";
+import { attempt, changed, chatName, chatOf, deliver, discard, loadOlder, openChat, runIn, say, useApp } from "../store.js";
 import { Act, channelName, copy } from "../ui.js";
 import { Why } from "./why.js";
 
@@ -37,7 +37,7 @@ export function Chat({ jid }) {
   const unsent = state.outbox.filter((it) => it.jid === jid);
   const asks = [...state.asks.values()].filter((it) => it.jid === jid);
   const empty = chat.messages.length === 0 && unsent.length === 0 && !run;
-  const title = writable ? (group?.name ?? jid) : (state.recent.find((it) => it.jid === jid)?.title ?? jid);
+  const title = writable ? (group?.name ?? jid) : chatName(jid);
 
   return html`<section class="chat" aria-label=${title}>
     <header class="chat-head">

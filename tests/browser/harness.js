@@ -104,7 +104,7 @@ export async function logIn(page, link) {
 export async function shot(page, name) {
   if (!SHOTS) return;
   await mkdir(SHOTS, { recursive: true });
-  await page.screenshot({ path: join(SHOTS, `${name}.png`) });
+  await page.screenshot({ path: join(SHOTS, `${name}.png`), animations: "disabled" });
 }
 
 /** A session cookie, got the way the page gets one. */

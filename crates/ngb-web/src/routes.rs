@@ -105,7 +105,7 @@ pub(crate) fn router(app: &App, door: Door, with_hooks: bool) -> Router {
 /// The page's files for everybody; whoever is logged in is told that there is no such thing.
 async fn other(State(gate): State<Gate>, request: Request) -> Result<Response, ApiError> {
     let path = request.uri().path();
-    if request.method() == http::Method::GET
+    if matches!(*request.method(), http::Method::GET | http::Method::HEAD)
         && let Some(file) = assets::serve(path, request.headers())
     {
         return Ok(file);
