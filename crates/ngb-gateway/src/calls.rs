@@ -104,6 +104,10 @@ pub(crate) async fn call(
         Called::New { result, ask, said } => {
             turn.had_effect = true;
             turn.gateway.0.outboxes.hand(said.into_iter().collect());
+            if let HostCall::ScheduleTask { .. } = &what {
+                // Its time is a timer of the dispatcher's, which has to be set.
+                turn.shared().dispatcher.wake();
+            }
             turn.shared().store.note(vec![NewDecision {
                 message: finish::last_message(&turn.work),
                 job: Some(turn.job()),

@@ -134,11 +134,13 @@ impl Dispatcher {
         std::iter::from_fn(permit).take(wanted).collect()
     }
 
-    /// Something that could not be claimed waits in `lane`.
-    pub(crate) fn waiting(&self, lane: LaneId) {
+    /// Something that could not be claimed waits in `lane`; `short` says that permits were too few.
+    ///
+    /// What waits behind a run of its own lane is found by that run's end.
+    pub(crate) fn waiting(&self, lane: LaneId, short: bool) {
         let mut state = self.state();
         let running: HashSet<LaneId> = match state.lanes.get(&lane) {
-            Some(live) if live.running.is_some() => [lane].into(),
+            Some(live) if live.running.is_some() && !short => return,
             // The group has no free slot, or there was no permit.
             _ => state
                 .lanes
@@ -147,9 +149,9 @@ impl Dispatcher {
                 .map(|(id, _)| *id)
                 .collect(),
         };
-        let no_permit = self.permits.available_permits() == 0;
+        let no_permit = short && self.permits.available_permits() == 0;
         match &mut state.suspects {
-            _ if no_permit || running.is_empty() => state.suspects = Suspects::Any,
+            _ if short || running.is_empty() => state.suspects = Suspects::Any,
             Suspects::Any => (),
             Suspects::Lanes(lanes) => lanes.extend(running),
             Suspects::None => state.suspects = Suspects::Lanes(running),
@@ -230,8 +232,8 @@ impl Dispatcher {
         }
     }
 
-    /// A run is over and its permit is back.
-    pub(crate) fn over(&self, lane: LaneId, permit: OwnedSemaphorePermit) {
+    /// A run is over and its permit is back; `more` says whether its lane has more that is due.
+    pub(crate) fn over(&self, lane: LaneId, permit: OwnedSemaphorePermit, more: bool) {
         drop(permit);
         let mut state = self.state();
         state.uses += 1;
@@ -242,7 +244,7 @@ impl Dispatcher {
             live.last_use = uses;
         }
         self.keep_memory(&state);
-        if state.suspects.clears(lane) {
+        if state.suspects.clears(lane) || more {
             self.wake.notify_one();
         }
     }
@@ -344,15 +346,16 @@ pub(crate) async fn run(gateway: Gateway, drain: CancellationToken) -> anyhow::R
         let woken = dispatcher.wake.notified();
         tokio::pin!(woken);
         woken.as_mut().enable();
-        if let Err(err) = claim(&gateway).await {
-            error!("could not claim: {:#}", anyhow::Error::from(err));
-        }
+        let claimed = claim(&gateway).await;
         let now = shared.clock.now();
         shared.outboxes.take_due().await;
-        let due = match shared.store.next_due(now).await {
-            Ok(due) => due,
-            Err(err) => {
-                error!("could not read what is due next: {:#}", anyhow::Error::from(err));
+        let due = match (claimed, shared.store.next_due(now).await) {
+            (Ok(()), Ok(due)) => due,
+            (Err(err), _) | (Ok(()), Err(err)) => {
+                error!(
+                    "could not look for work, again in {RETRY_CLAIM:?}: {:#}",
+                    anyhow::Error::from(err)
+                );
                 Some(now + RETRY_CLAIM)
             }
         };
@@ -387,22 +390,35 @@ async fn claim(gateway: &Gateway) -> Result<(), ngb_store::StoreError> {
             dispatcher.state().suspects = Suspects::Any;
             return Ok(());
         }
+        // Whatever comes from here on is noted anew.
+        dispatcher.state().suspects = Suspects::None;
         let now = shared.clock.now();
         let wanted = permits.len();
-        let claims = shared.store.claim(wanted, now, dispatcher.lease_until(now)).await?;
+        let claims = match shared.store.claim(wanted, now, dispatcher.lease_until(now)).await {
+            Ok(claims) => claims,
+            Err(err) => {
+                dispatcher.state().suspects = Suspects::Any;
+                return Err(err);
+            }
+        };
         let found = claims.len();
         dispatcher.assign(gateway, claims, permits);
         if found < wanted {
-            // What is left waits for its lane or for a slot of its group.
             let mut state = dispatcher.state();
+            // What is left waits for its lane or for a slot of its group.
             let running: HashSet<LaneId> = state
                 .lanes
                 .iter()
                 .filter(|(_, it)| it.running.is_some())
                 .map(|(id, _)| *id)
                 .collect();
-            state.suspects =
-                if running.is_empty() { Suspects::None } else { Suspects::Lanes(running) };
+            match &mut state.suspects {
+                // Something came in meanwhile and found no permit, since we held them all.
+                Suspects::Any => continue,
+                Suspects::Lanes(lanes) => lanes.extend(running),
+                Suspects::None if running.is_empty() => (),
+                Suspects::None => state.suspects = Suspects::Lanes(running),
+            }
             return Ok(());
         }
     }

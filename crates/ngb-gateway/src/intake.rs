@@ -187,6 +187,7 @@ impl Batch {
         let now = shared.clock.now();
         let lease_until = shared.dispatcher.lease_until(now);
         let moved = arrivals.iter().any(|it| matches!(it.plan, Plan::Move { .. }));
+        let short = permits.len() < engaging;
         let accept =
             Accept { arrivals: arrivals.clone(), now, permits: permits.len(), lease_until };
         let done = match shared.store.accept(accept).await {
@@ -229,7 +230,7 @@ impl Batch {
                 && let Some(lane) = lane
                 && !claimed.contains(&lane)
             {
-                shared.dispatcher.waiting(lane);
+                shared.dispatcher.waiting(lane, short);
             }
             announce(shared, arrival, message, lane);
         }

@@ -13,7 +13,7 @@ use ngb_channels::{Answer, Channel, ChannelError, Delivery, Question, Retry};
 use ngb_core::{
     address::{Account, Place},
     clock::Clock,
-    id::OutboxId,
+    id::{MessageId, OutboxId},
     job::backoff,
     message::{Outbound, Profile, Sent},
     tasks::Crew,
@@ -21,6 +21,8 @@ use ngb_core::{
 use ngb_store::{OutboxItem, Queued, SendOutcome, Settle, Store};
 use tokio::sync::Notify;
 use tracing::{error, warn};
+
+use crate::events::{Event, Hub};
 
 /// Tries of one item before it is given up, where the platform names no end itself.
 const MAX_SENDS: u32 = 8;
@@ -46,6 +48,7 @@ pub(crate) fn edit_of_live(live: OutboxId, text: String) -> Outbound {
 pub(crate) struct Outboxes {
     channels: BTreeMap<Account, Arc<dyn Channel>>,
     store: Store,
+    hub: Arc<Hub>,
     clock: Clock,
     crew: Mutex<Crew>,
     /// Fires when a row was put back for later, so that the dispatcher's timer is set anew.
@@ -53,11 +56,17 @@ pub(crate) struct Outboxes {
 }
 
 impl Outboxes {
-    pub(crate) fn new(channels: &[Arc<dyn Channel>], store: Store, clock: Clock) -> Arc<Self> {
+    pub(crate) fn new(
+        channels: &[Arc<dyn Channel>],
+        store: Store,
+        hub: Arc<Hub>,
+        clock: Clock,
+    ) -> Arc<Self> {
         let by_account = |it: &Arc<dyn Channel>| (it.profile().account.clone(), it.clone());
         Arc::new(Self {
             channels: channels.iter().map(by_account).collect(),
             store,
+            hub,
             clock,
             crew: Mutex::default(),
             due_changed: Notify::new(),
@@ -75,7 +84,32 @@ impl Outboxes {
 
     /// Sends what can be sent now of rows that were just made.
     pub(crate) fn hand(self: &Arc<Self>, said: Vec<Queued>) {
+        for message in said.iter().filter_map(|it| it.message) {
+            let this = self.clone();
+            self.spawn(async move { this.announce(message).await });
+        }
         self.send(said.into_iter().filter_map(|it| it.sending).collect());
+    }
+
+    /// Tells whoever watches of a message of ours that is no run's answer.
+    async fn announce(&self, message: MessageId) {
+        match self.store.message(message).await {
+            Ok(Some(it)) => self.hub.publish(Event::Message {
+                message,
+                place: it.place,
+                author: it.author,
+                sender: "gateway".to_owned(),
+                text: it.content.text,
+                in_reply_to: it.in_reply_to,
+                group: it.group,
+                lane: it.lane,
+                at: it.sent_at,
+            }),
+            Ok(None) => (),
+            Err(err) => {
+                warn!("could not tell of message {message}: {:#}", anyhow::Error::from(err))
+            }
+        }
     }
 
     /// Shows that an answer is being made. It may be lost, and nobody waits for it.

@@ -144,11 +144,12 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         Some(model) => format!("{} with {}/{}", limits.driver, model.provider, model.model),
         None => limits.driver.to_string(),
     };
+    let hub = Arc::new(Hub::new(crate::codes::instance()));
     let shared = Shared {
         directory: Directory::load(&store).await?,
-        outboxes: Outboxes::new(&bare, store.clone(), clock.clone()),
+        outboxes: Outboxes::new(&bare, store.clone(), hub.clone(), clock.clone()),
         dispatcher: Dispatcher::new(caps, drain.clone()),
-        hub: Arc::new(Hub::new(crate::codes::instance())),
+        hub,
         about: About { version, started_at: clock.now(), agent, sandbox: sandbox_state },
         inboxes,
         homes,

@@ -9,7 +9,7 @@ use ngb_core::{
     frame::{CallOutcome, FromAgent, Outcome, PromptId, SessionMark, Step, ToAgent},
     group::Group,
     id::{AskId, JobId},
-    job::backoff,
+    job::{JobState, backoff},
     message::{Author, ChatKind},
     notice::Notice,
     text::{Limit, Unit},
@@ -67,19 +67,30 @@ pub(crate) async fn run(
     agent: &mut Option<Agent>,
     claim: Claim,
     orders: &mut mpsc::UnboundedReceiver<Order>,
-) -> Over {
+) -> (Over, bool) {
     let shared = &gateway.0;
     let work = match load(shared, &claim).await {
         Ok(work) => work,
+        Err(StoreError::Fenced(_)) => {
+            // It was taken from us, or everything that it was to do was taken back; then only the lane is to be freed.
+            let freed = write_end(shared, nothing_done(claim, shared.clock.now())).await;
+            return (Over::Alive, freed.is_some_and(|it| it.more));
+        }
         Err(err) => {
             // Its lease runs out, or the next start takes it up.
             error!("could not read the work of run {}: {:#}", claim.run, anyhow::Error::from(err));
-            return Over::Alive;
+            return (Over::Alive, false);
         }
     };
     let Some(group) = shared.directory.snapshot().group(claim.group).cloned() else {
-        error!("run {} is of a group that is gone", claim.run);
-        return Over::Useless;
+        warn!("run {} is of a group that is gone", claim.run);
+        let reason = "its group was removed".to_owned();
+        let dead =
+            |it: &ngb_store::WorkJob| (it.id, JobState::Dead { reason: reason.clone() }, it.tries);
+        let jobs = work.jobs.iter().map(dead).collect();
+        let freed =
+            write_end(shared, Finish { jobs, ..nothing_done(claim, shared.clock.now()) }).await;
+        return (Over::Useless, freed.is_some_and(|it| it.more));
     };
     let places = work.jobs.iter().map(|it| it.place.clone()).collect();
     shared.dispatcher.running(claim.lane, places);
@@ -113,11 +124,30 @@ pub(crate) async fn run(
     if let Some(agent) = agent {
         agent.door.admit(None);
     }
-    match ended {
+    let more = match ended {
         Some(ended) => turn.end(ended, usage).await,
-        None => debug!("run {} lost its lease", claim.run),
+        None => {
+            debug!("run {} lost its lease", claim.run);
+            false
+        }
+    };
+    (over, more)
+}
+
+/// The end of a run that did nothing.
+fn nothing_done(claim: Claim, now: Timestamp) -> Finish {
+    Finish {
+        claim,
+        now,
+        jobs: Vec::new(),
+        answer: None,
+        outbox: Vec::new(),
+        session: None,
+        usage: Vec::new(),
+        error: None,
+        context_given: false,
+        decisions: Vec::new(),
     }
-    over
 }
 
 /// The work of a claim. A database that is away for a moment fails no run.
@@ -428,8 +458,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Writes the end, hands out what is to be sent, and tells whoever watches.
-    async fn end(mut self, ended: Ended, usage: Vec<Usage>) {
+    /// Writes the end, hands out what is to be sent, and tells whoever watches. True when its lane has more to do.
+    async fn end(mut self, ended: Ended, usage: Vec<Usage>) -> bool {
         let session = self.session.take();
         let shared = self.shared();
         let profile = shared.outboxes.profile(self.place());
@@ -456,9 +486,8 @@ impl Turn<'_> {
             info!("run {} failed: {error}", self.claim.run);
         }
         let answer = finish.answer.clone();
-        let requeued =
-            finish.jobs.iter().any(|it| matches!(it.1, ngb_core::job::JobState::Queued { .. }));
-        let Some(finished) = write_end(shared, finish).await else { return };
+        let requeued = finish.jobs.iter().any(|it| matches!(it.1, JobState::Queued { .. }));
+        let Some(finished) = write_end(shared, finish).await else { return false };
         self.gateway.0.outboxes.hand(finished.said);
         if requeued {
             // Its time is a timer of the dispatcher's.
@@ -489,6 +518,7 @@ impl Turn<'_> {
             outcome,
             answer: finished.answer,
         });
+        finished.more
     }
 }
 

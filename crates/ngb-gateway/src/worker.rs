@@ -30,13 +30,14 @@ impl Worker {
     pub(crate) async fn work(mut self) {
         let mut agent: Option<Agent> = None;
         while let Some(assigned) = self.next(&mut agent).await {
-            let over = turn::run(&self.gateway, &mut agent, assigned.claim, &mut self.orders).await;
+            let (over, more) =
+                turn::run(&self.gateway, &mut agent, assigned.claim, &mut self.orders).await;
             if let turn::Over::Useless = over {
                 agent = None;
             }
             let memory = agent.as_ref().map(|it| Arc::clone(&it.memory));
             self.gateway.0.dispatcher.live(self.lane, memory);
-            self.gateway.0.dispatcher.over(self.lane, assigned.permit);
+            self.gateway.0.dispatcher.over(self.lane, assigned.permit, more);
         }
         if let Some(agent) = agent {
             agent.end(self.gateway.clock()).await;

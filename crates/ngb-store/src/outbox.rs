@@ -16,6 +16,7 @@ use ngb_core::{
     clock::Timestamp,
     decision::Decision,
     id::{MessageId, OutboxId, RunId},
+    message::{Author, Outbound},
 };
 
 use crate::{
@@ -48,8 +49,9 @@ pub(crate) async fn queue(tx: &mut Tx, rows: &[OutRow<'_>]) -> Result<Vec<Queued
     if rows.is_empty() {
         return Ok(Vec::new());
     }
+    let kept = keep_said(tx, rows).await?;
     let mut values = Vec::with_capacity(rows.len());
-    for it in rows {
+    for (it, kept) in rows.iter().zip(&kept) {
         let NewOutbox { place, item, about, job, live } = it.new;
         values.push(row![
             place.jid.account().to_string(),
@@ -57,8 +59,8 @@ pub(crate) async fn queue(tx: &mut Tx, rows: &[OutRow<'_>]) -> Result<Vec<Queued
             thread(place),
             to_json(item)?,
             *about,
-            it.answer,
-            it.is_first,
+            it.answer.or(*kept),
+            it.is_first || kept.is_some(),
             *job,
             it.run,
             *live,
@@ -79,7 +81,51 @@ pub(crate) async fn queue(tx: &mut Tx, rows: &[OutRow<'_>]) -> Result<Vec<Queued
     let sending = send_heads(tx, places, tx.now).await?;
     let mut sending: HashMap<OutboxId, OutboxItem> =
         sending.into_iter().map(|it| (it.id, it)).collect();
-    Ok(ids.into_iter().map(|id| Queued { id, sending: sending.remove(&id) }).collect())
+    let queued = |(id, message)| Queued { id, message, sending: sending.remove(&id) };
+    Ok(ids.into_iter().zip(kept).map(queued).collect())
+}
+
+/// Keeps what is said besides answers as messages of the chat, so that its history is whole: what an agent says before
+/// its answer, and what the gateway itself says. A question with buttons is kept as such, a live text becomes the answer.
+async fn keep_said(tx: &mut Tx, rows: &[OutRow<'_>]) -> Result<Vec<Option<MessageId>>, StoreError> {
+    let mut values = Vec::new();
+    let mut kept = Vec::with_capacity(rows.len());
+    for it in rows {
+        let NewOutbox { place, item, about, job, live } = it.new;
+        let said = match item {
+            Outbound::Text { text, buttons, .. } if buttons.is_empty() && !live => Some(text),
+            _ => None,
+        };
+        let (Some(said), None) = (said, it.answer) else {
+            kept.push(false);
+            continue;
+        };
+        kept.push(true);
+        let author = if job.is_some() { Author::Assistant } else { Author::System };
+        values.push(row![
+            place.jid.to_string(),
+            thread(place),
+            author.as_str(),
+            "",
+            "",
+            said,
+            "[]",
+            "no",
+            *about,
+            "said",
+            tx.now,
+            tx.now,
+        ]);
+    }
+    let text = "INSERT INTO messages (jid, thread, author, sender_id, sender_name, text, media, addressed, in_reply_to,
+                    state, sent_at, received_at)
+                VALUES {values} RETURNING id";
+    let made = tx.rows_many(sql("keep what is said", text), values).await?;
+    let mut ids =
+        made.iter().map(|it| it.int("id").map(MessageId)).collect::<Result<Vec<_>, _>>()?;
+    ids.sort();
+    let mut ids = ids.into_iter();
+    Ok(kept.into_iter().map(|it| if it { ids.next() } else { None }).collect())
 }
 
 /// Marks the head of each place as `sending`, where it is pending and due.
@@ -201,10 +247,7 @@ fn decide(tx: &mut Tx, message: MessageId, run: Option<RunId>, settle: &Settle) 
 }
 
 /// Gives messages of ours the id under which the platform has them, so that an answer to one is found.
-async fn name_messages(
-    tx: &mut Tx,
-    named: Vec<(MessageId, String)>,
-) -> Result<(), StoreError> {
+async fn name_messages(tx: &mut Tx, named: Vec<(MessageId, String)>) -> Result<(), StoreError> {
     let text = "WITH n (id, platform_id) AS (VALUES {values})
                 UPDATE messages SET platform_id = n.platform_id FROM n
                 WHERE messages.id = n.id AND messages.platform_id IS NULL AND NOT EXISTS (

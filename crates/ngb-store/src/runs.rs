@@ -33,9 +33,10 @@ pub(crate) async fn finish_all(
         all.iter().copied().filter(|it| ended.contains(&it.claim.run)).collect();
     let mut queued = HashMap::new();
     let mut answers = HashMap::new();
+    let mut more = BTreeSet::new();
     if !live.is_empty() {
         end_jobs(tx, &live).await?;
-        free_lanes(tx, &live).await?;
+        more = free_lanes(tx, &live).await?;
         count_usage(tx, &live).await?;
         answers = keep_answers(tx, &live).await?;
         queued = queue_answers(tx, &live, &answers).await?;
@@ -47,7 +48,8 @@ pub(crate) async fn finish_all(
         let run = it.claim.run;
         if ended.contains(&run) {
             let said = queued.remove(&run).unwrap_or_default();
-            Ok(Finished { answer: answers.get(&run).copied(), said })
+            let more = more.contains(&it.claim.lane);
+            Ok(Finished { answer: answers.get(&run).copied(), said, more })
         } else {
             Err(StoreError::Fenced(run))
         }
@@ -91,7 +93,8 @@ async fn end_jobs(tx: &mut Tx, live: &[&Finish]) -> Result<(), StoreError> {
     tx.run(query.list(live.iter().map(|it| it.claim.run))).await.map(drop)
 }
 
-async fn free_lanes(tx: &mut Tx, live: &[&Finish]) -> Result<(), StoreError> {
+/// Frees lanes; returns those in which more is due.
+async fn free_lanes(tx: &mut Tx, live: &[&Finish]) -> Result<BTreeSet<LaneId>, StoreError> {
     let mut rows = Vec::new();
     for it in live {
         let session = it.session.as_ref();
@@ -105,8 +108,16 @@ async fn free_lanes(tx: &mut Tx, live: &[&Finish]) -> Result<(), StoreError> {
                         (SELECT max(j.message_id) FROM jobs j WHERE j.run_id = f.run), lanes.context_after)
                         ELSE lanes.context_after END,
                     due_at = (SELECT min(q.run_at) FROM jobs q WHERE q.lane_id = lanes.id AND q.state = 'queued')
-                FROM f WHERE lanes.id = f.lane AND lanes.run_id = f.run";
-    tx.run_many(sql("free lanes", text), rows).await
+                FROM f WHERE lanes.id = f.lane AND lanes.run_id = f.run
+                RETURNING lanes.id, lanes.due_at";
+    let now = tx.now.0;
+    let mut more = BTreeSet::new();
+    for row in tx.rows_many(sql("free lanes", text), rows).await? {
+        if row.opt_int("due_at")?.is_some_and(|it| it <= now) {
+            more.insert(LaneId(row.int("id")?));
+        }
+    }
+    Ok(more)
 }
 
 fn entries(it: u64) -> i64 {

@@ -173,6 +173,8 @@ pub struct Finished {
     /// The message of the answer.
     pub answer: Option<MessageId>,
     pub said: Vec<Queued>,
+    /// Whether more waits in the lane, and is due.
+    pub more: bool,
 }
 
 /// A message of ours.
@@ -277,6 +279,8 @@ pub struct NewOutbox {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queued {
     pub id: OutboxId,
+    /// The message that it was kept as, when it is no part of a run's answer.
+    pub message: Option<MessageId>,
     /// In state `sending`: send it now. Else it waits behind others of its place, and [`crate::Store::take_outbox`] or the
     /// answer to [`crate::Store::settle`] hands it out.
     pub sending: Option<OutboxItem>,

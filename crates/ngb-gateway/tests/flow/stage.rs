@@ -41,12 +41,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// A platform whose users are the test.
-pub struct Platform {
+pub(crate) struct Platform {
     profile: Profile,
     inbox: watch::Sender<Option<Inbox>>,
     said: mpsc::UnboundedSender<(Place, Outbound)>,
     /// What the next sends fail with, the last one first.
-    pub faults: Mutex<Vec<Retry>>,
+    pub(crate) faults: Mutex<Vec<Retry>>,
     next: Mutex<u64>,
 }
 
@@ -85,7 +85,7 @@ impl Channel for Platform {
 }
 
 /// The agent's side of one process: it hears prompts and answers.
-pub struct Actor {
+pub(crate) struct Actor {
     reader: FrameReader<BufReader<tokio::io::ReadHalf<tokio::io::DuplexStream>>>,
     writer: tokio::io::WriteHalf<tokio::io::DuplexStream>,
 }
@@ -98,16 +98,16 @@ impl Actor {
         actor
     }
 
-    pub async fn say(&mut self, frame: &FromAgent) {
+    pub(crate) async fn say(&mut self, frame: &FromAgent) {
         // The gateway may have gone; then the script ends at its next read.
         drop(frame::write(&mut self.writer, frame).await);
     }
 
-    pub async fn hear(&mut self) -> Option<ToAgent> {
+    pub(crate) async fn hear(&mut self) -> Option<ToAgent> {
         self.reader.next().await.unwrap_or(None)
     }
 
-    pub async fn done(&mut self, prompt: PromptId, text: &str) {
+    pub(crate) async fn done(&mut self, prompt: PromptId, text: &str) {
         let outcome = Outcome::Answered { text: text.to_owned() };
         let session = Some(SessionMark { id: "s".into(), entries: 1 });
         self.say(&FromAgent::Done { prompts: vec![prompt], outcome, session }).await;
@@ -115,16 +115,16 @@ impl Actor {
 }
 
 /// What is to be answered of a prompt, joined.
-pub fn asked(prompt: &Prompt) -> String {
+pub(crate) fn asked(prompt: &Prompt) -> String {
     let engaged: Vec<&str> =
         prompt.messages.iter().filter(|it| it.engaged).map(|it| it.text.as_str()).collect();
     engaged.join("+")
 }
 
 /// How a stage is set.
-pub struct Setting {
-    pub max_runs: usize,
-    pub retry_base: Duration,
+pub(crate) struct Setting {
+    pub(crate) max_runs: usize,
+    pub(crate) retry_base: Duration,
 }
 
 impl Default for Setting {
@@ -134,9 +134,9 @@ impl Default for Setting {
 }
 
 /// Everything that a test touches.
-pub struct Stage {
-    pub gateway: Gateway,
-    pub platform: Arc<Platform>,
+pub(crate) struct Stage {
+    pub(crate) gateway: Gateway,
+    pub(crate) platform: Arc<Platform>,
     said: mpsc::UnboundedReceiver<(Place, Outbound)>,
     drain: CancellationToken,
     life: Option<tokio::task::JoinHandle<ngb_core::tasks::Stopped>>,
@@ -145,7 +145,7 @@ pub struct Stage {
 
 impl Stage {
     /// Starts a gateway whose agents are `script`, called once per process.
-    pub async fn set<F, Done>(setting: Setting, script: F) -> Self
+    pub(crate) async fn set<F, Done>(setting: Setting, script: F) -> Self
     where
         F: Fn(Actor) -> Done + Send + Sync + Clone + 'static,
         Done: Future<Output = ()> + Send + 'static,
@@ -154,7 +154,7 @@ impl Stage {
     }
 
     #[expect(clippy::disallowed_methods, reason = "a test owns its gateway's life")]
-    pub async fn on<F, Done>(home: Arc<TempDir>, setting: Setting, script: F) -> Self
+    pub(crate) async fn on<F, Done>(home: Arc<TempDir>, setting: Setting, script: F) -> Self
     where
         F: Fn(Actor) -> Done + Send + Sync + Clone + 'static,
         Done: Future<Output = ()> + Send + 'static,
@@ -235,7 +235,7 @@ impl Stage {
     }
 
     /// Makes a group that answers everything in `chat`.
-    pub async fn group(&self, name: &str, chat: &str, scope: Scope) -> GroupId {
+    pub(crate) async fn group(&self, name: &str, chat: &str, scope: Scope) -> GroupId {
         let group = match self.gateway.group(name) {
             Ok(group) => group.id,
             Err(_) => self.gateway.add_group(name, None, false).await.unwrap(),
@@ -247,11 +247,11 @@ impl Stage {
     }
 
     /// Somebody writes; it is on disk when this returns.
-    pub async fn write(&self, chat: &str, text: &str) -> Accepted {
+    pub(crate) async fn write(&self, chat: &str, text: &str) -> Accepted {
         self.write_all(vec![self.message(chat, text)]).await[0]
     }
 
-    pub fn message(&self, chat: &str, text: &str) -> Inbound {
+    pub(crate) fn message(&self, chat: &str, text: &str) -> Inbound {
         let n = {
             let mut next = self.platform.next.lock().unwrap();
             *next += 1;
@@ -272,14 +272,14 @@ impl Stage {
         }
     }
 
-    pub async fn write_all(&self, events: Vec<Inbound>) -> Vec<Accepted> {
+    pub(crate) async fn write_all(&self, events: Vec<Inbound>) -> Vec<Accepted> {
         let mut inbox = self.platform.inbox.subscribe();
         let inbox = inbox.wait_for(Option::is_some).await.unwrap().clone().unwrap();
         inbox.accept_all(events).await.unwrap()
     }
 
     /// The next thing that is said anywhere: chat and text.
-    pub async fn heard(&mut self) -> (String, String) {
+    pub(crate) async fn heard(&mut self) -> (String, String) {
         let next = Clock::System.timeout(Duration::from_secs(20), self.said.recv()).await;
         let (place, item) =
             next.expect("something is said within 20 s").expect("the platform lives");
@@ -291,7 +291,7 @@ impl Stage {
     }
 
     /// The next `n` things, by chat.
-    pub async fn heard_by_chat(&mut self, n: usize) -> HashMap<String, Vec<String>> {
+    pub(crate) async fn heard_by_chat(&mut self, n: usize) -> HashMap<String, Vec<String>> {
         let mut all: HashMap<String, Vec<String>> = HashMap::new();
         for _ in 0..n {
             let (chat, text) = self.heard().await;
@@ -301,12 +301,12 @@ impl Stage {
     }
 
     /// Whether nothing more was said so far.
-    pub fn is_quiet(&mut self) -> bool {
+    pub(crate) fn is_quiet(&mut self) -> bool {
         self.said.try_recv().is_err()
     }
 
     /// Drains and stops; everything that was under way is over.
-    pub async fn end(mut self) -> ngb_core::tasks::Stopped {
+    pub(crate) async fn end(mut self) -> ngb_core::tasks::Stopped {
         self.drain.cancel();
         let stopped = self.life.take().unwrap().await.unwrap();
         self.gateway.store().close().await;
@@ -322,7 +322,7 @@ impl Drop for Stage {
     }
 }
 
-pub fn place(chat: &str) -> Place {
+pub(crate) fn place(chat: &str) -> Place {
     let jid: Jid = format!("telegram@main:{chat}").parse().unwrap();
     jid.into()
 }
