@@ -8,6 +8,7 @@ use std::{
 
 use ngb_core::{clock::Timestamp, group::FolderName, id::LaneId, tasks::blocking};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
+use sha2::{Digest as _, Sha256};
 
 /// Where everything is.
 #[derive(Clone, Debug)]
@@ -24,6 +25,9 @@ pub const GROUP_INSIDE: &str = "/workspace/group";
 /// Where the operator's instructions stand inside a sandbox, read-only.
 pub const INSTRUCTIONS_INSIDE: &str = "/workspace/instructions";
 
+/// The name of the folder for texts that are too long for a message.
+const LONG: &str = "long";
+
 /// The name of the folder with instructions for every group.
 const GLOBAL: &str = "global";
 
@@ -39,6 +43,7 @@ impl Homes {
             homes.home.join("groups").join(GLOBAL),
             homes.home.join("lanes"),
             homes.home.join("outgoing"),
+            homes.home.join(LONG),
         ];
         for path in paths {
             make_private(path).await?;
@@ -125,6 +130,41 @@ impl Homes {
         })
         .await?;
         Ok((tokio::fs::File::from_std(made), relative))
+    }
+
+    /// Keeps a text that is too long for a message, under a name made of its content; it is on disk when this returns.
+    pub async fn keep_long(&self, text: String) -> io::Result<String> {
+        let dir = self.home.join(LONG);
+        blocking("keep a long text", move || {
+            let hash = Sha256::digest(text.as_bytes());
+            let name: String = hash.iter().map(|it| format!("{it:02x}")).collect();
+            let path = dir.join(&name);
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(path)?;
+            io::Write::write_all(&mut file, text.as_bytes())?;
+            file.sync_all()?;
+            std::fs::File::open(&dir)?.sync_all()?;
+            Ok(name)
+        })
+        .await
+    }
+
+    /// Reads a text that [`Homes::keep_long`] kept.
+    pub async fn long(&self, name: &str) -> io::Result<Vec<u8>> {
+        // The name is a hash of ours; anything else is not in that folder.
+        let plain = name.chars().all(|it| it.is_ascii_hexdigit());
+        if !plain {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is no name of a long text",
+            ));
+        }
+        let path = self.home.join(LONG).join(name);
+        blocking("read a long text", move || std::fs::read(path)).await
     }
 
     /// Copies a file of the workspace out, so that the agent can't change it before it is sent; at most `max_bytes`.

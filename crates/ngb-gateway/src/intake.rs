@@ -7,7 +7,7 @@ use ngb_channels::{
 };
 use ngb_core::{
     address::Account,
-    message::{Author, Happening, Inbound},
+    message::{Author, Happening, Inbound, MAX_TEXT_BYTES, MediaKind, MediaRef},
     notice::Lang,
     route::NewChats,
 };
@@ -178,7 +178,14 @@ impl Batch {
     async fn store(self, gateway: &Gateway) {
         let shared = &gateway.0;
         let mut arrivals = Vec::with_capacity(self.events.len());
-        for inbound in self.events {
+        for mut inbound in self.events {
+            if let Err(err) = keep_long_text(shared, &mut inbound).await {
+                error!("could not keep a long text of `{}`: {err}", inbound.place);
+                for waiting in self.waiting {
+                    waiting.refuse();
+                }
+                return;
+            }
             let plan = decide(gateway, &inbound).await;
             arrivals.push(Arrival { inbound, plan });
         }
@@ -265,6 +272,32 @@ impl Waiting {
             }
         }
     }
+}
+
+/// Puts a text that is too long for a message into a file that comes with it, and leaves its beginning.
+async fn keep_long_text(shared: &Shared, inbound: &mut Inbound) -> std::io::Result<()> {
+    let (Happening::Message(content) | Happening::Edit(content)) = &mut inbound.what else {
+        return Ok(());
+    };
+    if content.text.len() <= MAX_TEXT_BYTES {
+        return Ok(());
+    }
+    let size_bytes = u64::try_from(content.text.len()).ok();
+    let mut cut = MAX_TEXT_BYTES;
+    while !content.text.is_char_boundary(cut) {
+        cut -= 1;
+    }
+    let head = format!("{}… (the whole text is in the file `message.txt`)", &content.text[..cut]);
+    let whole = std::mem::replace(&mut content.text, head);
+    let reference = shared.homes.keep_long(whole).await?;
+    content.media.push(MediaRef {
+        kind: MediaKind::LongText,
+        reference,
+        name: "message.txt".to_owned(),
+        media_type: Some("text/plain".to_owned()),
+        size_bytes,
+    });
+    Ok(())
 }
 
 /// The state of a channel in a word, and why.

@@ -3,7 +3,7 @@
 use futures_util::StreamExt as _;
 use ngb_core::{
     frame::{Prompt, PromptMessage},
-    message::{Author, MediaRef},
+    message::{Author, MediaKind, MediaRef},
     role::Role,
     text::shorten,
 };
@@ -94,6 +94,13 @@ async fn fetch(
     file: String,
 ) -> anyhow::Result<String> {
     let shared = turn.shared();
+    if media.kind == MediaKind::LongText {
+        let text = shared.homes.long(&media.reference).await?;
+        let (mut out, relative) = shared.homes.create_incoming(&turn.group.folder, file).await?;
+        out.write_all(&text).await?;
+        out.flush().await?;
+        return Ok(relative);
+    }
     let account = message.place.jid.account();
     let channel = shared
         .outboxes

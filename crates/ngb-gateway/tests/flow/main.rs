@@ -359,6 +359,23 @@ async fn one_persons_chat_is_never_in_anothers_prompt() {
 }
 
 #[tokio::test]
+async fn a_text_of_ten_megabytes_comes_as_a_file() {
+    let script = |mut actor: Actor| async move {
+        while let Some(ToAgent::Prompt(prompt)) = actor.hear().await {
+            let message = &prompt.messages[0];
+            let word = format!("{} {}", message.text.len() < 70_000, message.files.join(","));
+            actor.done(prompt.id, &word).await;
+        }
+    };
+    let mut stage = Stage::set(Setting::default(), script).await;
+    stage.group("home", "1", Scope::Thread).await;
+    stage.write("1", &"日".repeat(3_500_000)).await;
+    assert_eq!(stage.heard().await.1, "true /workspace/group/inbox/1-0-message.txt");
+    let path = stage.home().join("groups/home/inbox/1-0-message.txt");
+    assert_eq!(std::fs::metadata(path).unwrap().len(), 10_500_000);
+}
+
+#[tokio::test]
 async fn decisions_are_told_in_order() {
     let mut stage = Stage::set(Setting::default(), echo).await;
     stage.group("home", "1", Scope::Thread).await;

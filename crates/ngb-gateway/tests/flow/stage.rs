@@ -140,7 +140,7 @@ pub(crate) struct Stage {
     said: mpsc::UnboundedReceiver<(Place, Outbound)>,
     drain: CancellationToken,
     life: Option<tokio::task::JoinHandle<ngb_core::tasks::Stopped>>,
-    _home: Arc<TempDir>,
+    home: Arc<TempDir>,
 }
 
 impl Stage {
@@ -227,11 +227,15 @@ impl Stage {
         .unwrap();
         let drain = tasks.drain.clone();
         let life = tokio::spawn(Self::live(tasks));
-        Self { gateway, platform, said, drain, life: Some(life), _home: home }
+        Self { gateway, platform, said, drain, life: Some(life), home }
     }
 
     async fn live(tasks: Tasks) -> ngb_core::tasks::Stopped {
         tasks.run(&Clock::System, Duration::from_secs(10)).await
+    }
+
+    pub(crate) fn home(&self) -> &std::path::Path {
+        self.home.path()
     }
 
     /// Makes a group that answers everything in `chat`.
