@@ -1,0 +1,260 @@
+//! A home with the real executable on it, between a simulated Telegram and a simulated model that survive its deaths.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use ngb_core::clock::{Clock, Timestamp};
+use ngb_sim::{
+    model::ModelServer,
+    telegram::{Config, Draft, Platform, SentMessage, Server},
+};
+use tokio::process::{Child, Command};
+
+/// Longest that anything here may take; whoever waits so long has found a loss.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// How long before a kill the platform may have answered a send whose receipt is not yet on the disk. A commit takes a
+/// millisecond here, but on a busy machine the task that asks for it may wait for a processor.
+const RECEIPT: Duration = Duration::from_millis(100);
+
+/// What the tests share: the world outside of the gateway, and the folder that it keeps.
+pub(crate) struct Stage {
+    pub(crate) home: PathBuf,
+    pub(crate) telegram: Server,
+    pub(crate) model: ModelServer,
+    pub(crate) clock: Clock,
+    /// Variables of the gateway, besides those that point it to the simulators.
+    pub(crate) env: BTreeMap<String, String>,
+    /// How many messages people have sent.
+    pushed: usize,
+    /// Sends that no gateway can know the outcome of.
+    pub(crate) in_doubt: usize,
+    _dir: Option<tempfile::TempDir>,
+}
+
+/// What became of the messages.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Figures {
+    pub(crate) answered: usize,
+    pub(crate) lost: usize,
+    /// Replies that say again what another one said.
+    pub(crate) doubled: usize,
+}
+
+/// A gateway that runs. Dropping it kills it.
+pub(crate) struct Gateway {
+    child: Child,
+}
+
+/// A command of the executable under test, with nothing of this process's environment but the search path.
+#[expect(clippy::disallowed_methods, reason = "the process under test")]
+pub(crate) fn program(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nanogridbot"));
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.arg("--home").arg(home).kill_on_drop(true).stdin(Stdio::null());
+    command
+}
+
+impl Stage {
+    pub(crate) async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("home");
+        Self { _dir: Some(dir), ..Self::at(home).await }
+    }
+
+    /// A stage whose home is elsewhere.
+    pub(crate) async fn at(home: PathBuf) -> Self {
+        let telegram = Server::start(Config::default()).await.unwrap();
+        let model = ModelServer::start().await.unwrap();
+        model.behave(|it| it.first_token_ms = 300);
+        Self {
+            home,
+            telegram,
+            model,
+            clock: Clock::System,
+            env: BTreeMap::new(),
+            pushed: 0,
+            in_doubt: 0,
+            _dir: None,
+        }
+    }
+
+    pub(crate) fn platform(&self) -> &Platform {
+        &self.telegram.platform
+    }
+
+    /// A command on this home, pointed to the simulators.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = program(&self.home);
+        command
+            .args(args)
+            .env("NGB_CHANNELS__TELEGRAM__MAIN__TOKEN", &self.telegram.token)
+            .env("NGB_CHANNELS__TELEGRAM__MAIN__API_URL", &self.telegram.url)
+            .env("NGB_PROVIDERS__SIM__KIND", "openai")
+            .env("NGB_PROVIDERS__SIM__BASE_URL", format!("{}/v1", self.model.url()))
+            .env("NGB_AGENT__MODEL", "sim/x")
+            .env("NGB_AGENT__RETRY_BASE", "100ms")
+            .envs(&self.env);
+        command
+    }
+
+    /// Runs a command of the command line, which must do well.
+    pub(crate) async fn cli(&self, args: &[&str]) {
+        let out = self.output(args).await;
+        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    }
+
+    pub(crate) async fn output(&self, args: &[&str]) -> Output {
+        let out = self.command(args).output();
+        self.clock.timeout(LIMIT, out).await.expect("the command ends").unwrap()
+    }
+
+    /// Lets these chats speak to the main group.
+    pub(crate) async fn bind(&self, chats: &[i64]) {
+        for chat in chats {
+            self.cli(&["bind", &format!("telegram@main:{chat}"), "main", "--always"]).await;
+        }
+    }
+
+    /// Starts a gateway, and does not wait for it.
+    pub(crate) fn start(&self) -> Gateway {
+        let log = std::fs::File::options().append(true).create(true).open(self.log()).unwrap();
+        let mut command = self.command(&["serve", "--port", "0"]);
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        Gateway { child: command.spawn().unwrap() }
+    }
+
+    /// Starts a gateway and waits until it polls the platform.
+    pub(crate) async fn started(&self) -> Gateway {
+        let polls = self.platform().figures().polls;
+        let gateway = self.start();
+        let up = self.platform().wait(|it| polls < it.polls);
+        self.clock.timeout(LIMIT, up).await.expect("the gateway polls");
+        gateway
+    }
+
+    fn log(&self) -> PathBuf {
+        std::fs::create_dir_all(&self.home).unwrap();
+        self.home.join("gateway.out")
+    }
+
+    /// People send `count` messages, to one chat after the other, each with a marker of its own.
+    pub(crate) fn push(&mut self, chats: &[i64], count: usize) {
+        let from = self.pushed;
+        self.pushed += count;
+        let draft = |n: usize| Draft::text(chats[n % chats.len()], format!("hello {}", marker(n)));
+        self.platform().push(&(from..self.pushed).map(draft).collect::<Vec<_>>());
+    }
+
+    /// `kill -9`, and a count of the sends that it hit.
+    pub(crate) async fn kill(&mut self, mut gateway: Gateway) {
+        gateway.child.start_kill().unwrap();
+        gateway.child.wait().await.unwrap();
+        self.count_doubts(self.clock.now());
+    }
+
+    /// Counts the sends that a death at `died` hit: those that had no answer, and those that had it just now.
+    pub(crate) fn count_doubts(&mut self, died: Timestamp) {
+        let hit = |it: &&SentMessage| it.answered_at.is_none_or(|at| died - RECEIPT <= at);
+        let sent = self.platform().sent(0);
+        // A message that was in doubt at an earlier death has had its turn.
+        let since = |it: &&SentMessage| died - RECEIPT - Duration::from_secs(1) <= it.at;
+        self.in_doubt += sent.iter().filter(since).filter(hit).count();
+    }
+
+    /// What became of all messages so far.
+    pub(crate) fn figures(&self) -> Figures {
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        let mut doubled = 0;
+        for message in self.platform().sent(0) {
+            let found: BTreeSet<&str> =
+                message.text.split_whitespace().filter(|it| is_marker(it)).collect();
+            doubled += usize::from(found.iter().any(|it| seen.contains_key(*it)));
+            for it in found {
+                *seen.entry(it.to_owned()).or_default() += 1;
+            }
+        }
+        let lost = (0..self.pushed).filter(|n| !seen.contains_key(&marker(*n))).count();
+        let answered = (0..self.pushed).filter(|n| seen.get(&marker(*n)) == Some(&1)).count();
+        Figures { answered, lost, doubled }
+    }
+
+    /// Waits until each message has an answer, or for as long as anybody would.
+    pub(crate) async fn settled(&self) -> Figures {
+        let all = async {
+            loop {
+                let sent = self.platform().figures().sent;
+                let figures = self.figures();
+                if figures.lost == 0 {
+                    // What is still on its way may be a double.
+                    self.platform().wait(|it| it.in_flight == 0).await;
+                    return self.figures();
+                }
+                self.platform().wait(|it| sent < it.sent).await;
+            }
+        };
+        match self.clock.timeout(LIMIT, all).await {
+            Ok(figures) => figures,
+            Err(_) => self.figures(),
+        }
+    }
+
+    /// Prints the figures and holds them to the promise: nothing lost, and doubled only what was in doubt.
+    pub(crate) fn check(&self, what: &str, figures: &Figures) {
+        let Figures { answered, lost, doubled } = figures;
+        let in_doubt = self.in_doubt;
+        println!(
+            "crash: {what}: answered {answered}, lost {lost}, doubled {doubled}, in doubt {in_doubt}"
+        );
+        if 0 < *lost || in_doubt < *doubled {
+            println!("{}", self.tail());
+        }
+        assert_eq!(*lost, 0, "{what}");
+        assert!(*doubled <= in_doubt, "{what}: {figures:?}, in doubt {in_doubt}");
+    }
+
+    /// The end of what the gateways said.
+    fn tail(&self) -> String {
+        let text = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+}
+
+fn marker(n: usize) -> String {
+    format!("marker-{n}.")
+}
+
+fn is_marker(word: &str) -> bool {
+    word.starts_with("marker-") && word.ends_with('.')
+}
+
+/// Random numbers that can be had again by their seed (SplitMix64).
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    /// Seeded by `NGB_TEST_SEED`, else by the time; the seed is printed.
+    pub(crate) fn roll_out(what: &str) -> Self {
+        let set = std::env::var_os("NGB_TEST_SEED").and_then(|it| it.to_str()?.parse().ok());
+        let seed = set.unwrap_or_else(|| Clock::System.now().0.unsigned_abs());
+        println!("crash: {what}: NGB_TEST_SEED={seed}");
+        Self(seed)
+    }
+
+    /// A number below `end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % end
+    }
+
+    pub(crate) fn millis(&mut self, end: u64) -> Duration {
+        Duration::from_millis(self.below(end))
+    }
+}

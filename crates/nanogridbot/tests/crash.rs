@@ -1,0 +1,43 @@
+//! Nothing is lost: the gateway dies at random instants, and each message is answered once all the same.
+
+mod common;
+
+use common::{Dice, Stage};
+
+/// How often the gateway is killed.
+const KILLS: u32 = 5;
+
+/// How many chats there are.
+const CHATS: i64 = 20;
+
+/// Messages that come before each start, and again while that gateway runs.
+const PUSHED: usize = 20;
+
+/// The latest instant of a kill after the start, in milliseconds.
+const LATEST_KILL_MS: u64 = 2_500;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_dash_nine_five_times() {
+    let what = format!("kill -9 x{KILLS}");
+    let mut dice = Dice::roll_out(&what);
+    let mut stage = Stage::new().await;
+    let chats: Vec<i64> = (1..=CHATS).map(|it| 1_000 + it).collect();
+    let first = stage.started().await;
+    stage.cli(&["group", "set", "main", "max_parallel=16"]).await;
+    stage.bind(&chats).await;
+    stage.kill(first).await;
+    for _ in 0..KILLS {
+        stage.push(&chats, PUSHED);
+        let gateway = stage.start();
+        let kill_after = dice.millis(LATEST_KILL_MS);
+        let more_after = kill_after.mul_f64(0.5);
+        stage.clock.sleep(more_after).await;
+        stage.push(&chats, PUSHED);
+        stage.clock.sleep(kill_after - more_after).await;
+        stage.kill(gateway).await;
+    }
+    let gateway = stage.start();
+    let figures = stage.settled().await;
+    stage.check(&what, &figures);
+    drop(gateway);
+}
