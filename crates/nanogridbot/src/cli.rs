@@ -73,10 +73,14 @@ pub(crate) enum Command {
     Sim(Sim),
     /// Print a generated page of the documentation.
     #[command(hide = true)]
-    Docs {
-        #[arg(value_parser = ["roles"])]
-        page: String,
-    },
+    Docs { page: Page },
+}
+
+/// A page of the documentation that is made of the code.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Page {
+    Roles,
+    Configuration,
 }
 
 #[derive(Clone, Debug, Default, Args)]

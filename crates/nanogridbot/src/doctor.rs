@@ -61,8 +61,14 @@ fn home(ctx: &Context) -> Finding {
 }
 
 fn settings(ctx: &Context) -> Finding {
-    match serve::settings(&ctx.home, &cli::Serve::default()) {
-        Ok(_) => Finding { what: "settings", ok: true, detail: "read".to_owned(), mend: None },
+    let read = serve::settings(&ctx.home, &cli::Serve::default()).and_then(|(settings, env)| {
+        for (name, setting) in settings.secret_settings() {
+            setting.resolve(&name, &env)?;
+        }
+        Ok(())
+    });
+    match read {
+        Ok(()) => Finding { what: "settings", ok: true, detail: "read".to_owned(), mend: None },
         Err(err) => {
             let mend = crate::hint::hint(&err);
             Finding { what: "settings", ok: false, detail: format!("{err:#}"), mend }

@@ -3,6 +3,7 @@
 mod cli;
 mod client;
 mod commands;
+mod configuration;
 mod doctor;
 mod hint;
 mod home;
@@ -12,6 +13,7 @@ mod net;
 mod print;
 mod serve;
 mod settings;
+mod shown;
 
 use std::process::ExitCode;
 
@@ -85,21 +87,26 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Sim(sim) => simulate(sim).await,
-        Command::Docs { .. } => {
-            print::lines(&[ngb_core::role::document().trim_end()]);
+        Command::Docs { page } => {
+            let text = match page {
+                cli::Page::Roles => ngb_core::role::document(),
+                cli::Page::Configuration => configuration::document(),
+            };
+            print::lines(&[text.trim_end()]);
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-/// `nanogridbot config`: where the settings are, and that they can be read.
+/// `nanogridbot config`: the settings in force, as a file that could be read again, but for the secrets.
 fn config(ctx: &Context) -> anyhow::Result<ExitCode> {
     let (settings, _) = serve::settings(&ctx.home, &cli::Serve::default())?;
     let file = ctx.home.config();
     if ctx.json {
-        print::json(&serde_json::json!({ "file": file, "settings": format!("{settings:?}") }));
+        print::json(&serde_json::json!({ "file": file, "settings": settings }));
     } else {
-        print::lines(&[format!("# {}", file.display()), format!("{settings:#?}")]);
+        let text = toml::to_string(&settings)?;
+        print::lines(&[format!("# {}", file.display()), text.trim_end().to_owned()]);
     }
     Ok(ExitCode::SUCCESS)
 }

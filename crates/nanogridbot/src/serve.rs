@@ -87,6 +87,7 @@ pub(crate) async fn make(
     let Models { driver, model, providers, found_in, secrets } =
         models::find(&settings, &env, &net)?;
     let mut secrets: Vec<Secret> = secrets;
+    secrets.extend(settings.hidden());
     for (name, setting) in settings.secret_settings() {
         secrets.push(setting.resolve(&name, &env)?);
     }

@@ -16,12 +16,14 @@ use ngb_core::{
     route::NewChats,
     secret::Secret,
 };
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 use toml::{Table, Value};
 
+use crate::shown;
+
 /// The whole tree.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
     pub(crate) web: Web,
@@ -37,7 +39,7 @@ pub(crate) struct Settings {
 }
 
 /// `[web]`: the page and the API.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Web {
     /// Where to listen: an address, or an address with a port. Default `127.0.0.1`; anything wider needs a `token`.
@@ -52,21 +54,23 @@ pub(crate) struct Web {
     pub(crate) public_url: Option<String>,
 }
 
-/// `[database]`
-#[derive(Clone, Debug, Default, Deserialize)]
+/// `[database]`: where messages, groups and runs are kept.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Database {
     /// `sqlite:///path/to/file` or `postgres://…`; default a file under the home.
+    #[serde(serialize_with = "shown::url")]
     pub(crate) url: Option<String>,
 }
 
-/// `[agent]`
-#[derive(Clone, Debug, Deserialize)]
+/// `[agent]`: who answers, and with which limits.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Agent {
     /// `auto` (default: `builtin` when a model is set or found, else `demo`), `builtin`, `demo`.
     pub(crate) driver: String,
-    /// `<provider>/<model>`
+    /// `<provider>/<model>`, where `<provider>` is the name of a section below; default the first that the usual variables
+    /// (`ANTHROPIC_API_KEY`, `ANTHROPIC_AUTH_TOKEN`, `OPENAI_API_KEY`) give a key for.
     pub(crate) model: Option<String>,
     /// What fits into the model, in tokens; default 128,000.
     pub(crate) window_tokens: u64,
@@ -77,10 +81,10 @@ pub(crate) struct Agent {
     /// Memory of live agents, in MiB; default a quarter of the machine's.
     pub(crate) max_live_mib: Option<u64>,
     /// How long an agent is kept for its next message; default `10m`.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "duration", serialize_with = "shown::duration")]
     pub(crate) idle: Duration,
     /// Wait before the first retry; default `5s`.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "duration", serialize_with = "shown::duration")]
     pub(crate) retry_base: Duration,
     /// The time zone that agents are told, an IANA name; default the machine's.
     pub(crate) zone: Option<String>,
@@ -103,22 +107,25 @@ impl Default for Agent {
 }
 
 /// `[providers.<name>]`: who answers for a model.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Provider {
+    /// What its API looks like: `anthropic`, `openai`, `ollama`.
     pub(crate) kind: ProviderKind,
-    /// Default the provider's own address.
+    /// Where it is; default the provider's own address.
+    #[serde(serialize_with = "shown::url")]
     pub(crate) base_url: Option<String>,
+    /// Its key; default none.
     pub(crate) api_key: Option<SecretSetting>,
     /// How the key is sent: `x-api-key`, `bearer`, `api-key`; default what the kind expects.
     pub(crate) auth: Option<String>,
     /// Further headers of each request.
-    #[serde(default)]
+    #[serde(default, serialize_with = "shown::headers")]
     pub(crate) headers: BTreeMap<String, String>,
 }
 
-/// `[sandbox]`
-#[derive(Clone, Debug, Deserialize)]
+/// `[sandbox]`: how agents are kept apart from this machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Sandbox {
     /// `auto` (default: the first that is proved), `native`, `bare` (no isolation at all).
@@ -133,7 +140,7 @@ impl Default for Sandbox {
 }
 
 /// `[egress]`: what agents may reach besides their model.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Egress {
     /// Hosts that `fetch` may ask; default none.
@@ -141,10 +148,11 @@ pub(crate) struct Egress {
 }
 
 /// `[network]`: how this program reaches platforms and models.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Network {
     /// `http://`, `https://` or `socks5://`, with a user and password if need be; default the usual variables.
+    #[serde(serialize_with = "shown::url")]
     pub(crate) proxy: Option<String>,
     /// Hosts that are reached without it, separated by commas.
     pub(crate) no_proxy: Option<String>,
@@ -152,20 +160,21 @@ pub(crate) struct Network {
     pub(crate) ca_file: Option<PathBuf>,
 }
 
-/// `[channels.<kind>.<account>]`
-#[derive(Clone, Debug, Default, Deserialize)]
+/// One section a bot: `[channels.<kind>.<account>]`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Channels {
     pub(crate) telegram: BTreeMap<String, Telegram>,
 }
 
-/// `[channels.telegram.<account>]`
-#[derive(Clone, Debug, Deserialize)]
+/// `[channels.telegram.<account>]`: a bot of Telegram's; `<account>` is any name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Telegram {
     /// The bot's token, from BotFather.
     pub(crate) token: SecretSetting,
-    /// Default `https://api.telegram.org`.
+    /// Where the Bot API is; default `https://api.telegram.org`.
+    #[serde(serialize_with = "shown::url")]
     pub(crate) api_url: Option<String>,
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
@@ -174,8 +183,8 @@ pub(crate) struct Telegram {
     pub(crate) webhook_secret: Option<SecretSetting>,
 }
 
-/// `[log]`
-#[derive(Clone, Debug, Deserialize)]
+/// `[log]`: what is logged to standard error and to `<home>/logs`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Log {
     /// `error`, `warn`, `info` (default), `debug`, `trace`.
@@ -190,19 +199,19 @@ impl Default for Log {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogFormat {
     Text,
     Json,
 }
 
-/// `[retention]`
-#[derive(Clone, Debug, Default, Deserialize)]
+/// `[retention]`: what is forgotten, and when.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Retention {
     /// How long messages are kept, e.g. `90d`; default for ever.
-    #[serde(deserialize_with = "maybe_duration")]
+    #[serde(deserialize_with = "maybe_duration", serialize_with = "shown::maybe_duration")]
     pub(crate) keep: Option<Duration>,
 }
 
@@ -239,6 +248,24 @@ impl<'de> Deserialize<'de> for Bind {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct SecretSetting(Secret);
+
+impl Serialize for SecretSetting {
+    /// Where the secret is, or that there is one.
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let text = self.0.expose();
+        let is_place = text.starts_with("env:") || text.starts_with("file:");
+        to.serialize_str(if is_place { text } else { shown::HIDDEN })
+    }
+}
+
+impl Serialize for Bind {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.port {
+            Some(port) => to.collect_str(&SocketAddr::new(self.ip, port)),
+            None => to.collect_str(&self.ip),
+        }
+    }
+}
 
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
@@ -346,7 +373,13 @@ impl Settings {
         let mut table = match std::fs::read_to_string(file) {
             Ok(text) => text.parse::<Table>().map_err(|err| SettingsError::Syntax {
                 path: path.clone(),
-                why: err.to_string().trim_end().to_owned(),
+                // Not the error's own text: it quotes the line, and that may hold a secret.
+                why: match err.span().and_then(|it| text.get(..it.start)) {
+                    Some(before) => {
+                        format!("line {}: {}", before.matches('\n').count() + 1, err.message())
+                    }
+                    None => err.message().to_owned(),
+                },
             })?,
             Err(err) if err.kind() == std::io::ErrorKind::NotFound && !named => Table::new(),
             Err(source) => return Err(SettingsError::Unreadable { path, source }),
@@ -373,6 +406,17 @@ impl Settings {
             }
         }
         from_table(table, "the settings")
+    }
+
+    /// What is secret without being a setting of its own: passwords in addresses, values of headers.
+    pub(crate) fn hidden(&self) -> Vec<Secret> {
+        let urls = [self.database.url.as_deref(), self.network.proxy.as_deref()];
+        let of_providers = self.providers.values().map(|it| it.base_url.as_deref());
+        let of_accounts = self.channels.telegram.values().map(|it| it.api_url.as_deref());
+        let urls = urls.into_iter().chain(of_providers).chain(of_accounts).flatten();
+        let passwords = urls.filter_map(|it| shown::password(it)).map(Secret::new);
+        let headers = self.providers.values().flat_map(|it| it.headers.values());
+        passwords.chain(headers.map(|it| Secret::new(it.as_str()))).collect()
     }
 
     /// Every secret there is, for the redactor.

@@ -7,7 +7,10 @@ use std::{
     ffi::OsString,
     fs::File,
     io::{self, BufRead as _},
-    os::fd::{AsFd as _, OwnedFd},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::fs::OpenOptionsExt as _,
+    },
     process::ExitCode,
 };
 
@@ -141,6 +144,7 @@ fn lock(plan: &Plan) -> Result<File, Failure> {
         .write(true)
         .create(true)
         .truncate(false)
+        .mode(0o600)
         .open(&plan.lock)
         .during(Step::Prepare, doing)?;
     rustix::fs::flock(&file, FlockOperation::LockExclusive).during(Step::Prepare, doing)?;

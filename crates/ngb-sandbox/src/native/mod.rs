@@ -47,6 +47,7 @@ mod watch;
 use std::{
     collections::HashSet,
     fs, io,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -121,7 +122,8 @@ impl Native {
     /// When the folder for locks can't be made, or `/proc` can't be read.
     pub fn new(config: NativeConfig) -> Result<Self, SandboxError> {
         let dir = config.lock_dir();
-        fs::create_dir_all(&dir).map_err(|source| SandboxError::Setup {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(&dir).map_err(|source| SandboxError::Setup {
             doing: format!("make `{}`", dir.display()),
             source,
         })?;

@@ -1,0 +1,51 @@
+//! What lies in the home, and who may read it.
+
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+
+use crate::stand::{Stand, walk};
+
+#[test]
+fn folders_are_0700_and_files_0600() {
+    let stand = Stand::new();
+    let gateway = stand.serve(&[]);
+    let got = stand.run(&["run", "-p", "echo hi"]);
+    assert_eq!(got.out, "hi\n", "{got:?}");
+    stand.json(&["group", "add", "team"]);
+
+    let home = stand.home();
+    let owner = home.metadata().unwrap().uid();
+    let mode =
+        |path: &std::path::Path| path.symlink_metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&home), 0o700);
+    let mut seen = Vec::new();
+    for path in walk(&home) {
+        let name = path.strip_prefix(&home).unwrap().to_str().unwrap().to_owned();
+        let parts: Vec<&str> = name.split('/').collect();
+        let meta = path.symlink_metadata().unwrap();
+        let want = match parts.as_slice() {
+            // What an agent made is its own, in a folder that nobody else enters.
+            ["groups" | "lanes", _, ..] if 2 < parts.len() => continue,
+            // An agent of another user goes through here to its socket; no other user comes so far.
+            ["run", "broker", _] => 0o755,
+            ["run", "broker", _, _] if meta.file_type().is_socket() => 0o666,
+            _ if meta.is_dir() => 0o700,
+            _ => 0o600,
+        };
+        assert_eq!(mode(&path), want, "{name}: {:o}", mode(&path));
+        let is_agents = matches!(parts.as_slice(), ["groups", "main"] | ["lanes", _]);
+        // As root each group has a user number of its own; as an ordinary user there is only one.
+        assert_eq!(
+            meta.uid() != owner,
+            is_agents && owner == 0,
+            "{name} belongs to {}",
+            meta.uid()
+        );
+        seen.push(name);
+    }
+    for name in ["nanogridbot.db", "gateway.sock", "gateway.lock", "logs/nanogridbot.log", "lanes"]
+    {
+        assert!(seen.iter().any(|it| it == name), "{name}: {seen:?}");
+    }
+    let done = gateway.stop();
+    assert_eq!(done.code, Some(0), "{done:?}");
+}

@@ -1,0 +1,8 @@
+//! The real executable from outside: what it takes, what it prints, how it ends, and what it leaves in its home.
+
+mod groups;
+mod home;
+mod output;
+mod refusals;
+mod secrets;
+mod stand;

@@ -1,0 +1,88 @@
+//! What the commands print: words for people, one JSON document for programs, the agent's answer.
+#![expect(clippy::disallowed_methods, reason = "the executable under test is a process")]
+
+use std::process::Stdio;
+
+use crate::stand::{Stand, done};
+
+#[test]
+fn a_prompt_is_answered_and_explained() {
+    let stand = Stand::new();
+    let got = stand.run(&["run", "-p", "echo hi"]);
+    assert_eq!((got.code, got.out.as_str()), (Some(0), "hi\n"), "{got:?}");
+
+    // Of standard input, with the same agent, explained from the first step to the last.
+    let mut command = stand.command(&["run"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"echo again").unwrap();
+    let got = done(child.wait_with_output().unwrap());
+    assert_eq!((got.code, got.out.as_str()), (Some(0), "again\n"), "{got:?}");
+
+    let why = stand.run(&["why", "1"]);
+    assert_eq!(why.code, Some(0), "{why:?}");
+    let at = |word: &str| why.out.find(word).unwrap_or_else(|| panic!("no {word}: {}", why.out));
+    assert!(at("received") < at("queued"), "{}", why.out);
+    assert!(at("queued") < at("claimed"), "{}", why.out);
+    assert!(at("claimed") < at("sent "), "{}", why.out);
+    assert!(why.out.contains("ms"), "how long each step took: {}", why.out);
+}
+
+#[test]
+fn each_command_prints_one_json_document() {
+    let stand = Stand::new();
+    let answer = stand.json(&["run", "-p", "echo hi"]);
+    assert_eq!(answer["answer"]["text"], "hi");
+    let message = answer["id"].to_string();
+    let gateway = stand.serve(&[]);
+    let table: &[&[&str]] = &[
+        &["status"],
+        &["doctor"],
+        &["open"],
+        &["group", "list"],
+        &["group", "show", "main"],
+        &["group", "add", "a"],
+        &["group", "rename", "a", "b"],
+        &["group", "set", "b", "pids=64"],
+        &["bind", "telegram@main:5", "b"],
+        &["unbind", "telegram@main:5", "b"],
+        &["group", "remove", "b"],
+        &["why", &message],
+        &["dead", "list"],
+        &["prune", "--before", "2020-01-01", "--dry-run"],
+        &["config"],
+        &["run", "-p", "echo hi"],
+    ];
+    for args in table {
+        stand.json(args);
+        // And words for people, who get no braces.
+        let got = stand.run(args);
+        let is_gone = matches!(args[0], "group" | "bind" | "unbind") && got.code == Some(1);
+        assert!(is_gone || !got.out.is_empty() && !got.out.starts_with('{'), "{args:?}: {got:?}");
+    }
+    assert!(gateway.announced.contains("#login="), "{}", gateway.announced);
+}
+
+#[test]
+fn nothing_is_coloured_when_nobody_wants_it() {
+    let stand = Stand::new();
+    for args in [&["--help"][..], &["nope"], &["group", "list"]] {
+        let got = done(stand.command(args).env("NO_COLOR", "1").output().unwrap());
+        assert!(!got.out.contains('\u{1b}') && !got.err.contains('\u{1b}'), "{args:?}: {got:?}");
+    }
+    let done = stand.serve(&["--debug"]).stop();
+    assert!(!done.err.is_empty() && !done.err.contains('\u{1b}'), "{done:?}");
+}
+
+#[test]
+fn the_version_and_the_generated_pages() {
+    let stand = Stand::new();
+    let got = stand.run(&["--version"]);
+    assert_eq!((got.code, got.out), (Some(0), "nanogridbot 0.1.0\n".to_owned()));
+    for (page, head) in [("roles", "# Roles\n"), ("configuration", "# Configuration\n")] {
+        let got = stand.run(&["docs", page]);
+        assert!(got.code == Some(0) && got.out.starts_with(head), "{got:?}");
+    }
+    let got = stand.run(&["completions", "bash"]);
+    assert!(got.code == Some(0) && got.out.contains("_nanogridbot()"), "{got:?}");
+    assert!(!stand.home().exists(), "nothing of this needs a home");
+}

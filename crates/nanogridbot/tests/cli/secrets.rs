@@ -1,0 +1,114 @@
+//! Planted secrets are looked for in everything that leaves the program.
+
+use std::net::TcpListener;
+
+use crate::stand::{Stand, walk};
+
+/// One of each kind; all contain this word.
+const MARK: &str = "planted";
+
+/// Settings with a secret of each kind; nobody listens at `port`, so that each use of one is an error.
+fn settings(port: u16) -> String {
+    format!(
+        r#"
+[web]
+token = "planted-web-token-0123456789"
+
+[agent]
+model = "far/any"
+retry_base = "1ms"
+
+[providers.far]
+kind = "anthropic"
+base_url = "http://user:planted-password@127.0.0.1:{port}"
+api_key = "planted-provider-key"
+headers = {{ "x-extra" = "planted-header" }}
+
+[providers.other]
+kind = "openai"
+api_key = "env:OTHER_KEY"
+
+[channels.telegram.main]
+token = "123456:planted-telegram-token"
+api_url = "http://127.0.0.1:{port}"
+"#
+    )
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the executable under test is a process")]
+fn planted_secrets_stay_in() {
+    // Taken and let go: nobody is there.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let stand = Stand::with(&settings(port));
+    std::fs::write(stand.home().join(".env"), "OTHER_KEY=planted-in-env-file\n").unwrap();
+    let mut shown: Vec<(String, String)> = Vec::new();
+
+    let gateway = stand.serve(&["--debug"]);
+    shown.push(("announced".to_owned(), gateway.announced.clone()));
+    // The model can't be reached: the run fails, and says why.
+    let got = stand.run(&["run", "-p", "hello", "--timeout", "1m"]);
+    assert_ne!(got.code, None, "{got:?}");
+    shown.push(("run".to_owned(), format!("{got:?}")));
+    #[rustfmt::skip]
+    let commands: &[&[&str]] = &[
+        &["config"], &["--json", "config"], &["status"], &["--json", "status"], &["doctor"], &["--json", "doctor"],
+        &["why", "1"], &["--json", "why", "1"], &["dead", "list"], &["group", "show", "main"], &["serve"],
+    ];
+    for args in commands {
+        shown.push((format!("{args:?}"), format!("{:?}", stand.run(args))));
+    }
+    #[rustfmt::skip]
+    let paths = [
+        "/api/status", "/api/groups", "/api/messages", "/api/messages/1/why", "/api/dead", "/api/health",
+        "/api/health/metrics", "/api/tasks", "/metrics", "/healthz", "/readyz", "/api/openapi.json",
+    ];
+    for path in paths {
+        shown.push((path.to_owned(), gateway.get(path)));
+    }
+    let done = gateway.stop();
+    assert!(done.err.contains("telegram@main"), "the channel failed, in the log: {}", done.err);
+    shown.push(("standard error".to_owned(), done.err));
+
+    // Starts that fail, each with a secret near the fault.
+    let faults = [
+        settings(port).replace("[web]\n", "[web]\nprot = 1\n"),
+        settings(port).replace("[web]\n", "[web]\nport = \"x\"\n"),
+        settings(port).replace("kind = \"openai\"", "kind = \"nobody\""),
+        settings(port).replace("[providers.other]", "auth = \"magic\"\n[providers.other]"),
+        settings(port).replace("env:OTHER_KEY", "env:NOT_SET"),
+        settings(port).replace("x-extra", "x extra"),
+        settings(port).replace("planted-header", "planted\\nheader"),
+        settings(port)
+            .replace("[agent]", "[network]\nproxy = \"nonsense://me:planted-proxy@:x\"\n[agent]"),
+        settings(port)
+            .replace("[agent]", "[database]\nurl = \"mysql://me:planted-db@127.0.0.1/x\"\n[agent]"),
+        settings(port).replace("planted-web-token-0123456789\"", "planted-web-token-0123456789"),
+    ];
+    for fault in faults {
+        let stand = Stand::with(&fault);
+        std::fs::write(stand.home().join(".env"), "OTHER_KEY=planted-in-env-file\n").unwrap();
+        for args in [&["serve"][..], &["--json", "serve"], &["doctor"], &["config"]] {
+            let got = stand.run(args);
+            let is_start = args.contains(&"serve");
+            assert!(!is_start || matches!(got.code, Some(1 | 2)), "{fault}\n{got:?}");
+            shown.push((format!("{args:?} with {fault}"), format!("{got:?}")));
+        }
+    }
+
+    for (what, text) in &shown {
+        let at = text.find(MARK);
+        let near = at.map(|it| text[..it].chars().rev().take(200).collect::<Vec<_>>());
+        let near: Option<String> = near.map(|it| it.into_iter().rev().collect());
+        assert_eq!(near, None, "{what} shows a secret; before it stands this");
+    }
+    for path in walk(&stand.home()) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if !path.is_file() || name == "config.toml" || name == ".env" {
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        let found = bytes.windows(MARK.len()).any(|it| it == MARK.as_bytes());
+        assert!(!found, "{} holds a secret", path.display());
+    }
+}
