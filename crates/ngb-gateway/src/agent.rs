@@ -75,13 +75,17 @@ impl Agent {
         let Start { sandbox, homes, broker, group, lane, driver, clock } = start;
         let lane_dir = homes.make_lane(lane).await.map_err(AgentError::Folder)?;
         homes.make_group(&group.folder).await.map_err(AgentError::Folder)?;
+        let instructions = homes
+            .stage_instructions(&group.folder, sandbox.owner(group.id))
+            .await
+            .map_err(AgentError::Folder)?;
         let door = broker.open(lane, group.id).map_err(AgentError::Folder)?;
         let spec = RunSpec {
             group: group.id,
             lane,
             group_dir: homes.group(&group.folder),
             lane_dir,
-            read_only: homes.instructions(&group.folder),
+            read_only: instructions,
             broker_dir: Some(PathBuf::from(door.dir())),
             args: vec!["--driver".to_owned(), driver.to_owned()],
             limits: group.limits.clone(),

@@ -2,12 +2,15 @@
 
 use std::{
     io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
 use ngb_core::{clock::Timestamp, group::FolderName, id::LaneId, tasks::blocking};
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::{
+    fs::{Mode, OFlags, ResolveFlags},
+    process::{Gid, Uid},
+};
 use sha2::{Digest as _, Sha256};
 
 /// Where everything is.
@@ -24,6 +27,9 @@ pub const GROUP_INSIDE: &str = "/workspace/group";
 
 /// Where the operator's instructions stand inside a sandbox, read-only.
 pub const INSTRUCTIONS_INSIDE: &str = "/workspace/instructions";
+
+/// What an agent reads as instructions.
+const INSTRUCTION_FILES: [&str; 2] = ["AGENTS.md", "CLAUDE.md"];
 
 /// The name of the folder for texts that are too long for a message.
 const LONG: &str = "long";
@@ -74,15 +80,45 @@ impl Homes {
         Ok(path)
     }
 
-    /// The operator's instructions for a group, as pairs of host path and path inside: what is written here is read-only
-    /// for the agent. `<home>/groups/global` is for every group, `<home>/instructions/<folder>` for one.
-    pub fn instructions(&self, folder: &FolderName) -> Vec<(PathBuf, PathBuf)> {
+    /// Copies the operator's instructions to where the group's agent can read them, and returns pairs of host path and
+    /// path inside. `<home>/groups/global` is for every group, `<home>/instructions/<folder>` for one.
+    ///
+    /// They are copies since the originals are the operator's alone; inside they are read-only.
+    pub async fn stage_instructions(
+        &self,
+        folder: &FolderName,
+        owner: Option<(u32, u32)>,
+    ) -> io::Result<Vec<(PathBuf, PathBuf)>> {
         let inside = Path::new(INSTRUCTIONS_INSIDE);
-        let pairs = [
-            (self.home.join("groups").join(GLOBAL), inside.join("global")),
-            (self.home.join("instructions").join(folder.as_str()), inside.join("group")),
+        let staged = self.home.join("run/instructions").join(folder.as_str());
+        let sources = [
+            (self.home.join("groups").join(GLOBAL), "global"),
+            (self.home.join("instructions").join(folder.as_str()), "group"),
         ];
-        pairs.into_iter().filter(|(host, _)| host.is_dir()).collect()
+        let pairs = sources.each_ref().map(|(_, word)| (staged.join(word), inside.join(word)));
+        blocking("stage instructions", move || {
+            for (from, word) in sources {
+                let to = staged.join(word);
+                private_dir(&to)?;
+                for name in INSTRUCTION_FILES {
+                    match std::fs::read(from.join(name)) {
+                        Ok(text) => {
+                            let path = to.join(name);
+                            std::fs::write(&path, text)?;
+                            give(&path, owner)?;
+                        }
+                        Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                            remove(&to.join(name))?
+                        }
+                        Err(err) => return Err(err),
+                    }
+                }
+                give(&to, owner)?;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(pairs.into())
     }
 
     /// Moves a removed group's folder to `<home>/removed`, or deletes it.
@@ -119,14 +155,24 @@ impl Homes {
         let relative = format!("{INBOX}/{file}");
         let path = relative.clone();
         let made = blocking("create an incoming file", move || {
-            private_dir(&root.join(INBOX))?;
             let root = std::fs::File::open(&root)?;
+            // The group's files belong to the user that its agents are, not to us.
+            let owner = root.metadata()?;
+            let owner = (Uid::from_raw(owner.uid()), Gid::from_raw(owner.gid()));
+            match rustix::fs::mkdirat(&root, INBOX, Mode::from_raw_mode(0o700)) {
+                Ok(()) | Err(rustix::io::Errno::EXIST) => (),
+                Err(err) => return Err(err.into()),
+            }
+            let dir = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+            let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+            let inbox = rustix::fs::openat2(&root, INBOX, dir, Mode::empty(), beneath)?;
+            rustix::fs::fchown(&inbox, Some(owner.0), Some(owner.1))?;
             let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::TRUNC | OFlags::CLOEXEC;
             let mode = Mode::from_raw_mode(0o640);
             let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-            rustix::fs::openat2(&root, &*path, flags, mode, resolve)
-                .map(std::fs::File::from)
-                .map_err(io::Error::from)
+            let file = rustix::fs::openat2(&root, &*path, flags, mode, resolve)?;
+            rustix::fs::fchown(&file, Some(owner.0), Some(owner.1))?;
+            Ok::<_, io::Error>(std::fs::File::from(file))
         })
         .await?;
         Ok((tokio::fs::File::from_std(made), relative))
@@ -201,6 +247,22 @@ impl Homes {
             Ok(to)
         })
         .await
+    }
+}
+
+/// Gives a file to the user that a group's agents are, where that is another than ours.
+fn give(path: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
+    match owner {
+        Some((uid, gid)) => std::os::unix::fs::lchown(path, Some(uid), Some(gid)),
+        None => Ok(()),
+    }
+}
+
+/// Removes a file; one that is not there is fine.
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(err) if err.kind() != io::ErrorKind::NotFound => Err(err),
+        _ => Ok(()),
     }
 }
 

@@ -31,6 +31,13 @@ pub trait Sandbox: Send + Sync + 'static {
     /// The word in `[sandbox] engine`.
     fn engine(&self) -> &'static str;
 
+    /// The host's user and group that the agents of `group` are, where that is another than ours; what is written for
+    /// them is given to it.
+    fn owner(&self, group: GroupId) -> Option<(u32, u32)> {
+        let _ = group;
+        None
+    }
+
     /// Proves by really starting one that a sandbox can be had here, and says how far each wall holds.
     async fn probe(&self) -> Result<Probe, SandboxError>;
 

@@ -223,6 +223,10 @@ impl Sandbox for Native {
         "native"
     }
 
+    fn owner(&self, group: GroupId) -> Option<(u32, u32)> {
+        rustix::process::geteuid().is_root().then(|| self.host_ids(group).ok()).flatten()
+    }
+
     async fn probe(&self) -> Result<Probe, SandboxError> {
         let dir = self.shared.config.lock_dir().join(format!("probe-{}", std::process::id()));
         let made = ScratchDir::new(&dir)?;
