@@ -39,6 +39,9 @@ use crate::{
 /// How long work that is under way has to end, after the first signal.
 const GRACE: Duration = Duration::from_secs(60);
 
+/// How long the announcement waits for the sandbox to be proved.
+const PROOF_LIMIT: Duration = Duration::from_secs(2);
+
 /// The port that is used when nobody names one and it is free.
 const PORT: u16 = 8080;
 
@@ -336,6 +339,12 @@ async fn bind(
 /// `nanogridbot serve`
 pub(crate) async fn serve(home: &Home, args: &cli::Serve) -> anyhow::Result<ExitCode> {
     let made = make(home, args, Purpose::Serve).await?;
+    let mut proved = made.sandbox.clone();
+    let proved = proved.wait_for(|it| *it != SandboxState::Proving);
+    // The page works without it, so a slow proof holds nothing up; it is in the log as well.
+    if let Err(late) = made.gateway.clock().timeout(PROOF_LIMIT, proved).await {
+        warn!("the sandbox is still being proved: {late}");
+    }
     announce(home, &made).await?;
     let Made { gateway, mut tasks, web, _lock, .. } = made;
     let drain = tasks.drain.clone();

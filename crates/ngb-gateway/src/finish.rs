@@ -41,6 +41,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) work: &'a Work,
     pub(crate) limit: Limit,
     pub(crate) chat: ChatKind,
+    /// What there is of an answer that was cut off.
+    pub(crate) partial: &'a str,
     /// The row that showed the answer while it was made.
     pub(crate) live: Option<OutboxId>,
     /// Whether this run or an earlier one did something that can't be taken back.
@@ -93,7 +95,14 @@ pub(crate) fn finish(facts: Facts<'_>, ended: Ended) -> Finish {
     let oldest = facts.work.jobs.iter().map(|it| it.created_at).min().unwrap_or(facts.now);
     let (author, text) = match &ended {
         Ended::Answered { text } => (Author::Assistant, without_internal(text)),
-        Ended::Interrupted => (Author::System, Notice::Stopped.say(lang, about)),
+        Ended::Interrupted if facts.partial.trim().is_empty() => {
+            (Author::System, Notice::Stopped.say(lang, about))
+        }
+        // What was said already is not taken back.
+        Ended::Interrupted => {
+            let stopped = Notice::Stopped.say(lang, about);
+            (Author::Assistant, format!("{}\n\n{stopped}", without_internal(facts.partial)))
+        }
         Ended::Permanent { notice, .. } => (Author::System, notice.say(lang, about)),
         Ended::Passing(_) if gave_up && facts.had_effect => {
             (Author::System, Notice::PartlyDone.say(lang, about))

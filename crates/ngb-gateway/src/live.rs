@@ -57,6 +57,11 @@ impl Live {
         self.message
     }
 
+    /// The answer so far.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     pub(crate) fn heard(&mut self, step: &Step, now: Timestamp) {
         match step {
             Step::Text { delta } => {

@@ -474,6 +474,7 @@ impl Turn<'_> {
             work: &self.work,
             limit: profile.map_or(NO_PROFILE_LIMIT, |it| it.text_limit),
             chat: if self.work.is_direct { ChatKind::Direct } else { ChatKind::Group },
+            partial: self.live.text(),
             live: self.live.message(),
             had_effect: self.had_effect,
             session,
