@@ -1,5 +1,4 @@
 //! Bad input: the message that is shown, what to do about it, and the exit code.
-#![expect(clippy::disallowed_methods, reason = "the executable under test is a process")]
 
 use std::{net::TcpListener, os::unix::fs::FileExt as _};
 
