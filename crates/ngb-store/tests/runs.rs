@@ -1,6 +1,6 @@
 //! Claims, their end, and what a gateway that died leaves behind.
 #![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
-#![expect(clippy::disallowed_methods, reason = "what runs at once here ends with the test")]
+#![expect(clippy::disallowed_methods, reason = "racing claimers are the test")]
 
 mod common;
 
