@@ -58,7 +58,7 @@ fn in_words(it: Duration) -> String {
     const UNITS: [(&str, u128); 4] =
         [("d", 24 * 60 * 60 * 1000), ("h", 60 * 60 * 1000), ("m", 60 * 1000), ("s", 1000)];
     let ms = it.as_millis();
-    let whole = UNITS.iter().find(|(_, unit)| *unit <= ms && ms % unit == 0);
+    let whole = UNITS.iter().find(|(_, unit)| *unit <= ms && ms.is_multiple_of(*unit));
     whole.map_or_else(|| format!("{ms}ms"), |(name, unit)| format!("{}{name}", ms / unit))
 }
 

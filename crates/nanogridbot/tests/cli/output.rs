@@ -1,5 +1,4 @@
 //! What the commands print: words for people, one JSON document for programs, the agent's answer.
-#![expect(clippy::disallowed_methods, reason = "the executable under test is a process")]
 
 use std::process::Stdio;
 

@@ -1,13 +1,34 @@
 //! Planted secrets are looked for in everything that leaves the program.
 
-use std::net::TcpListener;
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpListener,
+};
 
 use crate::stand::{Stand, walk};
 
 /// One of each kind; all contain this word.
 const MARK: &str = "planted";
 
-/// Settings with a secret of each kind; nobody listens at `port`, so that each use of one is an error.
+/// A platform and a model that refuse whatever they are asked, as long as the test runs; the port.
+#[expect(clippy::disallowed_methods, reason = "it ends with the test")]
+fn refusing() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for line in listener.incoming() {
+            let mut line = line.unwrap();
+            // Whatever was asked fits into one read, or the answer comes early; both are a refusal.
+            let asked = line.read(&mut [0; 65_536]);
+            let answer =
+                "HTTP/1.1 401 Unauthorized\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+            drop(asked.and_then(|_| line.write_all(answer.as_bytes())));
+        }
+    });
+    port
+}
+
+/// Settings with a secret of each kind; who listens at `port` refuses, so that each use of one is an error.
 fn settings(port: u16) -> String {
     format!(
         r#"
@@ -36,17 +57,15 @@ api_url = "http://127.0.0.1:{port}"
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the executable under test is a process")]
 fn planted_secrets_stay_in() {
-    // Taken and let go: nobody is there.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = refusing();
     let stand = Stand::with(&settings(port));
     std::fs::write(stand.home().join(".env"), "OTHER_KEY=planted-in-env-file\n").unwrap();
     let mut shown: Vec<(String, String)> = Vec::new();
 
     let gateway = stand.serve(&["--debug"]);
     shown.push(("announced".to_owned(), gateway.announced.clone()));
-    // The model can't be reached: the run fails, and says why.
+    // The model refuses the key: the run fails, and says why.
     let got = stand.run(&["run", "-p", "hello", "--timeout", "1m"]);
     assert_ne!(got.code, None, "{got:?}");
     shown.push(("run".to_owned(), format!("{got:?}")));
