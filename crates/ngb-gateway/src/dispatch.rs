@@ -84,6 +84,9 @@ struct Live {
     running: Option<Claim>,
     last_use: u64,
     memory: Option<Arc<ngb_sandbox::MemoryGauge>>,
+    /// What its agent used at the end of its latest run, in bytes. An agent that waits doesn't grow, and asking all of
+    /// them after each run took more time than the run itself.
+    used_bytes: u64,
 }
 
 /// Whose end may free work that could not be claimed.
@@ -213,6 +216,7 @@ impl Dispatcher {
                 running: Some(claim),
                 last_use: state.uses,
                 memory: None,
+                used_bytes: 0,
             };
             state.lanes.insert(claim.lane, live);
         }
@@ -235,6 +239,9 @@ impl Dispatcher {
     /// A run is over and its permit is back; `more` says whether its lane has more that is due.
     pub(crate) fn over(&self, lane: LaneId, permit: OwnedSemaphorePermit, more: bool) {
         drop(permit);
+        let gauge = self.state().lanes.get(&lane).and_then(|it| it.memory.clone());
+        // It reads files, so nobody waits for the lock meanwhile.
+        let used = gauge.and_then(|it| it()).unwrap_or(0);
         let mut state = self.state();
         state.uses += 1;
         let uses = state.uses;
@@ -242,6 +249,7 @@ impl Dispatcher {
             live.running = None;
             live.places.clear();
             live.last_use = uses;
+            live.used_bytes = used;
         }
         self.keep_memory(&state);
         if state.suspects.clears(lane) || more {
@@ -251,8 +259,7 @@ impl Dispatcher {
 
     /// Ends waiting agents, the least recently used first, until the rest fit into the memory that live agents may use.
     fn keep_memory(&self, state: &State) {
-        let used = |it: &Live| it.memory.as_ref().and_then(|gauge| gauge()).unwrap_or(0);
-        let mut total: u64 = state.lanes.values().map(used).sum();
+        let mut total: u64 = state.lanes.values().map(|it| it.used_bytes).sum();
         if total <= self.caps.max_live_bytes {
             return;
         }
@@ -263,7 +270,7 @@ impl Dispatcher {
             if total <= self.caps.max_live_bytes {
                 break;
             }
-            total -= used(live).min(total);
+            total -= live.used_bytes.min(total);
             live.end.cancel();
         }
     }

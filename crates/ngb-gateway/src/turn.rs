@@ -29,8 +29,15 @@ use crate::{
     prompt,
 };
 
+/// The day of daily caps, in UTC.
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
 /// How often a platform is told that an answer is being made. Telegram shows the sign for 5 s.
 const TYPING_EVERY: Duration = Duration::from_secs(4);
+
+/// How long an answer may take before it is told for the first time. An answer that is faster needs no sign, and platforms
+/// count such calls.
+const TYPING_AFTER: Duration = Duration::from_millis(300);
 
 /// Longest that an agent may take to say `Done` after it was told to stop; then its sandbox is killed.
 const INTERRUPT_LIMIT: Duration = Duration::from_millis(150);
@@ -69,7 +76,10 @@ pub(crate) async fn run(
     orders: &mut mpsc::UnboundedReceiver<Order>,
 ) -> (Over, bool) {
     let shared = &gateway.0;
-    let work = match load(shared, &claim).await {
+    let today = Timestamp(shared.clock.now().0.div_euclid(DAY_MS) * DAY_MS);
+    let (work, used) =
+        tokio::join!(load(shared, &claim), shared.store.used_today(claim.group, today));
+    let work = match work {
         Ok(work) => work,
         Err(StoreError::Fenced(_)) => {
             // It was taken from us, or everything that it was to do was taken back; then only the lane is to be freed.
@@ -119,7 +129,7 @@ pub(crate) async fn run(
         place: turn.place().clone(),
         messages: turn.messages(),
     });
-    let (ended, over) = turn.work_on(agent, orders).await;
+    let (ended, over) = turn.work_on(agent, orders, used).await;
     let usage = agent.as_ref().map(|it| usage(&it.door)).unwrap_or_default();
     if let Some(agent) = agent {
         agent.door.admit(None);
@@ -213,16 +223,18 @@ impl Turn<'_> {
         &mut self,
         agent: &mut Option<Agent>,
         orders: &mut mpsc::UnboundedReceiver<Order>,
+        used: Result<(u64, u64), StoreError>,
     ) -> (Option<Ended>, Over) {
         if let JobKind::Say { text } = &self.work.jobs[0].kind {
             return (Some(Ended::Answered { text: text.clone() }), Over::Alive);
         }
-        self.gateway.0.outboxes.typing(self.place());
-        let tokens_left = match self.budget().await {
+        let tokens_left = match self.budget(used) {
             Ok(left) => left,
             Err(ended) => return (Some(ended), Over::Alive),
         };
         if agent.is_none() {
+            // A start may have to wait: for the sandbox to be proved, for memory.
+            self.gateway.0.outboxes.typing(self.place());
             match self.start().await {
                 Ok(started) => *agent = Some(started),
                 Err(ended) => return (Some(ended), Over::Useless),
@@ -242,12 +254,10 @@ impl Turn<'_> {
         }
     }
 
-    /// Tokens that are left today; the end of the run where nothing is.
-    async fn budget(&self) -> Result<Option<u64>, Ended> {
+    /// Tokens that are left of what the group may use today, by the runs and tokens that it used; the end of the run where
+    /// nothing is.
+    fn budget(&self, used: Result<(u64, u64), StoreError>) -> Result<Option<u64>, Ended> {
         let limits = &self.group.limits;
-        const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
-        let today = Timestamp(self.started_at.0.div_euclid(DAY_MS) * DAY_MS);
-        let used = self.shared().store.used_today(self.claim.group, today).await;
         let (runs, tokens) =
             used.map_err(|err| Ended::Passing(format!("{:#}", anyhow::Error::from(err))))?;
         let capped = |setting: &'static str, cap: u64| Ended::Permanent {
@@ -318,7 +328,7 @@ impl Turn<'_> {
         let limits = self.group.limits.clone();
         let out_of_time = self.started_at + limits.run();
         let mut heard_at = clock.now();
-        let mut typing_at = clock.now() + TYPING_EVERY;
+        let mut typing_at = self.started_at + TYPING_AFTER;
         let mut must_end_at: Option<Timestamp> = None;
         loop {
             // A question to people is no silence of the agent's.

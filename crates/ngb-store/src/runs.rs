@@ -261,14 +261,16 @@ impl Store {
         let text = "SELECT l.lane_key, l.session_id, l.session_entries, l.context_after FROM runs r
                     JOIN lanes l ON l.id = r.lane_id
                     WHERE r.id = $1 AND r.epoch = $2 AND r.state = 'running'";
-        let query = sql("read a run", text).bind(claim.run).bind(claim.epoch);
-        let lane = self.row(query).await?.ok_or(StoreError::Fenced(claim.run))?;
+        let lane = sql("read a run", text).bind(claim.run).bind(claim.epoch);
         let text = "SELECT j.id, j.message_id, j.jid, j.thread, j.role, j.text, j.failures, j.gateway_deaths,
                         j.had_effect, j.told_waiting, j.live_outbox_id, o.platform_id AS live_platform_id, j.created_at,
                         coalesce(c.is_direct, 1) AS is_direct
                     FROM jobs j LEFT JOIN outbox o ON o.id = j.live_outbox_id LEFT JOIN chats c ON c.jid = j.jid
                     WHERE j.run_id = $1 AND j.state = 'running' ORDER BY j.run_at, j.id";
-        let rows = self.rows(sql("read a run's jobs", text).bind(claim.run)).await?;
+        let rows = sql("read a run's jobs", text).bind(claim.run);
+        // What doesn't need one another is read at the same time: somebody waits for an answer.
+        let (lane, rows) = tokio::try_join!(self.row(lane), self.rows(rows))?;
+        let lane = lane.ok_or(StoreError::Fenced(claim.run))?;
         if rows.is_empty() {
             return Err(StoreError::Fenced(claim.run));
         }
@@ -277,16 +279,19 @@ impl Store {
             ids.extend(row.opt_int("message_id")?.map(MessageId));
         }
         let newest = ids.iter().max().copied();
-        let mut messages: HashMap<_, _> =
-            self.messages_by_id(ids).await?.into_iter().map(|it| (it.id, it)).collect();
+        let after = lane.int("context_after")?;
+        let context = async {
+            match newest {
+                Some(newest) => self.context(claim.lane, after, newest).await,
+                None => Ok(Vec::new()),
+            }
+        };
+        let (messages, context) = tokio::try_join!(self.messages_by_id(ids), context)?;
+        let mut messages: HashMap<_, _> = messages.into_iter().map(|it| (it.id, it)).collect();
         let mut jobs = Vec::new();
         for row in &rows {
             jobs.push(work_job(row, &mut messages)?);
         }
-        let context = match newest {
-            Some(newest) => self.context(claim.lane, lane.int("context_after")?, newest).await?,
-            None => Vec::new(),
-        };
         let session = match (lane.opt_text("session_id")?, lane.opt_int("session_entries")?) {
             (Some(id), Some(entries)) => {
                 Some(SessionMark { id, entries: u64::try_from(entries).unwrap_or(0) })

@@ -48,7 +48,7 @@ pub(super) fn router(shared: Shared) -> Router {
 }
 
 async fn requests(Extract(shared): Extract<Shared>) -> Json<Vec<Recorded>> {
-    Json(shared.state().requests.clone())
+    Json(shared.state().requests.iter().cloned().collect())
 }
 
 async fn totals(Extract(shared): Extract<Shared>) -> Json<BTreeMap<String, Totals>> {
@@ -98,13 +98,12 @@ async fn answer(
         let fault = state.next_fault();
         let res = check(&state.behaviour, shape, headers, &asked, raw, fault.as_ref());
         let status = res.as_ref().map_or_else(|it| it.status, |()| 200);
-        let headers = headers
-            .iter()
-            .map(|(name, value)| {
-                (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-            })
-            .collect();
-        state.record(Recorded { path: path.to_owned(), headers, body: body.clone(), status });
+        if state.behaviour.record {
+            let text = |it: &[u8]| String::from_utf8_lossy(it).into_owned();
+            let headers = headers.iter().map(|(name, it)| (name.to_string(), text(it.as_bytes())));
+            let (path, headers) = (path.to_owned(), headers.collect());
+            state.record(Recorded { path, headers, body: body.clone(), status });
+        }
         (res, state.behaviour.clone(), fault)
     };
     let clock = shared.clock.clone();

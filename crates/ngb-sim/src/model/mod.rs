@@ -50,6 +50,8 @@ pub struct Behaviour {
     pub tools: bool,
     /// How many of a hundred requests fail, in turn as 500, 529, 429 and a cut stream.
     pub fail_percent: u64,
+    /// Whether requests are kept to be looked at. A bench turns it off.
+    pub record: bool,
 }
 
 impl Default for Behaviour {
@@ -63,6 +65,7 @@ impl Default for Behaviour {
             window_tokens: None,
             tools: true,
             fail_percent: 0,
+            record: true,
         }
     }
 }
@@ -168,7 +171,7 @@ impl ModelServer {
 
     /// All requests so far.
     pub fn requests(&self) -> Vec<Recorded> {
-        self.shared.state().requests.clone()
+        self.shared.state().requests.iter().cloned().collect()
     }
 
     /// What each model was asked and answered, by its name.
@@ -212,7 +215,7 @@ const MAX_RECORDED: usize = 2_000;
 struct State {
     behaviour: Behaviour,
     faults: VecDeque<Fault>,
-    requests: Vec<Recorded>,
+    requests: VecDeque<Recorded>,
     totals: BTreeMap<String, Totals>,
     asked: u64,
     /// Prefixes that were marked for the cache, by their text.
@@ -240,9 +243,9 @@ impl State {
 
     fn record(&mut self, request: Recorded) {
         if self.requests.len() == MAX_RECORDED {
-            self.requests.remove(0);
+            self.requests.pop_front();
         }
-        self.requests.push(request);
+        self.requests.push_back(request);
     }
 }
 
