@@ -63,7 +63,7 @@ fn store(err: &StoreError) -> Option<String> {
                 .into(),
         ),
         StoreError::Open { .. } => Some("check `[database] url`, and that its server runs".into()),
-        StoreError::NotFound { what: "pairing code", .. } => {
+        StoreError::NotFound { what: "open pairing code", .. } => {
             Some("codes are used once and end after a day; let the chat write again".into())
         }
         _ => None,

@@ -80,7 +80,7 @@ async fn decide(tx: &mut Tx, it: &Decide) -> Result<Pairing, StoreError> {
     let query = sql("decide about a pairing", text).bind(&it.code).bind(it.access.as_str());
     let row = tx.row(query.bind(&it.by).bind(it.now)).await?;
     let name = it.code.clone();
-    let row = row.ok_or(StoreError::NotFound { what: "pairing code", name })?;
+    let row = row.ok_or(StoreError::NotFound { what: "open pairing code", name })?;
     let res = pairing(&row)?;
     groups::set_access(tx, &(res.place.jid.clone(), it.access)).await?;
     Ok(res)

@@ -172,6 +172,7 @@ async fn an_answer_of_the_gateway(fix: Fix) {
 async fn many_callers_at_once(fix: Fix) {
     let group = fix.group("home").await;
     let mut crew = tokio::task::JoinSet::new();
+    #[expect(clippy::disallowed_methods, reason = "callers at once are the test")]
     for i in 0..50 {
         let store = fix.store.clone();
         crew.spawn(async move {

@@ -32,7 +32,10 @@ fn folders_are_0700_and_files_0600() {
             _ => 0o600,
         };
         assert_eq!(mode(&path), want, "{name}: {:o}", mode(&path));
-        let is_agents = matches!(parts.as_slice(), ["groups", "main"] | ["lanes", _]);
+        let is_agents = matches!(
+            parts.as_slice(),
+            ["groups", "main"] | ["lanes", _] | ["run", "instructions", "main", _, ..]
+        );
         // As root each group has a user number of its own; as an ordinary user there is only one.
         assert_eq!(
             meta.uid() != owner,
