@@ -6,6 +6,7 @@ use ngb_broker::Current;
 use ngb_core::{
     clock::Timestamp,
     decision::Decision,
+    failpoint::reach,
     frame::{CallOutcome, FromAgent, Outcome, PromptId, SessionMark, Step, ToAgent},
     group::Group,
     id::{AskId, JobId},
@@ -34,6 +35,9 @@ const TYPING_EVERY: Duration = Duration::from_secs(4);
 
 /// Longest that an agent may take to say `Done` after it was told to stop; then its sandbox is killed.
 const INTERRUPT_LIMIT: Duration = Duration::from_millis(150);
+
+/// How long a run whose work could not be read is left alone.
+const UNREADABLE_WAIT: Duration = Duration::from_secs(5);
 
 /// The limit of a text where its account is not set up any more; it only has to be some limit.
 const NO_PROFILE_LIMIT: Limit = Limit { max: 4_000, unit: Unit::Chars };
@@ -72,19 +76,22 @@ pub(crate) async fn run(
     let work = match load(shared, &claim).await {
         Ok(work) => work,
         Err(err) => {
-            // Its lease runs out, or the next start takes it up.
-            error!("could not read the work of run {}: {:#}", claim.run, anyhow::Error::from(err));
+            if !matches!(err, StoreError::Fenced(_)) {
+                // What could not be read now will hardly be readable at once.
+                shared.clock.sleep(UNREADABLE_WAIT).await;
+            }
+            give_up(shared, claim, format!("{:#}", anyhow::Error::from(err))).await;
             return Over::Alive;
         }
     };
     let Some(group) = shared.directory.snapshot().group(claim.group).cloned() else {
-        error!("run {} is of a group that is gone", claim.run);
+        give_up(shared, claim, "its group is gone".to_owned()).await;
         return Over::Useless;
     };
-    let places = work.jobs.iter().map(|it| it.place.clone()).collect();
-    shared.dispatcher.running(claim.lane, places);
     // An order for an earlier run has come too late.
     while orders.try_recv().is_ok() {}
+    let places = work.jobs.iter().map(|it| it.place.clone()).collect();
+    shared.dispatcher.running(claim.lane, places);
 
     let now = shared.clock.now();
     let profile = shared.outboxes.profile(&work.jobs[0].place);
@@ -118,6 +125,26 @@ pub(crate) async fn run(
         None => debug!("run {} lost its lease", claim.run),
     }
     over
+}
+
+/// Ends a run that could not begin; its jobs wait again. A run that is left open would hold its lane until the next start.
+async fn give_up(shared: &Shared, claim: Claim, error: String) {
+    error!("run {} could not begin: {error}", claim.run);
+    let finish = Finish {
+        claim,
+        now: shared.clock.now(),
+        jobs: Vec::new(),
+        answer: None,
+        outbox: Vec::new(),
+        session: None,
+        usage: Vec::new(),
+        error: Some(error),
+        context_given: false,
+        decisions: Vec::new(),
+    };
+    if write_end(shared, finish).await.is_some() {
+        shared.dispatcher.wake();
+    }
 }
 
 /// The work of a claim. A database that is away for a moment fails no run.
@@ -309,6 +336,7 @@ impl Turn<'_> {
                     heard_at = clock.now();
                     match frame? {
                         FromAgent::Done { prompts, outcome, session } if prompts.contains(&self.prompt) => {
+                            reach("after-done");
                             self.session = session;
                             return Ok((Some(ended(outcome)), Over::Alive));
                         }
@@ -319,7 +347,10 @@ impl Turn<'_> {
                             Err(Lost) => return Ok((None, Over::Useless)),
                         },
                         FromAgent::Call { call, what, .. } => match calls::call(self, call, what).await {
-                            Ok(Some(outcome)) => agent.send(&ToAgent::CallResult { call, outcome }).await?,
+                            Ok(Some(outcome)) => {
+                                agent.send(&ToAgent::CallResult { call, outcome }).await?;
+                                reach("after-call-answered");
+                            }
                             Ok(None) => (),
                             Err(Lost) => return Ok((None, Over::Useless)),
                         },
@@ -384,8 +415,10 @@ impl Turn<'_> {
     /// Marks that something is about to be done that can't be taken back.
     async fn effect(&mut self) -> Result<CallOutcome, Lost> {
         let job = self.job();
+        reach("before-effect");
         match self.shared().store.effect(&self.claim, job).await {
             Ok(()) => {
+                reach("after-effect");
                 self.had_effect = true;
                 Ok(CallOutcome::Ok { value: serde_json::Value::Null })
             }
@@ -458,7 +491,9 @@ impl Turn<'_> {
         let answer = finish.answer.clone();
         let requeued =
             finish.jobs.iter().any(|it| matches!(it.1, ngb_core::job::JobState::Queued { .. }));
+        reach("before-finish");
         let Some(finished) = write_end(shared, finish).await else { return };
+        reach("after-finish");
         self.gateway.0.outboxes.hand(finished.said);
         if requeued {
             // Its time is a timer of the dispatcher's.
