@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     cli,
     client::Client,
-    home::Home,
+    home::{Home, HomeError},
     print,
     serve::{self, Made, Purpose},
     settings::parse_duration,
@@ -31,7 +31,17 @@ impl Context {
         if let Some(client) = Client::connect(&self.home.socket()).await? {
             return work(&client).await;
         }
-        let made = serve::make(&self.home, &cli::Serve::default(), Purpose::Command).await?;
+        let made = match serve::make(&self.home, &cli::Serve::default(), Purpose::Command).await {
+            Ok(made) => made,
+            Err(err) => {
+                // One that was just starting has its lock before its socket.
+                let starting = matches!(err.downcast_ref(), Some(HomeError::InUse(_)));
+                return match Client::connect(&self.home.socket()).await? {
+                    Some(client) if starting => work(&client).await,
+                    _ => Err(err),
+                };
+            }
+        };
         let Made { gateway, mut tasks, web, .. } = made;
         let drain = tasks.drain.clone();
         tasks.spawn("web", web.run(gateway.clone(), drain.clone()));

@@ -5,10 +5,18 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use ngb_core::clock::Clock;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
+
+/// How long a start waits for the lock of a gateway that was just killed.
+const LOCK_WAIT: Duration = Duration::from_millis(500);
+
+/// How often it looks meanwhile.
+const LOCK_STEP: Duration = Duration::from_millis(20);
 
 /// Everything of one installation.
 #[derive(Clone, Debug)]
@@ -99,6 +107,17 @@ impl Home {
                 Err(HomeError::InUse(self.0.display().to_string()))
             }
             Err(std::fs::TryLockError::Error(source)) => Err(self.unusable(source)),
+        }
+    }
+
+    /// Like [`Home::lock`], but patient: what a gateway that was killed was just starting still holds its lock for a moment.
+    pub(crate) async fn lock_soon(&self, clock: &Clock) -> Result<Lock, HomeError> {
+        let deadline = clock.now() + LOCK_WAIT;
+        loop {
+            match self.lock() {
+                Err(HomeError::InUse(_)) if clock.now() < deadline => clock.sleep(LOCK_STEP).await,
+                done => return done,
+            }
         }
     }
 

@@ -98,7 +98,7 @@ pub(crate) async fn make(
         let level = if serve.debug { "debug" } else { &settings.log.level };
         log::start(&home.logs(), level, settings.log.format, Redactor::new(secrets))?;
     }
-    let lock = home.lock()?;
+    let lock = home.lock_soon(&clock).await?;
     if let Some(variable) = found_in {
         info!("the model was found by `{variable}`; `[agent] model` sets another");
     }

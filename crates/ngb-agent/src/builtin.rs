@@ -81,7 +81,7 @@ impl Builtin {
             return failed(Failure::Permanent, "no model is set".to_owned());
         };
         if let Err(err) = self.open(prompt) {
-            return failed(Failure::Permanent, format!("the transcript can't be used: {err}"));
+            return failed(Failure::Passing, format!("the transcript can't be used: {err}"));
         }
         let ended = tokio::select! {
             biased;
@@ -168,7 +168,8 @@ impl Builtin {
     fn push(&mut self, entry: Entry) -> Result<(), Trouble> {
         let Some(session) = &mut self.session else { return Ok(()) };
         session.push(entry).map_err(|err| Trouble::Failed {
-            failure: Failure::Permanent,
+            // A disk that is full for a moment.
+            failure: Failure::Passing,
             reason: format!("the transcript can't be written: {err}"),
         })
     }

@@ -1,8 +1,8 @@
 //! Words and rules of the gateway: no I/O, no SQL, no HTTP.
 //!
 //! In reading order: what things are called ([`id`], [`address`], [`message`], [`group`], [`role`]), what is decided
-//! about them ([`route`], [`job`], [`decision`], [`notice`]), what is said to an agent ([`frame`]), and the three homes
-//! that every crate shares ([`clock`], [`tasks`], [`secret`]).
+//! about them ([`route`], [`job`], [`decision`], [`notice`]), what is said to an agent ([`frame`]), and the homes that
+//! every crate shares ([`clock`], [`tasks`], [`secret`], [`failpoint`]).
 
 pub mod id;
 
@@ -20,5 +20,6 @@ pub mod text;
 pub mod frame;
 
 pub mod clock;
+pub mod failpoint;
 pub mod secret;
 pub mod tasks;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ngb_core::{
     clock::Timestamp,
     decision::Decision,
+    failpoint::reach,
     frame::{CallOutcome, HostCall},
     id::AskId,
     message::{Button, Outbound},
@@ -69,9 +70,8 @@ pub(crate) async fn call(
 ) -> Result<Option<CallOutcome>, Lost> {
     let arguments_hash = what.arguments_hash();
     let name = what.name();
-    let count = turn.counts.entry((name, arguments_hash.clone())).or_default();
-    let n = *count;
-    *count += 1;
+    let counted = (name, arguments_hash.clone());
+    let n = turn.counts.get(&counted).copied().unwrap_or_default();
     let does = match effect(turn, &what, &arguments_hash, n).await {
         Ok(does) => does,
         Err(reason) => return Ok(Some(CallOutcome::Refused { reason })),
@@ -90,8 +90,14 @@ pub(crate) async fn call(
         does,
         result: serde_json::json!({ "done": true }).to_string(),
     };
+    reach("before-call");
     let called = match turn.shared().store.call(write).await {
-        Ok(called) => called,
+        Ok(called) => {
+            // Only now: one that could not be written is no call, and trying it again is the same one.
+            turn.counts.insert(counted, n + 1);
+            reach("after-call");
+            called
+        }
         Err(StoreError::Fenced(_)) => return Err(Lost),
         Err(err) => {
             error!("could not do `{name}`: {:#}", anyhow::Error::from(err));

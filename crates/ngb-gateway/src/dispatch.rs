@@ -12,6 +12,7 @@ use std::{
 use ngb_core::{
     address::Place,
     clock::Timestamp,
+    failpoint::reach,
     id::{GroupId, LaneId},
     tasks::Crew,
 };
@@ -70,6 +71,8 @@ struct State {
     crew: Crew,
     /// Counts up; says which waiting agent was used least recently.
     uses: u64,
+    /// Counts what could not be claimed on arrival; tells a claimer that something came while it looked.
+    waits: u64,
 }
 
 /// A lane with a worker.
@@ -137,31 +140,29 @@ impl Dispatcher {
         std::iter::from_fn(permit).take(wanted).collect()
     }
 
-    /// Something that could not be claimed waits in `lane`; `short` says that permits were too few.
-    ///
-    /// What waits behind a run of its own lane is found by that run's end.
-    pub(crate) fn waiting(&self, lane: LaneId, short: bool) {
+    /// Something that could not be claimed waits in `lane`.
+    pub(crate) fn waiting(&self, lane: LaneId) {
         let mut state = self.state();
-        let running: HashSet<LaneId> = match state.lanes.get(&lane) {
-            Some(live) if live.running.is_some() && !short => return,
-            // The group has no free slot, or there was no permit.
-            _ => state
-                .lanes
-                .iter()
-                .filter(|(_, it)| it.running.is_some())
-                .map(|(id, _)| *id)
-                .collect(),
-        };
-        let no_permit = short && self.permits.available_permits() == 0;
-        match &mut state.suspects {
-            _ if short || running.is_empty() => state.suspects = Suspects::Any,
-            Suspects::Any => (),
-            Suspects::Lanes(lanes) => lanes.extend(running),
-            Suspects::None => state.suspects = Suspects::Lanes(running),
+        state.waits += 1;
+        let runs = state.lanes.get(&lane).is_some_and(|it| it.running.is_some());
+        if !runs || self.permits.available_permits() == 0 {
+            state.suspects = Suspects::Any;
+        } else {
+            match &mut state.suspects {
+                Suspects::Any => (),
+                Suspects::Lanes(lanes) => drop(lanes.insert(lane)),
+                Suspects::None => state.suspects = Suspects::Lanes([lane].into()),
+            }
         }
-        let nobody_will_tell = matches!(state.suspects, Suspects::Any) && !no_permit;
         drop(state);
-        if nobody_will_tell {
+        // The run that stood in the way may have ended since: then nobody else would look.
+        self.look_again();
+    }
+
+    /// Has somebody look for work when there may be some and there is a permit for it.
+    pub(crate) fn look_again(&self) {
+        let any = matches!(self.state().suspects, Suspects::Any);
+        if any && 0 < self.permits.available_permits() {
             self.wake.notify_one();
         }
     }
@@ -334,8 +335,13 @@ impl Dispatcher {
         }
     }
 
-    /// Waits until every worker has ended.
+    /// Waits until every run and then every worker has ended. Whoever still had a permit has given it back by then, and
+    /// nobody gets another.
     async fn finish(&self) {
+        let all = u32::try_from(self.caps.max_runs).unwrap_or(u32::MAX);
+        // An error means that it is closed already.
+        drop(self.permits.acquire_many(all).await);
+        self.permits.close();
         let mut crew = std::mem::take(&mut self.state().crew);
         crew.finish().await;
     }
@@ -353,17 +359,13 @@ pub(crate) async fn run(gateway: Gateway, drain: CancellationToken) -> anyhow::R
         let woken = dispatcher.wake.notified();
         tokio::pin!(woken);
         woken.as_mut().enable();
-        let claimed = claim(&gateway).await;
+        // Before the claim: what falls due while it is made is the timer's.
         let now = shared.clock.now();
-        shared.outboxes.take_due().await;
-        let due = match (claimed, shared.store.next_due(now).await) {
-            (Ok(()), Ok(due)) => due,
-            (Err(err), _) | (Ok(()), Err(err)) => {
-                error!(
-                    "could not look for work, again in {RETRY_CLAIM:?}: {:#}",
-                    anyhow::Error::from(err)
-                );
-                Some(now + RETRY_CLAIM)
+        let due = match look(&gateway, now).await {
+            Ok(due) => due,
+            Err(err) => {
+                error!("could not look for work: {:#}", anyhow::Error::from(err));
+                Some(shared.clock.now() + RETRY_CLAIM)
             }
         };
         let timer = async {
@@ -386,6 +388,16 @@ pub(crate) async fn run(gateway: Gateway, drain: CancellationToken) -> anyhow::R
 /// How long to wait when the database gave an error.
 const RETRY_CLAIM: Duration = Duration::from_secs(1);
 
+/// Hands out what is due; returns when the next is, as seen from `now`.
+async fn look(
+    gateway: &Gateway,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, ngb_store::StoreError> {
+    claim(gateway).await?;
+    gateway.0.outboxes.take_due().await?;
+    gateway.0.store.next_due(now).await
+}
+
 async fn claim(gateway: &Gateway) -> Result<(), ngb_store::StoreError> {
     let shared = &gateway.0;
     let dispatcher = &shared.dispatcher;
@@ -397,35 +409,31 @@ async fn claim(gateway: &Gateway) -> Result<(), ngb_store::StoreError> {
             dispatcher.state().suspects = Suspects::Any;
             return Ok(());
         }
-        // Whatever comes from here on is noted anew.
-        dispatcher.state().suspects = Suspects::None;
         let now = shared.clock.now();
         let wanted = permits.len();
-        let claims = match shared.store.claim(wanted, now, dispatcher.lease_until(now)).await {
-            Ok(claims) => claims,
-            Err(err) => {
-                dispatcher.state().suspects = Suspects::Any;
-                return Err(err);
-            }
-        };
+        let waits = dispatcher.state().waits;
+        reach("before-claim");
+        let claims = shared.store.claim(wanted, now, dispatcher.lease_until(now)).await?;
         let found = claims.len();
+        if 0 < found {
+            reach("after-claim");
+        }
         dispatcher.assign(gateway, claims, permits);
         if found < wanted {
             let mut state = dispatcher.state();
-            // What is left waits for its lane or for a slot of its group.
+            if state.waits != waits {
+                // It may have come after the store looked, and found no permit since they were all here.
+                continue;
+            }
             let running: HashSet<LaneId> = state
                 .lanes
                 .iter()
                 .filter(|(_, it)| it.running.is_some())
                 .map(|(id, _)| *id)
                 .collect();
-            match &mut state.suspects {
-                // Something came in meanwhile and found no permit, since we held them all.
-                Suspects::Any => continue,
-                Suspects::Lanes(lanes) => lanes.extend(running),
-                Suspects::None if running.is_empty() => (),
-                Suspects::None => state.suspects = Suspects::Lanes(running),
-            }
+            // What is left waits for its lane or for a slot of its group.
+            state.suspects =
+                if running.is_empty() { Suspects::None } else { Suspects::Lanes(running) };
             return Ok(());
         }
     }

@@ -7,6 +7,7 @@ use ngb_channels::{
 };
 use ngb_core::{
     address::Account,
+    failpoint::reach,
     message::{Author, Happening, Inbound, MAX_TEXT_BYTES, MediaKind, MediaRef},
     notice::Lang,
     route::NewChats,
@@ -194,12 +195,14 @@ impl Batch {
         let now = shared.clock.now();
         let lease_until = shared.dispatcher.lease_until(now);
         let moved = arrivals.iter().any(|it| matches!(it.plan, Plan::Move { .. }));
-        let short = permits.len() < engaging;
         let accept =
             Accept { arrivals: arrivals.clone(), now, permits: permits.len(), lease_until };
+        reach("before-accept");
         let done = match shared.store.accept(accept).await {
             Ok(done) => done,
             Err(err) => {
+                drop(permits);
+                shared.dispatcher.look_again();
                 error!("could not store {} events: {:#}", arrivals.len(), anyhow::Error::from(err));
                 for waiting in self.waiting {
                     waiting.refuse();
@@ -207,13 +210,17 @@ impl Batch {
                 return;
             }
         };
+        reach("after-accept");
         // First the acknowledgement, then everything else.
         let mut recorded = done.recorded.iter();
         for waiting in self.waiting {
             waiting.answer(&mut recorded);
         }
+        reach("after-acknowledgement");
         let claimed: Vec<_> = done.claims.iter().map(|it| it.lane).collect();
         shared.dispatcher.assign(gateway, done.claims, permits);
+        // Permits that were not used may be what somebody else did not find.
+        shared.dispatcher.look_again();
         for (arrival, recorded) in arrivals.into_iter().zip(done.recorded) {
             let (message, job, lane, said, answered) = match recorded {
                 Recorded::New { message, job, lane, said, answered } => {
@@ -237,7 +244,7 @@ impl Batch {
                 && let Some(lane) = lane
                 && !claimed.contains(&lane)
             {
-                shared.dispatcher.waiting(lane, short);
+                shared.dispatcher.waiting(lane);
             }
             announce(shared, arrival, message, lane);
         }

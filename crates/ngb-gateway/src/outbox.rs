@@ -13,6 +13,7 @@ use ngb_channels::{Answer, Channel, ChannelError, Delivery, Question, Retry};
 use ngb_core::{
     address::{Account, Place},
     clock::Clock,
+    failpoint::reach,
     id::{MessageId, OutboxId},
     job::backoff,
     message::{Outbound, Profile, Sent},
@@ -20,7 +21,7 @@ use ngb_core::{
 };
 use ngb_store::{OutboxItem, Queued, SendOutcome, Settle, Store};
 use tokio::sync::Notify;
-use tracing::{error, warn};
+use tracing::warn;
 
 use crate::events::{Event, Hub};
 
@@ -146,18 +147,14 @@ impl Outboxes {
     }
 
     /// Takes the rows whose time has come.
-    pub(crate) async fn take_due(self: &Arc<Self>) {
+    pub(crate) async fn take_due(self: &Arc<Self>) -> Result<(), ngb_store::StoreError> {
         let accounts: Vec<Account> = self.channels.keys().cloned().collect();
         loop {
-            let now = self.clock.now();
-            match self.store.take_outbox(&accounts, now, TAKE).await {
-                Ok(items) if items.is_empty() => return,
-                Ok(items) => self.send(items),
-                Err(err) => {
-                    error!("could not read the outbox: {:#}", anyhow::Error::from(err));
-                    return;
-                }
+            let items = self.store.take_outbox(&accounts, self.clock.now(), TAKE).await?;
+            if items.is_empty() {
+                return Ok(());
             }
+            self.send(items);
         }
     }
 
@@ -191,13 +188,18 @@ impl Outboxes {
     async fn send_on(self: Arc<Self>, first: OutboxItem) {
         let mut next = vec![first];
         while let Some(item) = next.pop() {
+            reach("before-send");
             let outcome = self.deliver(&item).await;
+            reach("after-send");
             if let SendOutcome::Retry { .. } = outcome {
                 self.due_changed.notify_one();
             }
             let settle = Settle { id: item.id, outcome, now: self.clock.now() };
             match self.settle(settle).await {
-                Some(items) => next.extend(items),
+                Some(items) => {
+                    reach("after-settle");
+                    next.extend(items);
+                }
                 None => return,
             }
         }

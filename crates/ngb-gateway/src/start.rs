@@ -162,7 +162,15 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
     let gateway = Gateway(Arc::new(shared));
     first_start(&gateway).await?;
 
-    tasks.spawn("intake", intake::run(gateway.clone(), inlets, stop.clone()));
+    let intake_over = CancellationToken::new();
+    tasks.spawn("intake", {
+        let over = intake_over.clone().drop_guard();
+        let intake = intake::run(gateway.clone(), inlets, stop.clone());
+        async move {
+            let _over = over;
+            intake.await
+        }
+    });
     for it in supervised {
         let account = it.channel.profile().account.clone();
         let hub = gateway.hub().clone();
@@ -183,6 +191,9 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
             gateway.0.outboxes.finish().await;
             // Only now may channels stop: until here, what they heard was stored.
             stop.cancel();
+            // Messages that came until then may have been answered by the gateway itself: a notice, a code.
+            intake_over.cancelled().await;
+            gateway.0.outboxes.finish().await;
             Ok(())
         }
     });

@@ -6,6 +6,7 @@ use ngb_broker::Current;
 use ngb_core::{
     clock::Timestamp,
     decision::Decision,
+    failpoint::reach,
     frame::{CallOutcome, FromAgent, Outcome, PromptId, SessionMark, Step, ToAgent},
     group::Group,
     id::{AskId, JobId},
@@ -41,6 +42,9 @@ const TYPING_AFTER: Duration = Duration::from_millis(300);
 
 /// Longest that an agent may take to say `Done` after it was told to stop; then its sandbox is killed.
 const INTERRUPT_LIMIT: Duration = Duration::from_millis(150);
+
+/// How long a run whose work could not be read is left alone.
+const UNREADABLE_WAIT: Duration = Duration::from_secs(5);
 
 /// The limit of a text where its account is not set up any more; it only has to be some limit.
 const NO_PROFILE_LIMIT: Limit = Limit { max: 4_000, unit: Unit::Chars };
@@ -87,9 +91,11 @@ pub(crate) async fn run(
             return (Over::Alive, freed.is_some_and(|it| it.more));
         }
         Err(err) => {
-            // Its lease runs out, or the next start takes it up.
-            error!("could not read the work of run {}: {:#}", claim.run, anyhow::Error::from(err));
-            return (Over::Alive, false);
+            // What could not be read now will hardly be readable at once.
+            shared.clock.sleep(UNREADABLE_WAIT).await;
+            error!("run {} could not begin: {:#}", claim.run, anyhow::Error::from(err));
+            let freed = write_end(shared, nothing_done(claim, shared.clock.now())).await;
+            return (Over::Alive, freed.is_some());
         }
     };
     let Some(group) = shared.directory.snapshot().group(claim.group).cloned() else {
@@ -102,10 +108,10 @@ pub(crate) async fn run(
             write_end(shared, Finish { jobs, ..nothing_done(claim, shared.clock.now()) }).await;
         return (Over::Useless, freed.is_some_and(|it| it.more));
     };
-    let places = work.jobs.iter().map(|it| it.place.clone()).collect();
-    shared.dispatcher.running(claim.lane, places);
     // An order for an earlier run has come too late.
     while orders.try_recv().is_ok() {}
+    let places = work.jobs.iter().map(|it| it.place.clone()).collect();
+    shared.dispatcher.running(claim.lane, places);
 
     let now = shared.clock.now();
     let profile = shared.outboxes.profile(&work.jobs[0].place);
@@ -349,6 +355,7 @@ impl Turn<'_> {
                     heard_at = clock.now();
                     match frame? {
                         FromAgent::Done { prompts, outcome, session } if prompts.contains(&self.prompt) => {
+                            reach("after-done");
                             self.session = session;
                             return Ok((Some(ended(outcome)), Over::Alive));
                         }
@@ -359,7 +366,10 @@ impl Turn<'_> {
                             Err(Lost) => return Ok((None, Over::Useless)),
                         },
                         FromAgent::Call { call, what, .. } => match calls::call(self, call, what).await {
-                            Ok(Some(outcome)) => agent.send(&ToAgent::CallResult { call, outcome }).await?,
+                            Ok(Some(outcome)) => {
+                                agent.send(&ToAgent::CallResult { call, outcome }).await?;
+                                reach("after-call-answered");
+                            }
                             Ok(None) => (),
                             Err(Lost) => return Ok((None, Over::Useless)),
                         },
@@ -424,8 +434,10 @@ impl Turn<'_> {
     /// Marks that something is about to be done that can't be taken back.
     async fn effect(&mut self) -> Result<CallOutcome, Lost> {
         let job = self.job();
+        reach("before-effect");
         match self.shared().store.effect(&self.claim, job).await {
             Ok(()) => {
+                reach("after-effect");
                 self.had_effect = true;
                 Ok(CallOutcome::Ok { value: serde_json::Value::Null })
             }
@@ -498,7 +510,9 @@ impl Turn<'_> {
         }
         let answer = finish.answer.clone();
         let requeued = finish.jobs.iter().any(|it| matches!(it.1, JobState::Queued { .. }));
+        reach("before-finish");
         let Some(finished) = write_end(shared, finish).await else { return false };
+        reach("after-finish");
         self.gateway.0.outboxes.hand(finished.said);
         if requeued {
             // Its time is a timer of the dispatcher's.

@@ -4,8 +4,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use ngb_core::clock::Timestamp;
 use sqlx::{
-    AssertSqlSafe, PgPool, Postgres, Sqlite, SqlitePool, Transaction, postgres::PgArguments,
-    query::Query, sqlite::SqliteArguments,
+    AssertSqlSafe, PgPool, Postgres, Sqlite, SqlitePool, Transaction, pool::PoolConnection,
+    postgres::PgArguments, query::Query, sqlite::SqliteArguments,
 };
 
 use crate::{
@@ -53,7 +53,9 @@ pub(crate) struct Tx {
 }
 
 enum Conn {
-    Sqlite(Transaction<'static, Sqlite>),
+    /// Without sqlx's own count of open transactions: SQLite ends one by itself when the disk is full, and sqlx would take
+    /// it for open ever after.
+    Sqlite(PoolConnection<Sqlite>),
     Postgres(Transaction<'static, Postgres>),
 }
 
@@ -116,7 +118,7 @@ impl Pool {
     pub(crate) async fn begin(&self, node: Arc<str>, now: Timestamp) -> Result<Tx, StoreError> {
         let conn = match self {
             // IMMEDIATE: a transaction that read first could not wait for another process's lock.
-            Self::Sqlite(pool) => pool.begin_with("BEGIN IMMEDIATE").await.map(Conn::Sqlite),
+            Self::Sqlite(pool) => begin_immediate(pool).await.map(Conn::Sqlite),
             Self::Postgres(pool) => pool.begin().await.map(Conn::Postgres),
         };
         let conn = conn.map_err(|source| StoreError::Sql { doing: "begin", source })?;
@@ -222,7 +224,7 @@ impl Tx {
             "INSERT INTO decisions (at, message_id, job_id, run_id, kind, detail) VALUES {values}";
         self.run_many(sql("write decisions", text), rows).await?;
         let done = match self.conn {
-            Conn::Sqlite(tx) => tx.commit().await,
+            Conn::Sqlite(conn) => end(conn, "COMMIT").await,
             Conn::Postgres(tx) => tx.commit().await,
         };
         done.map_err(|source| StoreError::Sql { doing: "commit", source })?;
@@ -231,13 +233,41 @@ impl Tx {
 
     pub(crate) async fn rollback(self) {
         let done = match self.conn {
-            Conn::Sqlite(tx) => tx.rollback().await,
+            Conn::Sqlite(conn) => end(conn, "ROLLBACK").await,
             Conn::Postgres(tx) => tx.rollback().await,
         };
         if let Err(err) = done {
-            // The connection goes back to its pool, which rolls back or closes it.
+            // That connection is closed, and with it the transaction is gone.
             tracing::debug!("rollback failed: {err}");
         }
+    }
+}
+
+async fn begin_immediate(pool: &SqlitePool) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
+    let mut conn = pool.acquire().await?;
+    match sqlx::query("BEGIN IMMEDIATE").execute(&mut *conn).await {
+        Ok(_) => Ok(conn),
+        Err(err) => {
+            close(conn).await;
+            Err(err)
+        }
+    }
+}
+
+/// Ends a transaction. A connection that can't is closed, so that the next one begins with nothing open.
+async fn end(mut conn: PoolConnection<Sqlite>, statement: &'static str) -> Result<(), sqlx::Error> {
+    match sqlx::query(statement).execute(&mut *conn).await {
+        Ok(_) => Ok(()),
+        Err(err) => {
+            close(conn).await;
+            Err(err)
+        }
+    }
+}
+
+async fn close(conn: PoolConnection<Sqlite>) {
+    if let Err(err) = conn.close().await {
+        tracing::debug!("could not close a connection: {err}");
     }
 }
 

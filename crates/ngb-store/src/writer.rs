@@ -6,7 +6,10 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::BoxFuture;
-use ngb_core::clock::{Clock, Timestamp};
+use ngb_core::{
+    clock::{Clock, Timestamp},
+    failpoint::reach,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -209,7 +212,9 @@ impl Writer {
         tx.cache = cache;
         match fill(&mut tx, batch).await {
             Ok(results) => {
+                reach("before-commit");
                 let mut cache = tx.commit().await?;
+                reach("after-commit");
                 cache.trim();
                 Ok((results, cache))
             }

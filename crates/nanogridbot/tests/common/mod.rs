@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    process::{Output, Stdio},
+    process::{ExitStatus, Output, Stdio},
     time::Duration,
 };
 
@@ -113,11 +113,16 @@ impl Stage {
         self.clock.timeout(LIMIT, out).await.expect("the command ends").unwrap()
     }
 
-    /// Lets these chats speak to the main group.
-    pub(crate) async fn bind(&self, chats: &[i64]) {
-        for chat in chats {
+    /// Starts a gateway, and lets so many chats speak to its main group.
+    pub(crate) async fn with_chats(&self, count: i64) -> (Gateway, Vec<i64>) {
+        let gateway = self.started().await;
+        // More runs in the midst of something at a kill, and more of them a day than anybody has.
+        self.cli(&["group", "set", "main", "max_parallel=16", "runs_per_day=100000"]).await;
+        let chats: Vec<i64> = (1..=count).map(|it| 1_000 + it).collect();
+        for chat in &chats {
             self.cli(&["bind", &format!("telegram@main:{chat}"), "main", "--always"]).await;
         }
+        (gateway, chats)
     }
 
     /// Starts a gateway, and does not wait for it.
@@ -148,6 +153,16 @@ impl Stage {
         self.pushed += count;
         let draft = |n: usize| Draft::text(chats[n % chats.len()], format!("hello {}", marker(n)));
         self.platform().push(&(from..self.pushed).map(draft).collect::<Vec<_>>());
+    }
+
+    /// People send these lines, to one chat after the other, each with a marker of its own in a line below.
+    pub(crate) fn push_with(&mut self, chats: &[i64], lines: &[&str]) {
+        let draft = |(n, line): (usize, &&str)| {
+            let text = format!("{line}\nhello {}", marker(self.pushed + n));
+            Draft::text(chats[n % chats.len()], text)
+        };
+        self.platform().push(&lines.iter().enumerate().map(draft).collect::<Vec<_>>());
+        self.pushed += lines.len();
     }
 
     /// `kill -9`, and a count of the sends that it hit.
@@ -185,22 +200,24 @@ impl Stage {
 
     /// Waits until each message has an answer, or for as long as anybody would.
     pub(crate) async fn settled(&self) -> Figures {
-        let all = async {
-            loop {
-                let sent = self.platform().figures().sent;
-                let figures = self.figures();
-                if figures.lost == 0 {
-                    // What is still on its way may be a double.
-                    self.platform().wait(|it| it.in_flight == 0).await;
-                    return self.figures();
-                }
-                self.platform().wait(|it| sent < it.sent).await;
-            }
-        };
-        match self.clock.timeout(LIMIT, all).await {
-            Ok(figures) => figures,
-            Err(_) => self.figures(),
-        }
+        // What is still on its way may be a double. An answer may also come as an edit of one that was shown before.
+        let all = self.platform().wait(|it| it.in_flight == 0 && self.figures().lost == 0);
+        // Too late is for the figures to tell.
+        drop(self.clock.timeout(LIMIT, all).await);
+        self.figures()
+    }
+
+    /// Waits until `text` was sent.
+    pub(crate) async fn settled_text(&self, text: &str) {
+        let said = || self.platform().sent(0).iter().any(|it| it.text.contains(text));
+        let all = self.platform().wait(|it| it.in_flight == 0 && said());
+        self.clock.timeout(LIMIT, all).await.expect("it is sent");
+    }
+
+    /// Waits until the platform was told of work oftener than `before`: a run has begun.
+    pub(crate) async fn typing_since(&self, before: usize) {
+        let more = self.platform().wait(|_| before < self.platform().calls("sendChatAction").len());
+        self.clock.timeout(LIMIT, more).await.expect("a run begins");
     }
 
     /// Prints the figures and holds them to the promise: nothing lost, and doubled only what was in doubt.
@@ -218,10 +235,21 @@ impl Stage {
     }
 
     /// The end of what the gateways said.
-    fn tail(&self) -> String {
+    pub(crate) fn tail(&self) -> String {
         let text = std::fs::read_to_string(self.log()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+}
+
+impl Gateway {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        Clock::System.timeout(LIMIT, self.child.wait()).await.expect("it ends").unwrap()
     }
 }
 

@@ -19,11 +19,15 @@ use super::{Answer, Asked, Item, ToolCall};
 /// What marks a request for a summary.
 const SUMMARISE: &str = "<summarise>";
 
+/// What stands for the result of a tool that did not end: it is called again.
+const CUT_OFF: &str = "[interrupted by";
+
 /// Longest summary, in bytes.
 const MAX_SUMMARY_BYTES: usize = 4_000;
 
 pub(super) fn answer(asked: &Asked) -> Answer {
-    let last_user = asked.items.iter().rposition(|it| matches!(it, Item::User(_)));
+    let asks = |it: &Item| matches!(it, Item::User(text) if !is_note(text));
+    let last_user = asked.items.iter().rposition(asks);
     let Some(at) = last_user else {
         return Answer { text: "nobody said anything".into(), ..Answer::default() };
     };
@@ -34,7 +38,7 @@ pub(super) fn answer(asked: &Asked) -> Answer {
     let results: Vec<&str> = asked.items[at..]
         .iter()
         .filter_map(|it| match it {
-            Item::Result { text, .. } => Some(text.as_str()),
+            Item::Result { text, .. } if !text.contains(CUT_OFF) => Some(text.as_str()),
             _ => None,
         })
         .collect();
@@ -71,6 +75,11 @@ pub(super) fn answer(asked: &Asked) -> Answer {
     echoed.extend(&results);
     res.text = exact.unwrap_or_else(|| echoed.join("\n"));
     res
+}
+
+/// Whether this is the gateway's word that a try was cut off, and nothing else: the work goes on with what was asked.
+fn is_note(text: &str) -> bool {
+    text.starts_with("[An earlier try") && !text.contains('\n')
 }
 
 /// What the people said: the texts of the message envelopes in `raw`, or all of it where there are none.

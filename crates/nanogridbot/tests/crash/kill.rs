@@ -1,14 +1,9 @@
-//! Nothing is lost: the gateway dies at random instants, and each message is answered once all the same.
+//! The gateway is killed at random instants, five times in a row.
 
-mod common;
-
-use common::{Dice, Stage};
+use crate::common::{Dice, Stage};
 
 /// How often the gateway is killed.
 const KILLS: u32 = 5;
-
-/// How many chats there are.
-const CHATS: i64 = 20;
 
 /// Messages that come before each start, and again while that gateway runs.
 const PUSHED: usize = 20;
@@ -21,10 +16,7 @@ async fn kill_dash_nine_five_times() {
     let what = format!("kill -9 x{KILLS}");
     let mut dice = Dice::roll_out(&what);
     let mut stage = Stage::new().await;
-    let chats: Vec<i64> = (1..=CHATS).map(|it| 1_000 + it).collect();
-    let first = stage.started().await;
-    stage.cli(&["group", "set", "main", "max_parallel=16"]).await;
-    stage.bind(&chats).await;
+    let (first, chats) = stage.with_chats(20).await;
     stage.kill(first).await;
     for _ in 0..KILLS {
         stage.push(&chats, PUSHED);

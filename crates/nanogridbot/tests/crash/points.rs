@@ -1,0 +1,102 @@
+//! The gateway dies once at each step of a message's way; what there is at the end is one of each effect.
+
+use futures_util::{StreamExt as _, stream};
+
+use crate::common::Stage;
+
+/// What the agent says by a call, before its answer.
+const CALLED: &str = "called-in-between.";
+
+/// Stages at a time.
+const AT_A_TIME: usize = 3;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_death_at_each_step() {
+    #[rustfmt::skip]
+    let table = [
+        // point                 reached  sends that nobody can tell
+        ("before-accept",         1,      0),
+        ("after-accept",          1,      0),
+        ("after-acknowledgement", 1,      0),
+        ("before-claim",          1,      0),
+        // The answer that made the lane free is on its way meanwhile.
+        ("after-claim",           1,      1),
+        ("before-call",           1,      0),
+        ("after-call",            1,      0),
+        // What was said is on its way beside the answer to the call.
+        ("after-call-answered",   1,      1),
+        ("before-effect",         1,      0),
+        ("after-effect",          1,      0),
+        ("after-done",            1,      0),
+        ("after-done",            2,      0),
+        ("before-finish",         1,      0),
+        ("before-finish",         2,      0),
+        ("after-finish",          1,      0),
+        ("after-finish",          2,      0),
+        ("before-send",           1,      0),
+        ("before-send",           2,      0),
+        ("before-send",           3,      0),
+        ("after-send",            1,      1),
+        ("after-send",            2,      1),
+        ("after-send",            3,      1),
+        ("after-settle",          1,      0),
+        ("after-settle",          2,      0),
+        ("after-settle",          3,      0),
+    ];
+    // The commits of a start and of the messages' way, one after the other. Which of them is the receipt of a send is
+    // not always the same, so one double is allowed before each.
+    let commits = (1..=10).flat_map(|n| [("before-commit", n, 1), ("after-commit", n, 0)]);
+    let rows: Vec<_> = table.into_iter().chain(commits).collect();
+    let count = rows.len();
+    let doubled: usize = stream::iter(rows)
+        .map(|(point, n, may_double)| die_at(point, n, may_double))
+        .buffer_unordered(AT_A_TIME)
+        .fold(0, |sum, it| async move { sum + it })
+        .await;
+    println!("crash: one death at each of {count} steps: lost 0, doubled {doubled}");
+}
+
+/// Dies as the point is reached for the `n`-th time, starts again, and returns what was sent twice.
+async fn die_at(point: &str, n: u32, may_double: usize) -> usize {
+    let what = format!("{point}:{n}");
+    let mut stage = Stage::new().await;
+    stage.model.behave(|it| it.first_token_ms = 100);
+    let (first, chats) = stage.with_chats(1).await;
+    stage.kill(first).await;
+
+    stage.env.insert("NGB_KILL_AT".into(), what.clone());
+    let call = format!("tool:send_message {{\"text\":\"{CALLED}\"}}");
+    stage.push_with(&chats, &[&call]);
+    let mut gateway = stage.start();
+    // The second message finds its lane busy, so that it takes a claim of its own.
+    let called = stage.platform().wait(|it| 0 < it.sent);
+    tokio::select! {
+        status = gateway.ended() => assert!(!status.success(), "{what}"),
+        _ = called => (),
+    }
+    stage.push_with(&chats, &["tool:bash {\"command\":\"echo x >> effects\"}"]);
+    let status = gateway.ended().await;
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(9),
+        "{what}: {status}\n{}",
+        stage.tail()
+    );
+
+    stage.env.clear();
+    let gateway = stage.start();
+    let figures = stage.settled().await;
+    stage.settled_text(CALLED).await;
+    let calls = stage.platform().sent(0).iter().filter(|it| it.text.contains(CALLED)).count();
+    let doubled = figures.doubled + calls - 1;
+    stage.in_doubt = may_double;
+    let said: Vec<String> = stage.platform().sent(0).into_iter().map(|it| it.text).collect();
+    assert_eq!(figures.lost, 0, "{what}: {figures:?} {said:?}\n{}", stage.tail());
+    assert!(doubled <= may_double, "{what}: {figures:?}, {calls} calls\n{}", stage.tail());
+    if point.ends_with("-effect") {
+        let effects = std::fs::read_to_string(stage.home.join("groups/main/effects")).unwrap();
+        assert_eq!(effects, "x\n", "{what}");
+    }
+    drop(gateway);
+    doubled
+}
