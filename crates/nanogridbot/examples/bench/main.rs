@@ -5,7 +5,6 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
-    clippy::unwrap_used,
     reason = "it measures time and processes, and prints"
 )]
 
