@@ -1,6 +1,7 @@
 //! Nothing is lost: whatever dies, fails, fills up or comes twice, each message is answered once.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+#![expect(clippy::print_stdout, reason = "the figures are what one runs these for")]
 
 #[path = "../common/mod.rs"]
 mod common;
