@@ -5,9 +5,6 @@
     reason = "a failed step of a test ends it; the figures are its point"
 )]
 
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
-#![expect(clippy::print_stdout, reason = "the figures are what one runs these for")]
-
 #[path = "../common/mod.rs"]
 mod common;
 
