@@ -202,7 +202,15 @@ impl Subject {
 
     /// Makes a group of its own for each chat.
     pub(crate) async fn groups(&self, chats: std::ops::Range<i64>) -> anyhow::Result<()> {
-        let api = Api::new(&self.home.join("gateway.sock"))?;
+        let socket = self.home.join("gateway.sock");
+        // The channels start before the API does.
+        let listens = async {
+            while tokio::net::UnixStream::connect(&socket).await.is_err() {
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, listens).await.context("the API did not come up")?;
+        let api = Api::new(&socket)?;
         for chat in chats {
             let name = format!("chat{chat}");
             api.call("POST", "/api/groups", json!({"name": name})).await?;
