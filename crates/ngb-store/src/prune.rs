@@ -147,13 +147,14 @@ impl Store {
         })
     }
 
-    /// Runs and tokens of a group since `day_start`.
+    /// Runs and tokens of a group since `day_start`. A run that the gateway's own death cut off is nobody's use.
     pub async fn used_today(
         &self,
         group: GroupId,
         day_start: Timestamp,
     ) -> Result<(u64, u64), StoreError> {
-        let text = "SELECT (SELECT count(*) FROM runs WHERE group_id = $1 AND started_at >= $2) AS runs_n,
+        let text = "SELECT (SELECT count(*) FROM runs
+                         WHERE group_id = $1 AND started_at >= $2 AND state <> 'lost') AS runs_n,
                         (SELECT CAST(coalesce(sum(input_tokens + output_tokens), 0) AS BIGINT) FROM usage_counts
                          WHERE group_id = $1 AND at >= $2) AS tokens";
         let row = self.row(sql("count a day's use", text).bind(group).bind(day_start)).await?;

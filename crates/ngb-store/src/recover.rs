@@ -32,7 +32,7 @@ async fn recover(tx: &mut Tx, now: &Timestamp) -> Result<Recovered, StoreError> 
     };
     let node = tx.node.clone();
     let text = format!(
-        "UPDATE runs SET state = 'ended', error = 'the gateway died', ended_at = $1
+        "UPDATE runs SET state = 'lost', error = 'the gateway died', ended_at = $1
          WHERE state = 'running' AND {runs} RETURNING id, lane_id"
     );
     let mut query = sql("end runs that were cut off", text).bind(now);

@@ -1,6 +1,6 @@
 //! What the three commits on the way of a message cost, beside a bare durable commit, and how many rows a batch stores.
 //!
-//! `cargo run --example bench` on the profile that is tested; the figures alternate in one run, since machines drift.
+//! `cargo run --example commits` on the profile that is tested; the figures alternate in one run, since machines drift.
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
