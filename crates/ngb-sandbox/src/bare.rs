@@ -10,7 +10,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use ngb_core::tasks::{Crew, blocking};
+use ngb_core::{
+    clock::Clock,
+    tasks::{Crew, blocking},
+};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     net::UnixStream,
@@ -19,8 +22,8 @@ use tokio::{
 };
 
 use crate::{
-    AgentProcess, Kept, LastWords, Probe, RunSpec, Sandbox, SandboxError, native::memory_bytes,
-    streams::Streams,
+    AgentProcess, Kept, LastWords, Probe, RunSpec, Sandbox, SandboxError, last_words::WORDS_LIMIT,
+    native::memory_bytes, streams::Streams,
 };
 
 /// Names the folder that has `group`, `lane` and `broker` in it; inside a real sandbox the first two stand in
@@ -154,22 +157,28 @@ impl Sandbox for Bare {
         let last_words = LastWords::default();
         let words = last_words.clone();
         let (ended, status) = oneshot::channel();
-        let (hold, let_go) = oneshot::channel::<()>();
+        let (hold, mut let_go) = oneshot::channel::<()>();
         let tend = async move {
             let stderr = group.child.stderr.take();
-            let listening = async {
+            let mut listening = std::pin::pin!(async {
                 if let Some(stderr) = stderr {
                     words.listen(stderr).await;
                 }
-                std::future::pending::<()>().await;
-            };
-            let status = tokio::select! {
-                status = group.child.wait() => status,
-                // The other half is never sent to, so this is its end.
-                _ = let_go => Err(io::Error::other("let go")),
-                () = listening => return,
+            });
+            let mut heard = false;
+            let status = loop {
+                tokio::select! {
+                    status = group.child.wait() => break status,
+                    // The other half is never sent to, so this is its end.
+                    _ = &mut let_go => break Err(io::Error::other("let go")),
+                    () = &mut listening, if !heard => heard = true,
+                }
             };
             drop(group);
+            // Whoever left the group may hold the stream open, so this has an end of its own.
+            if !heard && let Err(late) = Clock::System.timeout(WORDS_LIMIT, listening).await {
+                tracing::debug!("not all last words were heard: {late}");
+            }
             // Nobody waits when the `AgentProcess` was dropped.
             let _ = ended.send(status);
         };

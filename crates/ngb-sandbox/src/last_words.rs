@@ -11,6 +11,9 @@ const KEPT_BYTES: usize = 4 << 10;
 #[derive(Clone, Debug, Default)]
 pub struct LastWords(pub Arc<Mutex<String>>);
 
+/// How long the end of a dead agent's standard error may take to be read.
+pub(crate) const WORDS_LIMIT: std::time::Duration = std::time::Duration::from_millis(200);
+
 impl LastWords {
     /// Adds to the end and forgets the beginning.
     pub(crate) fn add(&self, bytes: &[u8]) {

@@ -30,6 +30,7 @@ use super::{
     plan::{Failure, Join, Mapped, Plan, Report, Step, Work, say},
     watch::{Watch, memory_bytes},
 };
+use crate::last_words::WORDS_LIMIT;
 use crate::{
     AgentProcess, Kept, LastWords, MemoryGauge, RunSpec, SandboxError, diagnose, streams::Streams,
 };
@@ -360,12 +361,12 @@ async fn tend(it: Tended) {
     let clock = watch.clock.clone();
     let stderr: Option<ChildStderr> = first.child.stderr.take();
     let words = first.words.clone();
-    let listening = async {
+    let mut listening = std::pin::pin!(async {
         if let Some(stderr) = stderr {
             words.listen(stderr).await;
         }
-        std::future::pending::<()>().await;
-    };
+    });
+    let mut heard = false;
     let mut said = None;
     let work = async {
         tokio::select! {
@@ -384,10 +385,19 @@ async fn tend(it: Tended) {
             }
         }
     };
-    let status = tokio::select! {
-        status = work => status,
-        () = listening => return,
+    let status = {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                status = &mut work => break status,
+                () = &mut listening, if !heard => heard = true,
+            }
+        }
     };
+    // Everything inside is dead, so its last words are here; they only have to be read.
+    if !heard && let Err(late) = clock.timeout(WORDS_LIMIT, listening).await {
+        tracing::debug!("not all last words were heard: {late}");
+    }
     groups.remove(&clock).await;
     let status = match said {
         Some(raw) => Ok(ExitStatus::from_raw(raw)),
