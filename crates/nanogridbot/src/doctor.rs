@@ -21,6 +21,13 @@ struct Finding {
     mend: Option<String>,
 }
 
+impl Finding {
+    /// What is wrong, and the hint that the command line would give for it.
+    fn failed(what: &'static str, err: &anyhow::Error) -> Self {
+        Self { what, ok: false, detail: format!("{err:#}"), mend: crate::hint::hint(err) }
+    }
+}
+
 /// `nanogridbot doctor`
 pub(crate) async fn doctor(ctx: &Context, args: &cli::Doctor) -> anyhow::Result<ExitCode> {
     if args.fix.is_some() {
@@ -52,11 +59,7 @@ fn home(ctx: &Context) -> Finding {
     let shown = ctx.home.path().display().to_string();
     match ctx.home.make() {
         Ok(()) => Finding { what: "home", ok: true, detail: shown, mend: None },
-        Err(err) => {
-            let err = anyhow::Error::from(err);
-            let mend = crate::hint::hint(&err);
-            Finding { what: "home", ok: false, detail: format!("{err:#}"), mend }
-        }
+        Err(err) => Finding::failed("home", &err.into()),
     }
 }
 
@@ -69,10 +72,7 @@ fn settings(ctx: &Context) -> Finding {
     });
     match read {
         Ok(()) => Finding { what: "settings", ok: true, detail: "read".to_owned(), mend: None },
-        Err(err) => {
-            let mend = crate::hint::hint(&err);
-            Finding { what: "settings", ok: false, detail: format!("{err:#}"), mend }
-        }
+        Err(err) => Finding::failed("settings", &err),
     }
 }
 
@@ -96,10 +96,7 @@ fn model(ctx: &Context) -> Finding {
                 ),
             },
         },
-        Err(err) => {
-            let mend = crate::hint::hint(&err);
-            Finding { what: "model", ok: false, detail: format!("{err:#}"), mend }
-        }
+        Err(err) => Finding::failed("model", &err),
     }
 }
 

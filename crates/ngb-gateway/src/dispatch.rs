@@ -276,7 +276,7 @@ impl Dispatcher {
         }
     }
 
-    /// A worker has ended; `assigned` tells it from a newer one of the same lane.
+    /// A worker has ended; `end` tells it from a newer one of the same lane.
     pub(crate) fn gone(&self, lane: LaneId, end: &CancellationToken) {
         let mut state = self.state();
         end.cancel();
@@ -319,9 +319,7 @@ impl Dispatcher {
     pub(crate) fn answer(&self, answered: AnsweredAsk) {
         for live in self.state().lanes.values().filter(|it| it.running.is_some()) {
             // Each worker knows its own run; the others drop it.
-            if live.orders.send(Order::Answer(answered.clone())).is_err() {
-                continue;
-            }
+            drop(live.orders.send(Order::Answer(answered.clone())));
         }
     }
 
@@ -329,8 +327,8 @@ impl Dispatcher {
     pub(crate) fn end_group(&self, group: GroupId) {
         for live in self.state().lanes.values().filter(|it| it.group == group) {
             live.end.cancel();
-            if live.running.is_some() && live.orders.send(Order::Interrupt).is_err() {
-                continue;
+            if live.running.is_some() {
+                drop(live.orders.send(Order::Interrupt));
             }
         }
     }
