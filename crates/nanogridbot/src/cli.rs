@@ -3,6 +3,12 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use thiserror::Error;
+
+/// An argument that makes no sense: bad usage, exit code 2.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub(crate) struct BadArgument(pub(crate) String);
 
 /// A self-hosted gateway between chat platforms and AI agents.
 ///
@@ -40,11 +46,7 @@ pub(crate) enum Command {
     /// Bind a chat to a group.
     Bind(Bind),
     /// Take a chat away from a group.
-    Unbind {
-        /// The chat, e.g. `telegram:-100123`.
-        jid: String,
-        group: String,
-    },
+    Unbind(Unbind),
     /// Let a chat in by the code that it was shown.
     Approve(Approve),
     /// Show what was decided about a message, step by step.
@@ -140,7 +142,7 @@ pub(crate) enum Group {
     /// Change a limit: `memory_mib=1024`.
     Set {
         group: String,
-        /// `name=value`, as `group show` names them.
+        /// `name=value`, as `group show` names them; `name=none` where a limit need not be.
         #[arg(required = true)]
         limits: Vec<String>,
     },
@@ -173,6 +175,38 @@ pub(crate) struct Bind {
     /// What shares one conversation.
     #[arg(long, value_parser = ["group", "chat", "thread", "sender"], default_value = "thread")]
     pub(crate) scope: String,
+    /// Who may speak there.
+    #[arg(long, value_enum)]
+    pub(crate) senders: Option<Senders>,
+}
+
+/// Who may speak in a bound chat.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Senders {
+    /// Only people whom the gateway knows.
+    Known,
+    /// Everybody, as a guest.
+    All,
+}
+
+impl Senders {
+    /// The API's word.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Known => "known",
+            Self::All => "everyone",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Unbind {
+    /// The chat, e.g. `telegram:-100123`.
+    pub(crate) jid: String,
+    pub(crate) group: String,
+    /// Only this thread of the chat.
+    #[arg(long)]
+    pub(crate) thread: Option<String>,
 }
 
 #[derive(Debug, Args)]

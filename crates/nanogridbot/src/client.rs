@@ -64,3 +64,26 @@ impl Client {
         Err(Refused { status: status.as_u16(), message, hint: text("hint") }.into())
     }
 }
+
+/// `text` as one segment of a path.
+pub(crate) fn escaped(text: &str) -> String {
+    let byte = |it: u8| match it {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(it).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_segment() {
+        for (text, want) in
+            [("main", "main"), ("a/b c", "a%2Fb%20c"), ("家", "%E5%AE%B6"), ("../x", "..%2Fx")]
+        {
+            assert_eq!(escaped(text), want);
+        }
+    }
+}

@@ -8,7 +8,7 @@ use ngb_sandbox::{Probe, SandboxError};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{cli, client::Client, commands::Context, models, net::Net, print, serve};
+use crate::{cli, client::Client, context::Context, engine, make, models, net::Net, print};
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
@@ -64,7 +64,7 @@ fn home(ctx: &Context) -> Finding {
 }
 
 fn settings(ctx: &Context) -> Finding {
-    let read = serve::settings(&ctx.home, &cli::Serve::default()).and_then(|(settings, env)| {
+    let read = make::settings(&ctx.home, &cli::Serve::default()).and_then(|(settings, env)| {
         for (name, setting) in settings.secret_settings() {
             setting.resolve(&name, &env)?;
         }
@@ -77,7 +77,7 @@ fn settings(ctx: &Context) -> Finding {
 }
 
 fn model(ctx: &Context) -> Finding {
-    let found = serve::settings(&ctx.home, &cli::Serve::default()).and_then(|(settings, env)| {
+    let found = make::settings(&ctx.home, &cli::Serve::default()).and_then(|(settings, env)| {
         let net = Net::new(&settings.network)?;
         models::find(&settings, &env, &net)
     });
@@ -101,11 +101,11 @@ fn model(ctx: &Context) -> Finding {
 }
 
 async fn sandbox(ctx: &Context) -> (Finding, Option<Probe>) {
-    let engine = match serve::settings(&ctx.home, &cli::Serve::default()) {
+    let engine = match make::settings(&ctx.home, &cli::Serve::default()) {
         Ok((settings, _)) => settings.sandbox.engine,
         Err(_) => "auto".to_owned(),
     };
-    match serve::choose(&ctx.home, &engine, &Clock::System).await {
+    match engine::choose(&ctx.home, &engine, &Clock::System).await {
         Ok((_, probe)) => {
             let detail = format!(
                 "`{}`; memory: {:?}, cpu: {:?}, pids: {:?}, disk: {:?}, network: {:?}{}",

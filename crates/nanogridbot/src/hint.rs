@@ -4,7 +4,9 @@ use ngb_core::address::AddressError;
 use ngb_sandbox::SandboxError;
 use ngb_store::StoreError;
 
-use crate::{client::Refused, home::HomeError, settings::SettingsError};
+use ngb_web::BindError;
+
+use crate::{cli::BadArgument, client::Refused, home::HomeError, settings::SettingsError};
 
 /// The first cause in the chain that knows what the user should do.
 pub(crate) fn hint(err: &anyhow::Error) -> Option<String> {
@@ -62,6 +64,9 @@ fn store(err: &StoreError) -> Option<String> {
             "restore the newest copy from `<home>/backups`, or move the file away to begin anew"
                 .into(),
         ),
+        StoreError::Open { .. } if err.is_bad_address() => Some(
+            "write `[database] url` like `sqlite:///path/file.db` or `postgres://user:password@host/name`".into(),
+        ),
         StoreError::Open { .. } => Some("check `[database] url`, and that its server runs".into()),
         StoreError::NotFound { what: "open pairing code", .. } => {
             Some("codes are used once and end after a day; let the chat write again".into())
@@ -72,7 +77,16 @@ fn store(err: &StoreError) -> Option<String> {
 
 /// Whether the error is of how the program was called or set up: exit code 2.
 pub(crate) fn is_usage(err: &anyhow::Error) -> bool {
-    err.chain().any(|it| it.downcast_ref::<SettingsError>().is_some())
+    err.chain().any(|it| {
+        // What the gateway could not make sense of, or does not know, was an argument here.
+        let is_refused_argument =
+            it.downcast_ref::<Refused>().is_some_and(|it| matches!(it.status, 400 | 404));
+        it.is::<SettingsError>()
+            || it.is::<BadArgument>()
+            || is_refused_argument
+            || matches!(it.downcast_ref(), Some(BindError::NoToken(_)))
+            || it.downcast_ref().is_some_and(StoreError::is_bad_address)
+    })
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use std::{
 };
 
 use ngb_core::{clock::Clock, secret::Redactor};
+use ngb_web::{Levels, LogFilter};
 use tracing_subscriber::{
-    EnvFilter, fmt::MakeWriter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    fmt::MakeWriter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
 use crate::settings::LogFormat;
@@ -24,24 +25,24 @@ const KEEP_DAYS: i64 = 7;
 ///
 /// # Errors
 ///
-/// When the file can't be opened, or the level is none.
+/// When the file can't be opened.
 pub(crate) fn start(
     logs: &Path,
-    level: &str,
+    levels: &Levels,
     format: LogFormat,
     redactor: Redactor,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<LogFilter> {
     let file = LogFile::open(logs)?;
     let sink = Sink { redactor: Arc::new(redactor), file: Arc::new(Mutex::new(file)) };
-    let filter = EnvFilter::try_new(level)?;
+    let (layer, filter) = LogFilter::new(levels);
     let to_stderr = tracing_subscriber::fmt::layer().with_target(false);
     let ansi = std::env::var_os("NO_COLOR").is_none() && io::IsTerminal::is_terminal(&io::stderr());
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(layer);
     match format {
         LogFormat::Text => registry.with(to_stderr.with_ansi(ansi).with_writer(sink)).try_init()?,
         LogFormat::Json => registry.with(to_stderr.json().with_writer(sink)).try_init()?,
     }
-    Ok(())
+    Ok(filter)
 }
 
 /// Where lines go: redacted, then to standard error and to the file.

@@ -4,12 +4,17 @@ mod cli;
 mod client;
 mod commands;
 mod configuration;
+mod context;
 mod doctor;
+mod engine;
+mod groups;
 mod hint;
 mod home;
 mod log;
+mod make;
 mod models;
 mod net;
+mod original;
 mod print;
 mod serve;
 mod settings;
@@ -21,7 +26,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 use crate::{
     cli::{Cli, Command},
-    commands::Context,
+    context::Context,
     home::Home,
 };
 
@@ -69,9 +74,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Open => commands::open(&ctx).await,
         Command::Status => commands::status(&ctx).await,
         Command::Doctor(args) => doctor::doctor(&ctx, &args).await,
-        Command::Group(command) => commands::group(&ctx, &command).await,
-        Command::Bind(args) => commands::bind(&ctx, &args).await,
-        Command::Unbind { jid, group } => commands::unbind(&ctx, &jid, &group).await,
+        Command::Group(command) => groups::group(&ctx, &command).await,
+        Command::Bind(args) => groups::bind(&ctx, &args).await,
+        Command::Unbind(args) => groups::unbind(&ctx, &args).await,
         Command::Approve(args) => commands::approve(&ctx, &args).await,
         Command::Why { message } => commands::why(&ctx, message).await,
         Command::Dead(command) => commands::dead(&ctx, &command).await,
@@ -100,7 +105,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// `nanogridbot config`: the settings in force, as a file that could be read again, but for the secrets.
 fn config(ctx: &Context) -> anyhow::Result<ExitCode> {
-    let (settings, _) = serve::settings(&ctx.home, &cli::Serve::default())?;
+    let (settings, _) = make::settings(&ctx.home, &cli::Serve::default())?;
     let file = ctx.home.config();
     if ctx.json {
         print::json(&serde_json::json!({ "file": file, "settings": settings }));

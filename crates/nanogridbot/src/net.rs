@@ -9,7 +9,7 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 
-use crate::settings::Network;
+use crate::settings::{Network, SettingsError};
 
 /// Makes clients that all behave alike.
 pub(crate) struct Net {
@@ -26,7 +26,11 @@ impl Net {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         if let Some(path) = &network.ca_file {
             let shown = path.display();
-            let pem = std::fs::read(path).with_context(|| format!("could not read `{shown}`"))?;
+            let pem = std::fs::read(path).map_err(|source| SettingsError::NoFile {
+                setting: "network.ca_file".to_owned(),
+                path: shown.to_string(),
+                source,
+            })?;
             for cert in CertificateDer::pem_slice_iter(&pem) {
                 roots.add(cert.with_context(|| format!("`{shown}` is not PEM"))?)?;
             }
@@ -41,7 +45,12 @@ impl Net {
                 let no_proxy = network.no_proxy.as_deref().and_then(NoProxy::from_string);
                 let proxy = Proxy::all(url.as_str());
                 Some(
-                    proxy.context("`[network] proxy` is no address of a proxy")?.no_proxy(no_proxy),
+                    proxy
+                        .map_err(|err| SettingsError::BadValue {
+                            from: "[network] proxy".to_owned(),
+                            why: format!("it is no address of a proxy: {}", err.without_url()),
+                        })?
+                        .no_proxy(no_proxy),
                 )
             }
             None => None,

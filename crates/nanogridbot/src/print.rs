@@ -15,6 +15,16 @@ pub(crate) fn lines<T: AsRef<str>>(lines: &[T]) {
     drop(out.flush());
 }
 
+/// Prints one line.
+pub(crate) fn say(line: &str) {
+    lines(&[line]);
+}
+
+/// The text behind `key`, or nothing.
+pub(crate) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_default()
+}
+
 /// Prints one JSON document.
 pub(crate) fn json(value: &Value) {
     lines(&[format!("{value:#}")]);

@@ -2,12 +2,18 @@
 
 use std::{
     fs::OpenOptions as FileOptions,
+    io,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use ngb_core::clock::Timestamp;
-use sqlx::{postgres::PgPoolOptions, sqlite::SqlitePoolOptions};
+use ngb_core::clock::{Clock, Timestamp};
+use sqlx::{
+    Connection as _, PgConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::SqlitePoolOptions,
+};
 
 use crate::{
     StoreError,
@@ -22,6 +28,13 @@ const SQLITE_READERS: u32 = 4;
 
 /// Connections to a PostgreSQL database, the writer's included.
 const POSTGRES_CONNECTIONS: u32 = 8;
+
+/// How long a start waits for a PostgreSQL server that does not answer: long enough for one that is just starting, short
+/// enough for whoever looks on.
+const POSTGRES_WAIT: Duration = Duration::from_secs(5);
+
+/// Between two tries.
+const POSTGRES_PAUSE: Duration = Duration::from_millis(250);
 
 /// The two ways to a database.
 pub(crate) struct Pools {
@@ -84,6 +97,7 @@ async fn connect(address: &Address, url: &str) -> Result<Pools, StoreError> {
             Ok(Pools { writer: Pool::Sqlite(writer), readers: Pool::Sqlite(readers) })
         }
         Address::Postgres(options) => {
+            reach(options).await.map_err(failed)?;
             let pool = PgPoolOptions::new()
                 .max_connections(POSTGRES_CONNECTIONS)
                 .test_before_acquire(false)
@@ -91,6 +105,31 @@ async fn connect(address: &Address, url: &str) -> Result<Pools, StoreError> {
                 .await
                 .map_err(failed)?;
             Ok(Pools { writer: Pool::Postgres(pool.clone()), readers: Pool::Postgres(pool) })
+        }
+    }
+}
+
+/// Proves that the server takes connections. A pool would try for half a minute and not say why it failed.
+async fn reach(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
+    // The server's time is real time, whatever the store's clock is.
+    let clock = Clock::System;
+    let deadline = clock.now() + POSTGRES_WAIT;
+    loop {
+        let left = deadline.since(clock.now());
+        let tried = match clock.timeout(left, PgConnection::connect_with(options)).await {
+            Ok(tried) => tried,
+            Err(_) => {
+                let why = format!("no answer within {POSTGRES_WAIT:?}");
+                Err(io::Error::new(io::ErrorKind::TimedOut, why).into())
+            }
+        };
+        match tried {
+            Ok(conn) => return conn.close().await,
+            // Nobody listens yet: both may just have been started.
+            Err(sqlx::Error::Io(_)) if clock.now() + POSTGRES_PAUSE < deadline => {
+                clock.sleep(POSTGRES_PAUSE).await;
+            }
+            Err(err) => return Err(err),
         }
     }
 }

@@ -602,6 +602,13 @@ pub enum StoreError {
     Closed,
 }
 
+impl StoreError {
+    /// Whether the address itself makes no sense, as opposed to a database that can't be reached.
+    pub fn is_bad_address(&self) -> bool {
+        matches!(self, Self::Open { source: sqlx::Error::Configuration(_), .. })
+    }
+}
+
 /// A file that a message came with, once it is on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchedMedia {

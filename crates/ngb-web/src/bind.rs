@@ -188,6 +188,7 @@ mod tests {
             hooks_bind: None,
             public_url: None,
             socket: None,
+            log: None,
             name: "Andy".into(),
         }
     }

@@ -77,7 +77,7 @@ impl ApiError {
     }
 
     /// Something broke on our side; the cause is for the log, not for the asker.
-    fn internal(cause: impl Into<anyhow::Error>) -> Self {
+    pub(crate) fn internal(cause: impl Into<anyhow::Error>) -> Self {
         error!("a request failed: {:#}", cause.into());
         let message = "something went wrong in the gateway; its log says what";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
@@ -137,4 +137,4 @@ macro_rules! bad_input {
     )+};
 }
 
-bad_input!(AddressError, BadName, BadTrigger);
+bad_input!(AddressError, BadName, BadTrigger, crate::BadLevel);

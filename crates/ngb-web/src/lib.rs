@@ -18,6 +18,7 @@ mod hooks;
 mod input;
 mod limiter;
 mod live;
+mod log;
 mod login;
 mod messages;
 mod openai;
@@ -34,6 +35,7 @@ use ngb_gateway::Gateway;
 use tokio_util::sync::CancellationToken;
 
 pub use bind::{BindError, PORTS_TRIED, Web};
+pub use log::{BadLevel, Levels, LogFilter};
 pub use login::login_link;
 
 /// What the web server is to do.
@@ -50,6 +52,8 @@ pub struct WebSettings {
     pub public_url: Option<String>,
     /// A local socket for the command line, readable by the gateway's user only.
     pub socket: Option<PathBuf>,
+    /// What is logged; none for a gateway that logs nothing.
+    pub log: Option<LogFilter>,
     /// What the assistant is called.
     pub name: String,
 }

@@ -14,7 +14,8 @@ use crate::{
     App, assets, chats, dead,
     door::{self, Door, Gate},
     error::ApiError,
-    events, groups, guard, health, hooks, live, login, messages, openai, openapi, prune, status,
+    events, groups, guard, health, hooks, live, log, login, messages, openai, openapi, prune,
+    status,
 };
 
 /// One line of the table.
@@ -80,6 +81,8 @@ table! {
     post   "/api/dead/{id}/requeue"                OPERATE,   dead::requeue,      "Put it back into its queue.";
     post   "/api/dead/{id}/drop"                   OPERATE,   dead::discard,      "Throw it away.";
     post   "/api/prune"                            CONFIGURE, prune::prune,       "Forget what is older than `before_ms`; only count with `dry_run`.";
+    get    "/api/log"                              READ,      log::show,          "What is logged: a level, and others for parts of the program.";
+    patch  "/api/log"                              CONFIGURE, log::change,        "Log more or less until the end: `level`, `target`.";
     get    "/api/status"                           READ,      status::show,       "How the gateway is doing.";
     get    "/api/health"                           READ,      health::health,     "One word for the whole.";
     get    "/api/health/metrics"                   READ,      health::metrics,    "Figures, with the original's names.";

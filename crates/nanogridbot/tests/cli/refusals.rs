@@ -27,27 +27,36 @@ fn bad_input_is_refused_with_what_to_do() {
         ("[channels.telegram.a]\ntoken = \"env:NO\"",  &["serve"],                 2, &["`channels.telegram.a.token` names the variable `NO`"]),
         ("[web]\nprot = 1",                            &["config"],                2, &["unknown setting `prot`"]),
         ("[web]\nprot = 1",                            &["group", "list"],         2, &["unknown setting `prot`"]),
-        ("[web]\nbind = \"0.0.0.0\"",                  &["serve"],                 1, &["token"]),
+        ("[web]\nbind = \"0.0.0.0\"",                  &["serve"],                 2, &["token"]),
         ("",                                           &["serve", "--config", "/no/such.toml"], 2, &["could not read `/no/such.toml`"]),
         ("",                                           &["nope"],                  2, &["unrecognized subcommand 'nope'"]),
         ("",                                           &["serve", "--port", "x"],  2, &["invalid value 'x' for '--port <P>'"]),
         ("",                                           &["docs", "nope"],          2, &["[possible values: roles, configuration]"]),
-        ("",                                           &["bind", "telegram:1", "main", "--trigger", "("], 1, &["`(` is no regular expression"]),
-        ("",                                           &["bind", "telegram", "main"],   1, &["`telegram` has no `:`", "telegram@main:-100123"]),
-        ("",                                           &["bind", "carrier:1", "main"],  1, &["carrier"]),
-        ("",                                           &["bind", "web:1", "nobody"],    1, &["there is no group `nobody`"]),
-        ("",                                           &["group", "show", "nobody"],    1, &["there is no group `nobody`"]),
-        ("",                                           &["group", "add", "a", "--folder", "../a"], 1, &["../a"]),
+        ("",                                           &["bind", "telegram:1", "main", "--trigger", "("], 2, &["`(` is no regular expression"]),
+        ("",                                           &["bind", "telegram", "main"],   2, &["`telegram` has no `:`", "telegram@main:-100123"]),
+        ("",                                           &["bind", "carrier:1", "main"],  2, &["carrier"]),
+        ("",                                           &["bind", "web:1", "nobody"],    2, &["there is no group `nobody`"]),
+        ("",                                           &["group", "show", "nobody"],    2, &["there is no group `nobody`"]),
+        ("",                                           &["group", "add", "a", "--folder", "../a"], 2, &["../a"]),
         ("",                                           &["group", "add", "main"],       1, &["main"]),
-        ("",                                           &["group", "set", "main", "nope=1"],     1, &["nope"]),
-        ("",                                           &["group", "set", "main", "pids"],       1, &["`pids` is not of the form `name=value`"]),
-        ("",                                           &["group", "set", "main", "pids=many"],  1, &["`many` is no number"]),
-        ("",                                           &["run", "-g", "nobody", "-p", "x"],     1, &["there is no group `nobody`"]),
-        ("",                                           &["run", "-p", "x", "--timeout", "soon"], 1, &["`soon` is no length of time"]),
-        ("",                                           &["why", "999"],                 1, &["999"]),
-        ("",                                           &["dead", "requeue", "999"],     1, &["999"]),
-        ("",                                           &["approve", "NOCODE"],          1, &["there is no open pairing code `NOCODE`"]),
-        ("",                                           &["prune", "--before", "soon"],  1, &["`soon` is no date"]),
+        ("",                                           &["group", "set", "main", "nope=1"],     2, &["nope"]),
+        ("",                                           &["group", "set", "main", "pids"],       2, &["`pids` is not of the form `name=value`"]),
+        ("",                                           &["group", "set", "main", "pids=many"],  2, &["`many` is no number"]),
+        ("",                                           &["run", "-g", "nobody", "-p", "x"],     2, &["there is no group `nobody`"]),
+        ("",                                           &["run", "-p", "x", "--timeout", "soon"], 2, &["`soon` is no length of time"]),
+        ("",                                           &["why", "999"],                 2, &["999"]),
+        ("",                                           &["dead", "requeue", "999"],     2, &["999"]),
+        ("",                                           &["approve", "NOCODE"],          2, &["there is no open pairing code `NOCODE`"]),
+        ("",                                           &["prune", "--before", "soon"],  2, &["`soon` is no date"]),
+        ("[log]\nlevel = \"loud\"",                     &["serve"],                 2, &["`loud` is no level; known: off, error"]),
+        ("[network]\nca_file = \"/no/such\"",           &["serve"],                 2, &["`network.ca_file` names the file `/no/such`, which can't be read"]),
+        ("[network]\nproxy = \"gopher://x:y\"",         &["serve"],                 2, &["[network] proxy", "no address of a proxy"]),
+        ("[database]\nurl = \"mysql://x/y\"",           &["serve"],                 2, &["could not open the database `mysql://x/y`", "hint: write `[database] url` like `sqlite://"]),
+        ("[channels.telegram.a]\ntoken = \"1:a\"\nwebhook_secret = \"abcdef\"", &["serve"], 2, &["needs `[web] public_url`"]),
+        ("",                                           &["bind", "web:1", "main", "--senders", "few"], 2, &["[possible values: known, all]"]),
+        ("",                                           &["group", "remove", "nobody"],  2, &["there is no group `nobody`"]),
+        ("",                                           &["group", "remove", "main"],    1, &["the main group can't be removed"]),
+        ("",                                           &["run", "-p", " "],             2, &["the message is empty"]),
         ("",                                           &["open"],                       1, &["no gateway runs on", "nanogridbot serve"]),
     ];
     for (config, args, code, needles) in table {
@@ -72,6 +81,30 @@ fn a_port_that_was_named_is_not_swapped_for_another() {
     for got in [set.run(&["serve"]), named.run(&["serve", "--port", &port])] {
         assert_eq!(got.code, Some(1), "{got:?}");
         assert!(got.err.contains(&format!("`127.0.0.1:{port}` is in use")), "{got:?}");
+    }
+}
+
+/// Who looks on learns within seconds that the server is away, where it should be, and what to do.
+#[test]
+fn a_postgres_that_cant_be_reached() {
+    // One port where nobody listens, and one where somebody does and never says a word.
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    #[rustfmt::skip]
+    let table = [
+        (nobody,                              "Connection refused"),
+        (silent.local_addr().unwrap().port(), "no answer within 5s"),
+    ];
+    for (port, why) in table {
+        let url = format!("postgres://me:hidden@127.0.0.1:{port}/bot");
+        let got = Stand::with(&format!("[database]\nurl = \"{url}\"")).run(&["serve"]);
+        assert_eq!(got.code, Some(1), "{got:?}");
+        let said = format!("could not open the database `postgres://me@127.0.0.1:{port}/bot`");
+        assert!(got.err.contains(&said) && got.err.contains(why), "{got:?}");
+        assert!(
+            got.err.contains("hint: check `[database] url`, and that its server runs"),
+            "{got:?}"
+        );
     }
 }
 

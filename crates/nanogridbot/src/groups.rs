@@ -1,0 +1,144 @@
+//! `nanogridbot group`, `bind` and `unbind`.
+
+use std::process::ExitCode;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{self, BadArgument},
+    client::escaped,
+    context::Context,
+    print::{self, say, text},
+};
+
+/// `nanogridbot group …`
+pub(crate) async fn group(ctx: &Context, command: &cli::Group) -> anyhow::Result<ExitCode> {
+    let answer = ctx
+        .with_gateway(async |client| match command {
+            cli::Group::Add { main: true, .. } => {
+                let why = "there is a main group already; every home has one from its first start";
+                Err(BadArgument(why.to_owned()).into())
+            }
+            cli::Group::Add { name, folder, .. } => {
+                client.post("/api/groups", json!({ "name": name, "folder": folder })).await
+            }
+            cli::Group::List => client.get("/api/groups").await,
+            cli::Group::Show { group } => client.get(&group_path(group)).await,
+            cli::Group::Rename { group, name } => {
+                client.call(Method::PATCH, &group_path(group), Some(json!({ "name": name }))).await
+            }
+            cli::Group::Set { group, limits } => {
+                let body = json!({ "limits": limit_values(limits)? });
+                client.call(Method::PATCH, &group_path(group), Some(body)).await
+            }
+            cli::Group::Remove { group, purge } => {
+                let path = format!("{}?purge={purge}", group_path(group));
+                client.call(Method::DELETE, &path, None).await
+            }
+        })
+        .await?;
+    ctx.show(&answer, |it| match command {
+        cli::Group::List => {
+            let row = |it: &Value| {
+                let chats = it["bindings"].as_array().map_or(0, Vec::len).to_string();
+                vec![
+                    it["id"].to_string(),
+                    text(it, "name").into(),
+                    text(it, "folder").into(),
+                    chats,
+                ]
+            };
+            let rows: Vec<_> = it.as_array().into_iter().flatten().map(row).collect();
+            print::table(&["id", "name", "folder", "chats"], &rows);
+        }
+        cli::Group::Remove { group, .. } => say(&format!("removed `{group}`")),
+        _ => {
+            say(&format!("{} (id {}, folder {})", text(it, "name"), it["id"], text(it, "folder")));
+            for binding in it["bindings"].as_array().into_iter().flatten() {
+                say(&binding_line(binding));
+            }
+            for (name, value) in it["limits"].as_object().into_iter().flatten() {
+                say(&format!("  {name} = {value}"));
+            }
+        }
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A binding in words: where, when it engages, who shares a conversation, who may speak.
+fn binding_line(binding: &Value) -> String {
+    let mut res = format!("  {} {}", text(binding, "jid"), text(binding, "engage"));
+    for (key, usual) in
+        [("pattern", ""), ("thread", ""), ("scope", "thread"), ("senders", "everyone")]
+    {
+        match text(binding, key) {
+            "" => (),
+            it if it == usual => (),
+            it => res += &format!(", {key} {it}"),
+        }
+    }
+    res
+}
+
+fn group_path(group: &str) -> String {
+    format!("/api/groups/{}", escaped(group))
+}
+
+/// `name=value` as the API takes them; `none` takes a limit away where there need not be one.
+fn limit_values(limits: &[String]) -> Result<Value, BadArgument> {
+    let mut res = serde_json::Map::new();
+    for limit in limits {
+        let Some((name, value)) = limit.split_once('=') else {
+            return Err(BadArgument(format!("`{limit}` is not of the form `name=value`")));
+        };
+        let value = match (value, value.parse::<u64>()) {
+            ("none", _) => Value::Null,
+            (_, Ok(number)) => number.into(),
+            (_, Err(_)) => return Err(BadArgument(format!("`{value}` is no number"))),
+        };
+        res.insert(name.to_owned(), value);
+    }
+    Ok(Value::Object(res))
+}
+
+/// `nanogridbot bind`
+pub(crate) async fn bind(ctx: &Context, args: &cli::Bind) -> anyhow::Result<ExitCode> {
+    let engage = match (&args.trigger, args.always) {
+        (Some(_), _) => "trigger",
+        (None, true) => "always",
+        (None, false) => "mention",
+    };
+    let body = json!({
+        "jid": args.jid, "thread": args.thread, "engage": engage, "pattern": args.trigger,
+        "scope": args.scope, "senders": args.senders.map(cli::Senders::as_str),
+    });
+    let path = format!("{}/bindings", group_path(&args.group));
+    let answer = ctx.with_gateway(async |client| client.post(&path, body).await).await?;
+    ctx.show(&answer, |it| say(&format!("bound `{}` to `{}`", args.jid, text(it, "name"))));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `nanogridbot unbind`
+pub(crate) async fn unbind(ctx: &Context, args: &cli::Unbind) -> anyhow::Result<ExitCode> {
+    let path = format!("{}/bindings", group_path(&args.group));
+    let body = Some(json!({ "jid": args.jid, "thread": args.thread }));
+    let answer =
+        ctx.with_gateway(async |client| client.call(Method::DELETE, &path, body).await).await?;
+    ctx.show(&answer, |it| say(&format!("took `{}` from `{}`", args.jid, text(it, "name"))));
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_numbers() {
+        assert_eq!(limit_values(&["pids=64".into()]).unwrap(), json!({ "pids": 64 }));
+        assert_eq!(limit_values(&["a=none".into()]).unwrap(), json!({ "a": null }));
+        for bad in ["pids", "pids=many"] {
+            assert!(limit_values(&[bad.into()]).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Making a gateway of its settings.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use ngb_broker::{Broker, BrokerConfig};
+use ngb_channels::{Channel, telegram};
+use ngb_core::{
+    clock::Clock,
+    route::NewChats,
+    secret::{Redactor, Secret},
+    tasks::Tasks,
+};
+use ngb_gateway::{Gateway, Parts, RunLimits, Running, dispatch::Caps, handle::SandboxState};
+use ngb_store::{OpenOptions, Store};
+use ngb_web::{LogFilter, Web, WebSettings};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::{
+    cli, engine,
+    home::{Home, Lock},
+    log,
+    models::{self, Models},
+    net::Net,
+    original,
+    settings::{Environment, Settings, SettingsError},
+};
+
+/// The port that is used when nobody names one and it is free.
+const PORT: u16 = 8080;
+
+/// The setting, in the database, that remembers a port which was taken instead.
+const PORT_KEY: &str = "web.port";
+
+/// What a gateway is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Everything: channels, the page.
+    Serve,
+    /// One command of the command line: the local socket only, and no channel.
+    Command,
+}
+
+/// A gateway that is made, and not yet running.
+pub(crate) struct Made {
+    pub(crate) gateway: Gateway,
+    pub(crate) tasks: Tasks,
+    pub(crate) web: Web,
+    pub(crate) lock: Lock,
+    pub(crate) agent: String,
+    pub(crate) sandbox: watch::Receiver<SandboxState>,
+    pub(crate) telegram: usize,
+    pub(crate) public_url: Option<String>,
+}
+
+/// Settings, and the environment that they were read with.
+pub(crate) fn settings(home: &Home, serve: &cli::Serve) -> anyhow::Result<(Settings, Environment)> {
+    let env = Environment::read(home.path())?;
+    let named = serve.config.is_some();
+    let file = serve.config.clone().unwrap_or_else(|| home.config());
+    Ok((Settings::load(&file, named, &env)?, env))
+}
+
+/// Makes a gateway of its settings.
+pub(crate) async fn make(
+    home: &Home,
+    serve: &cli::Serve,
+    purpose: Purpose,
+) -> anyhow::Result<Made> {
+    let clock = Clock::System;
+    home.make()?;
+    let (settings, env) = settings(home, serve)?;
+    let net = Net::new(&settings.network)?;
+    let Models { driver, model, providers, found_in, secrets } =
+        models::find(&settings, &env, &net)?;
+    let mut secrets: Vec<Secret> = secrets;
+    secrets.extend(settings.hidden());
+    for (name, setting) in settings.secret_settings() {
+        secrets.push(setting.resolve(&name, &env)?);
+    }
+    let log = match purpose {
+        Purpose::Serve => {
+            let levels = if serve.debug { "debug" } else { &settings.log.level }.parse()?;
+            let redactor = Redactor::new(secrets);
+            Some(log::start(&home.logs(), &levels, settings.log.format, redactor)?)
+        }
+        Purpose::Command => None,
+    };
+    let lock = home.lock_soon(&clock).await?;
+    if let Some(variable) = found_in {
+        info!("the model was found by `{variable}`; `[agent] model` sets another");
+    }
+    original::warn_of(&env);
+
+    let url = settings.database.url.clone().unwrap_or_else(|| home.database_url());
+    let options = OpenOptions {
+        url,
+        backups_dir: home.backups(),
+        node: "local".to_owned(),
+        clock: clock.clone(),
+    };
+    let store = Store::open(options).await?;
+    let channels = match purpose {
+        Purpose::Serve => channels(&settings, &env, &net, &clock)?,
+        Purpose::Command => Vec::new(),
+    };
+    let telegram = channels.len();
+    let (sandbox_state_tx, sandbox_state) = watch::channel(SandboxState::Proving);
+    let (sandbox_tx, sandbox) = watch::channel(None);
+    let broker = BrokerConfig {
+        dir: home.path().join("run/broker"),
+        providers,
+        egress_hosts: settings.egress.hosts.clone(),
+        egress_http: ngb_broker::egress_client(net.builder())?,
+    };
+    let zone = settings.agent.zone.clone();
+    let zone = zone.or_else(|| jiff::tz::TimeZone::system().iana_name().map(str::to_owned));
+    let parts = Parts {
+        broker: Broker::new(broker, clock.clone()).context("could not make the broker's folder")?,
+        home: home.path().to_owned(),
+        channels,
+        sandbox,
+        sandbox_state: sandbox_state.clone(),
+        limits: RunLimits {
+            driver,
+            model,
+            idle: settings.agent.idle,
+            retry_base: settings.agent.retry_base,
+            zone: zone.unwrap_or_else(|| "UTC".to_owned()),
+        },
+        caps: Caps {
+            max_runs: settings.agent.max_runs.max(1),
+            max_live_bytes: settings
+                .agent
+                .max_live_mib
+                .map_or_else(quarter_of_memory, |it| it << 20),
+        },
+        keep: settings.retention.keep,
+        version: env!("CARGO_PKG_VERSION"),
+        store: store.clone(),
+        clock: clock.clone(),
+    };
+    let Running { gateway, mut tasks } = ngb_gateway::start(parts).await?;
+    // Proved beside everything else: a message that comes before waits for it.
+    let prove = engine::prove(
+        home.clone(),
+        settings.sandbox.engine.clone(),
+        clock,
+        sandbox_tx,
+        sandbox_state_tx,
+    );
+    tasks.spawn("sandbox", prove);
+    let listen = Listen { serve, settings: &settings, env: &env, purpose, log };
+    let web = bind(home, &store, listen).await?;
+    let agent = gateway.about().agent.clone();
+    let public_url = settings.web.public_url;
+    Ok(Made { gateway, tasks, web, lock, agent, sandbox: sandbox_state, telegram, public_url })
+}
+
+fn channels(
+    settings: &Settings,
+    env: &Environment,
+    net: &Net,
+    clock: &Clock,
+) -> anyhow::Result<Vec<(Arc<dyn Channel>, NewChats)>> {
+    let mut all: Vec<(Arc<dyn Channel>, NewChats)> = Vec::new();
+    for (account, it) in settings.telegram_accounts()? {
+        let at = format!("channels.telegram.{}", account.name());
+        let webhook = match &it.webhook_secret {
+            None => None,
+            Some(secret) => Some(telegram::WebhookConfig {
+                public_url: match &settings.web.public_url {
+                    Some(url) => {
+                        format!("{}/hooks/telegram/{}", url.trim_end_matches('/'), account.name())
+                    }
+                    None => {
+                        let from = format!("[{at}] webhook_secret");
+                        let why =
+                            "it needs `[web] public_url`, where Telegram can reach this gateway"
+                                .to_owned();
+                        return Err(SettingsError::BadValue { from, why }.into());
+                    }
+                },
+                secret: secret.resolve(&format!("{at}.webhook_secret"), env)?,
+            }),
+        };
+        if it.new_chats == NewChats::OwnGroup {
+            warn!(
+                "`{account}` makes a group for everybody who writes to it (`new_chats = \"own-group\"`)"
+            );
+        }
+        let config = telegram::TelegramConfig {
+            token: it.token.resolve(&format!("{at}.token"), env)?,
+            api_url: it.api_url.clone().unwrap_or_else(|| telegram::DEFAULT_API_URL.to_owned()),
+            webhook,
+            account,
+        };
+        let channel = telegram::Telegram::new(config, net.builder().build()?, clock.clone());
+        all.push((Arc::new(channel), it.new_chats));
+    }
+    Ok(all)
+}
+
+fn quarter_of_memory() -> u64 {
+    const KIB: u64 = 1024;
+    let total = std::fs::read_to_string("/proc/meminfo").ok().and_then(|it| {
+        let line = it.lines().find(|it| it.starts_with("MemTotal:"))?.to_owned();
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    });
+    total.map_or(1 << 30, |it| it * KIB / 4)
+}
+
+/// Where the web server is to listen, and with what.
+struct Listen<'a> {
+    serve: &'a cli::Serve,
+    settings: &'a Settings,
+    env: &'a Environment,
+    purpose: Purpose,
+    log: Option<LogFilter>,
+}
+
+async fn bind(home: &Home, store: &Store, listen: Listen<'_>) -> anyhow::Result<Web> {
+    let Listen { serve, settings, env, purpose, log } = listen;
+    let bound = settings.web.bind;
+    let ip = serve.host.or(bound.map(|it| it.ip)).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let set = serve.port.or(settings.web.port).or(bound.and_then(|it| it.port));
+    let remembered = store.get(PORT_KEY).await?.and_then(|it| it.parse().ok());
+    let (bind, port_is_set) = match purpose {
+        Purpose::Serve => (SocketAddr::new(ip, set.or(remembered).unwrap_or(PORT)), set.is_some()),
+        // Only the socket matters.
+        Purpose::Command => (SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), true),
+    };
+    let token = settings.web.token.as_ref().map(|it| it.resolve("web.token", env)).transpose()?;
+    let web = Web::bind(WebSettings {
+        bind,
+        port_is_set,
+        token,
+        hooks_bind: settings.web.hooks_bind.filter(|_| purpose == Purpose::Serve),
+        public_url: settings.web.public_url.clone(),
+        socket: Some(home.socket()),
+        log,
+        name: "NanoGridBot".to_owned(),
+    })
+    .await?;
+    if purpose == Purpose::Serve && !port_is_set {
+        store.put(PORT_KEY, &web.addr().port().to_string()).await?;
+    }
+    Ok(web)
+}
