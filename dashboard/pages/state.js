@@ -51,10 +51,11 @@ export function State() {
       ${status.channels.length === 0 && html`<p class="faint">${t("none_set_up")}</p>`}
       ${0 < status.channels.length &&
       html`<div class="table"><table>
-        <thead><tr><th>${t("channel")}</th><th>${t("channel_state")}</th><th>${t("last_heard")}</th></tr></thead>
+        <thead><tr><th>${t("channel")}</th><th>${t("channel_state")}</th><th>${t("called_at")}</th><th>${t("last_heard")}</th></tr></thead>
         <tbody>${status.channels.map(
           (it) => html`<tr key=${it.account}><td><code>${it.account}</code></td>
             <td><span class=${`light ${it.state}`}></span>${t(`ch_${it.state}`)} ${it.why && html`<span class="faint">${it.why}</span>`}</td>
+            <td>${it.webhook && html`<code class="faint">${it.webhook.url || it.webhook.path}</code>`}</td>
             <td>${it.last_heard_at ? ago(it.last_heard_at) : t("never")}</td></tr>`,
         )}</tbody></table></div>`}
     </article>

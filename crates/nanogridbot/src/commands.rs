@@ -77,6 +77,9 @@ pub(crate) async fn status(ctx: &Context) -> anyhow::Result<ExitCode> {
                 text(channel, "state"),
                 text(channel, "why")
             ));
+            if let Some(line) = webhook_line(&channel["webhook"]) {
+                say(&format!("    {line}"));
+            }
         }
         for (name, value) in it["counts"].as_object().into_iter().flatten() {
             say(&format!("  {name}: {value}"));
@@ -84,6 +87,16 @@ pub(crate) async fn status(ctx: &Context) -> anyhow::Result<ExitCode> {
     });
     Ok(ExitCode::SUCCESS)
 }
+
+/// Where the platform of a channel calls, to be pasted into its console; none for channels that are not called.
+pub(crate) fn webhook_line(webhook: &Value) -> Option<String> {
+    let path = webhook["path"].as_str()?;
+    Some(match webhook["url"].as_str() {
+        Some(url) => format!("the platform calls {url}"),
+        None => format!("the platform calls <`[web] public_url`>{path}"),
+    })
+}
+
 /// `nanogridbot approve`
 pub(crate) async fn approve(ctx: &Context, args: &cli::Approve) -> anyhow::Result<ExitCode> {
     let path = format!("/api/pairings/{}/approve", escaped(&args.code));

@@ -6,9 +6,12 @@ use anyhow::Context as _;
 use ngb_core::clock::Clock;
 use ngb_sandbox::{Probe, SandboxError};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::{cli, client::Client, context::Context, engine, make, models, net::Net, print};
+use crate::{
+    cli, client::Client, commands::webhook_line, context::Context, engine, make, models, net::Net,
+    print,
+};
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
@@ -39,7 +42,19 @@ pub(crate) async fn doctor(ctx: &Context, args: &cli::Doctor) -> anyhow::Result<
     findings.push(model(ctx));
     let (finding, probe) = sandbox(ctx).await;
     findings.push(finding);
-    findings.push(gateway(ctx).await?);
+    match Client::connect(&ctx.home.socket()).await? {
+        Some(client) => {
+            let status = client.get("/api/status").await?;
+            findings.push(gateway(&status));
+            findings.extend(callbacks(&status));
+        }
+        None => findings.push(Finding {
+            what: "gateway",
+            ok: true,
+            detail: "not running".to_owned(),
+            mend: Some("start it with `nanogridbot serve`".to_owned()),
+        }),
+    }
     let ok = findings.iter().all(|it| it.ok);
     if ctx.json {
         print::json(&json!({ "ok": ok, "findings": findings, "sandbox": probe }));
@@ -132,13 +147,7 @@ async fn sandbox(ctx: &Context) -> (Finding, Option<Probe>) {
 }
 
 /// What the running gateway says of its channels.
-async fn gateway(ctx: &Context) -> anyhow::Result<Finding> {
-    let Some(client) = Client::connect(&ctx.home.socket()).await? else {
-        let detail = "not running".to_owned();
-        let mend = Some("start it with `nanogridbot serve`".to_owned());
-        return Ok(Finding { what: "gateway", ok: true, detail, mend });
-    };
-    let status = client.get("/api/status").await?;
+fn gateway(status: &Value) -> Finding {
     let down: Vec<String> = status["channels"]
         .as_array()
         .into_iter()
@@ -149,7 +158,7 @@ async fn gateway(ctx: &Context) -> anyhow::Result<Finding> {
             format!("{} is {}: {}", word("account"), word("state"), word("why"))
         })
         .collect();
-    Ok(match down.is_empty() {
+    match down.is_empty() {
         true => Finding {
             what: "gateway",
             ok: true,
@@ -157,6 +166,26 @@ async fn gateway(ctx: &Context) -> anyhow::Result<Finding> {
             mend: None,
         },
         false => Finding { what: "gateway", ok: false, detail: down.join("; "), mend: None },
+    }
+}
+
+/// Where platforms call: the address to paste into each one's console.
+fn callbacks(status: &Value) -> Option<Finding> {
+    let channels = status["channels"].as_array()?.iter();
+    let lines = channels.filter_map(|it| {
+        let line = webhook_line(&it["webhook"])?;
+        Some(format!("{}: {line}", it["account"].as_str().unwrap_or_default()))
+    });
+    let lines: Vec<String> = lines.collect();
+    let is_known = !lines.iter().any(|it| it.contains("public_url"));
+    (!lines.is_empty()).then(|| Finding {
+        what: "callbacks",
+        ok: is_known,
+        detail: lines.join("; "),
+        mend: (!is_known).then(|| {
+            "set `[web] public_url` to the https address at which platforms reach this gateway"
+                .to_owned()
+        }),
     })
 }
 

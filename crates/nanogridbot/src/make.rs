@@ -141,7 +141,7 @@ pub(crate) async fn make(
         },
         keep: settings.retention.keep,
         version: env!("CARGO_PKG_VERSION"),
-        store: store.clone(),
+        store,
         clock: clock.clone(),
     };
     let Running { gateway, mut tasks } = ngb_gateway::start(parts).await?;
@@ -155,7 +155,7 @@ pub(crate) async fn make(
     );
     tasks.spawn("sandbox", prove);
     let listen = Listen { serve, settings: &settings, env: &env, purpose, log };
-    let web = bind(home, &store, listen).await?;
+    let web = bind(home, &gateway, listen).await?;
     let agent = gateway.about().agent.clone();
     let public_url = settings.web.public_url;
     Ok(Made { gateway, tasks, web, lock, agent, sandbox: sandbox_state, telegram, public_url })
@@ -174,9 +174,7 @@ fn channels(
             None => None,
             Some(secret) => Some(telegram::WebhookConfig {
                 public_url: match &settings.web.public_url {
-                    Some(url) => {
-                        format!("{}/hooks/telegram/{}", url.trim_end_matches('/'), account.name())
-                    }
+                    Some(url) => ngb_web::hook_address(url, &account),
                     None => {
                         let from = format!("[{at}] webhook_secret");
                         let why =
@@ -223,7 +221,10 @@ struct Listen<'a> {
     log: Option<LogFilter>,
 }
 
-async fn bind(home: &Home, store: &Store, listen: Listen<'_>) -> anyhow::Result<Web> {
+async fn bind(home: &Home, gateway: &Gateway, listen: Listen<'_>) -> anyhow::Result<Web> {
+    let store = gateway.store();
+    // Off until a channel needs it.
+    let is_called = gateway.accounts().iter().any(|it| it.webhook);
     let Listen { serve, settings, env, purpose, log } = listen;
     let bound = settings.web.bind;
     let ip = serve.host.or(bound.map(|it| it.ip)).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -239,7 +240,8 @@ async fn bind(home: &Home, store: &Store, listen: Listen<'_>) -> anyhow::Result<
         bind,
         port_is_set,
         token,
-        hooks_bind: settings.web.hooks_bind.filter(|_| purpose == Purpose::Serve),
+        hooks_bind: settings.web.hooks_bind.filter(|_| is_called),
+        trusted_proxies: settings.web.trusted_proxies.clone().into(),
         public_url: settings.web.public_url.clone(),
         socket: Some(home.socket()),
         log,

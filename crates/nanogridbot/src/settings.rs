@@ -16,6 +16,7 @@ use ngb_core::{
     route::NewChats,
     secret::Secret,
 };
+use ngb_web::Subnet;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
@@ -52,8 +53,11 @@ pub(crate) struct Web {
     pub(crate) port: Option<u16>,
     /// A token for the API and the page, besides the one-time links.
     pub(crate) token: Option<SecretSetting>,
-    /// Where platforms call `/hooks/<channel>/<account>`; default on the same address as the page.
+    /// Where platforms call `/hooks/<channel>/<account>`, and nothing else is served; bound only while a channel wants
+    /// calls. Default on the same address as the page.
     pub(crate) hooks_bind: Option<SocketAddr>,
+    /// Proxies before this gateway, addresses or networks like `10.0.0.0/8`: only what they say about who calls counts.
+    pub(crate) trusted_proxies: Vec<Subnet>,
     /// The address under which people and platforms reach this gateway.
     pub(crate) public_url: Option<String>,
 }

@@ -197,6 +197,7 @@ mod tests {
             buttons: true,
             max_file_bytes: 0,
             idempotent_sends: false,
+            webhook: false,
         };
         let stop = CancellationToken::new();
         let intake = Intake {

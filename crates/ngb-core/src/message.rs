@@ -218,6 +218,8 @@ pub struct Profile {
     pub max_file_bytes: u64,
     /// Whether the platform drops a repeated send by a key of ours.
     pub idempotent_sends: bool,
+    /// Whether the platform calls us, at `/hooks/<channel>/<account>`.
+    pub webhook: bool,
 }
 
 impl Profile {

@@ -16,6 +16,7 @@ use ngb_sandbox::Sandbox;
 use ngb_store::{NewGroup, Pairing, Store, StoreError};
 use thiserror::Error;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     dispatch::Dispatcher,
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) sandbox: watch::Receiver<Option<Arc<dyn Sandbox>>>,
     pub(crate) limits: RunLimits,
     pub(crate) about: About,
+    /// Fires once messages are no longer taken.
+    pub(crate) closed: CancellationToken,
 }
 
 /// What the gateway runs with, for status pages.
@@ -121,6 +124,16 @@ pub struct AccountStatus {
     pub why: String,
     /// The last completed poll or frame.
     pub last_heard_at: Option<Timestamp>,
+    /// Whether the platform calls us, at `/hooks/<channel>/<account>`.
+    pub webhook: bool,
+}
+
+/// Nobody takes a platform's request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unheard {
+    /// There is no such account, or its platform doesn't call.
+    NoSuchAccount,
+    Stopping,
 }
 
 /// What a binding is to be.
@@ -177,9 +190,23 @@ impl Gateway {
         self.0.dispatcher.agents()
     }
 
-    /// Hands a platform's request to the account that it is for; none when there is no such account.
-    pub async fn webhook(&self, account: &Account, request: ngb_channels::Webhook) -> Option<()> {
+    /// Whether the platform of this account calls us.
+    pub fn takes_webhooks(&self, account: &Account) -> bool {
+        self.0.inboxes.takes_webhooks(account)
+    }
+
+    /// Hands a platform's request to the account that it is for.
+    pub async fn webhook(
+        &self,
+        account: &Account,
+        request: ngb_channels::Webhook,
+    ) -> Result<(), Unheard> {
         self.0.inboxes.webhook(account, request).await
+    }
+
+    /// Fires after the drain: from then on no message is taken.
+    pub fn closed(&self) -> &CancellationToken {
+        &self.0.closed
     }
 
     /// The address that somebody wrote, among the accounts there are.

@@ -19,7 +19,7 @@ use tracing::{error, info};
 
 use crate::{
     events::Event,
-    handle::{AccountStatus, Gateway, HandleError, Posted, Shared},
+    handle::{AccountStatus, Gateway, HandleError, Posted, Shared, Unheard},
     plan::{self, Step},
 };
 
@@ -42,6 +42,8 @@ pub(crate) struct Inboxes {
 /// What the gateway keeps of one account.
 struct Door {
     new_chats: NewChats,
+    /// Whether the platform calls us.
+    webhook: bool,
     webhooks: mpsc::Sender<Webhook>,
     pulse: Pulse,
     state: watch::Receiver<ChannelState>,
@@ -80,8 +82,10 @@ impl Inboxes {
             let (webhooks, hooks) = mpsc::channel(WEBHOOK_DEPTH);
             let (state_tx, state) = watch::channel(ChannelState::Connecting);
             let pulse = Pulse::default();
-            let account = channel.profile().account.clone();
-            accounts.insert(account, Door { new_chats, webhooks, pulse: pulse.clone(), state });
+            let profile = channel.profile();
+            let webhook = profile.webhook;
+            let door = Door { new_chats, webhook, webhooks, pulse: pulse.clone(), state };
+            accounts.insert(profile.account.clone(), door);
             let intake =
                 Intake { inbox: inbox.clone(), webhooks: hooks, stop: stop.clone(), pulse };
             supervised.push(Supervised { channel, intake, state: state_tx });
@@ -97,13 +101,25 @@ impl Inboxes {
         let status = |(account, door): (&Account, &Door)| {
             let (state, why) = describe(&door.state.borrow());
             let last_heard_at = door.pulse.last();
-            AccountStatus { account: account.clone(), state, why, last_heard_at }
+            AccountStatus {
+                account: account.clone(),
+                state,
+                why,
+                last_heard_at,
+                webhook: door.webhook,
+            }
         };
         self.accounts.iter().map(status).collect()
     }
 
-    pub(crate) async fn webhook(&self, account: &Account, request: Webhook) -> Option<()> {
-        self.accounts.get(account)?.webhooks.send(request).await.ok()
+    pub(crate) fn takes_webhooks(&self, account: &Account) -> bool {
+        self.accounts.get(account).is_some_and(|it| it.webhook)
+    }
+
+    pub(crate) async fn webhook(&self, account: &Account, request: Webhook) -> Result<(), Unheard> {
+        let door = self.accounts.get(account).filter(|it| it.webhook);
+        let door = door.ok_or(Unheard::NoSuchAccount)?;
+        door.webhooks.send(request).await.map_err(|_| Unheard::Stopping)
     }
 
     /// Takes an event of our own doors.

@@ -40,6 +40,7 @@ impl LocalChannel {
                 buttons: true,
                 max_file_bytes: 0,
                 idempotent_sends: true,
+                webhook: false,
             },
         }
     }

@@ -155,6 +155,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         homes,
         broker,
         sandbox,
+        closed: stop.clone(),
         limits,
         store,
         clock: clock.clone(),

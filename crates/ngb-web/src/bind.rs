@@ -6,14 +6,21 @@ use std::{
     path::PathBuf,
 };
 
-use anyhow::Context as _;
-use axum::Router;
 use ngb_gateway::Gateway;
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
+use tracing::info;
 
-use crate::{App, Inner, WebSettings, door::Door, hooks, limiter::Limiter, live::Live, routes};
+use crate::{
+    App, Inner, WebSettings,
+    door::Door,
+    hooks::{self, Hooks},
+    limiter::Limiter,
+    listener::{Serving, serve},
+    live::Live,
+    routes,
+};
 
 /// Ports after the usual one that are tried when nobody chose one.
 pub const PORTS_TRIED: u16 = 20;
@@ -70,6 +77,10 @@ impl Web {
             Some(addr) => Some(listen(addr, 0).await?),
             None => None,
         };
+        info!("listening on http://{addr}");
+        if let Some(addr) = hooks.as_ref().and_then(|it: &TcpListener| it.local_addr().ok()) {
+            info!("platforms call at http://{addr}/hooks/<channel>/<account>");
+        }
         let socket = match &settings.socket {
             Some(path) => Some(
                 local(path).map_err(|source| BindError::Socket { path: path.clone(), source })?,
@@ -84,11 +95,8 @@ impl Web {
         self.addr
     }
 
-    /// Serves until `drain` fires and the requests that are under way have ended.
-    ///
-    /// # Errors
-    ///
-    /// When a listener breaks.
+    /// Serves until the gateway is closed and the requests that are under way have ended; what waits for work that
+    /// may take long ends when `drain` fires.
     pub async fn run(self, gateway: Gateway, drain: CancellationToken) -> anyhow::Result<()> {
         let Self { settings, addr, main, hooks, socket } = self;
         let path = settings.socket.clone();
@@ -99,37 +107,39 @@ impl Web {
             settings,
             cookie: format!("ngb_{}", addr.port()),
             limiter: Limiter::default(),
-            drain: drain.clone(),
+            hooks: Hooks::default(),
+            drain,
         });
 
-        let network = routes::router(&app, Door::Network, hooks.is_none());
-        let main = serve(main, network, &drain);
+        // Messages are stored for longer than work is begun, so the doors close only then.
+        let closed = app.gateway.closed().clone();
+        let serving = Serving {
+            clock: app.gateway.clock().clone(),
+            proxies: app.settings.trusted_proxies.clone(),
+            stop: closed.clone(),
+        };
+        let main = serve(main, routes::router(&app, Door::Network, hooks.is_none()), &serving);
         let hooks = async {
-            match hooks {
-                Some(it) => serve(it, hooks::router(&app), &drain).await,
-                None => Ok(()),
+            if let Some(it) = hooks {
+                serve(it, hooks::router(&app), &serving).await;
             }
         };
         let local = async {
-            let Some(socket) = socket else { return Ok(()) };
-            let router = routes::router(&app, Door::Socket, false);
-            axum::serve(socket, router.into_make_service())
-                .with_graceful_shutdown(drain.clone().cancelled_owned())
-                .await
+            if let Some(socket) = socket {
+                serve(socket, routes::router(&app, Door::Socket, false), &serving).await;
+            }
         };
         let follow = async {
             tokio::select! {
                 () = app.live.follow() => (),
-                () = drain.cancelled() => (),
+                () = closed.cancelled() => (),
             }
-            Ok(())
         };
-        let served = tokio::try_join!(main, hooks, local, follow);
+        tokio::join!(main, hooks, local, follow);
         if let Some(path) = path {
             // A leftover does no harm: the next start replaces it.
             drop(std::fs::remove_file(path));
         }
-        served.context("the web server stopped")?;
         Ok(())
     }
 }
@@ -142,11 +152,6 @@ fn base_url(addr: SocketAddr) -> String {
         it => it,
     };
     format!("http://{}", SocketAddr::new(ip, addr.port()))
-}
-
-async fn serve(listener: TcpListener, router: Router, drain: &CancellationToken) -> io::Result<()> {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(drain.clone().cancelled_owned()).await
 }
 
 /// Listens on `addr`, or on one of the `more` ports after it.
@@ -186,6 +191,7 @@ mod tests {
             port_is_set: true,
             token: None,
             hooks_bind: None,
+            trusted_proxies: [].into(),
             public_url: None,
             socket: None,
             log: None,

@@ -27,13 +27,19 @@ impl<T: DeserializeOwned> FromRequest<App> for Input<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let bytes = read(request.into_body(), MAX_BODY_BYTES, app.gateway.clock()).await?;
+        let bytes =
+            read(request.into_body(), MAX_BODY_BYTES, BODY_LIMIT, app.gateway.clock()).await?;
         parse(&bytes).map(Self)
     }
 }
 
-/// The whole body, when it has at most `limit_bytes`.
-pub(crate) async fn read(body: Body, limit_bytes: usize, clock: &Clock) -> Result<Bytes, ApiError> {
+/// The whole body, when it has at most `limit_bytes` and arrives within `limit`.
+pub(crate) async fn read(
+    body: Body,
+    limit_bytes: usize,
+    limit: Duration,
+    clock: &Clock,
+) -> Result<Bytes, ApiError> {
     let late = |_| {
         ApiError::new(
             http::StatusCode::REQUEST_TIMEOUT,
@@ -41,7 +47,7 @@ pub(crate) async fn read(body: Body, limit_bytes: usize, clock: &Clock) -> Resul
             "the body did not arrive in time",
         )
     };
-    clock.timeout(BODY_LIMIT, to_bytes(body, limit_bytes)).await.map_err(late)?.map_err(|err| {
+    clock.timeout(limit, to_bytes(body, limit_bytes)).await.map_err(late)?.map_err(|err| {
         let too_large =
             std::iter::successors(Some(&err as &dyn std::error::Error), |it| it.source())
                 .any(|it| it.is::<LengthLimitError>());
@@ -87,7 +93,7 @@ mod tests {
             (vec![b'x'; 101],                      "larger than 100 bytes"),
         ];
         for (body, want) in table {
-            let got = match read(Body::from(body.clone()), 100, &Clock::System).await {
+            let got = match read(Body::from(body.clone()), 100, BODY_LIMIT, &Clock::System).await {
                 Ok(bytes) => parse::<Wanted>(&bytes).map(|_| ()),
                 Err(err) => Err(err),
             };

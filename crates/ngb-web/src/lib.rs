@@ -6,6 +6,7 @@
 mod answer;
 mod assets;
 mod bind;
+mod caller;
 mod chats;
 mod dead;
 mod door;
@@ -17,6 +18,7 @@ mod health;
 mod hooks;
 mod input;
 mod limiter;
+mod listener;
 mod live;
 mod log;
 mod login;
@@ -35,6 +37,8 @@ use ngb_gateway::Gateway;
 use tokio_util::sync::CancellationToken;
 
 pub use bind::{BindError, PORTS_TRIED, Web};
+pub use caller::{BadSubnet, Subnet};
+pub use hooks::address as hook_address;
 pub use log::{BadLevel, Levels, LogFilter};
 pub use login::login_link;
 
@@ -46,8 +50,10 @@ pub struct WebSettings {
     pub port_is_set: bool,
     /// Whoever shows it is owner. Without one only loopback may be bound.
     pub token: Option<Secret>,
-    /// Where platforms call; the same address as everything else when none.
+    /// Where platforms call; the same address as everything else when none. Not bound while no channel wants calls.
     pub hooks_bind: Option<SocketAddr>,
+    /// Proxies before us whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Arc<[Subnet]>,
     /// The address by which people reach the page when it is not the one that is bound.
     pub public_url: Option<String>,
     /// A local socket for the command line, readable by the gateway's user only.
@@ -71,6 +77,7 @@ pub(crate) struct Inner {
     pub(crate) cookie: String,
     pub(crate) live: live::Live,
     pub(crate) limiter: limiter::Limiter,
+    pub(crate) hooks: hooks::Hooks,
     pub(crate) drain: CancellationToken,
 }
 

@@ -1,10 +1,10 @@
 //! Logging in and out: one-time links, the token, sessions.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Extension, Json,
-    extract::{ConnectInfo, State},
+    extract::State,
     response::{AppendHeaders, IntoResponse},
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     App,
+    caller::Caller,
     door::{Who, is_token},
     error::ApiError,
     guard::Secure,
@@ -69,13 +70,13 @@ pub(crate) struct Login {
 /// Takes a code or the token, gives a session.
 pub(crate) async fn login(
     State(app): State<App>,
-    from: Option<Extension<ConnectInfo<SocketAddr>>>,
+    from: Option<Extension<Caller>>,
     secure: Option<Extension<Secure>>,
     Input(login): Input<Login>,
 ) -> Result<impl IntoResponse, ApiError> {
     let now = app.gateway.clock().now();
     // The local socket has no address; whoever may open it is owner already.
-    let from = from.map(|it| it.0.0.ip());
+    let from = from.map(|it| it.0.0);
     if let Some(wait_s) = from.and_then(|it| app.limiter.wait_s(it, now)) {
         return Err(ApiError::too_many(wait_s));
     }

@@ -1,10 +1,11 @@
 //! `/api/status`: everything that the page shows of the gateway itself.
 
 use axum::{Json, extract::State};
+use ngb_core::address::Account;
 use ngb_gateway::handle::SandboxState;
 use serde_json::{Value, json};
 
-use crate::{App, error::ApiError, messages::now, shape};
+use crate::{App, error::ApiError, hooks, messages::now, shape};
 
 /// How the gateway is doing.
 pub(crate) async fn show(State(app): State<App>) -> Result<Json<Value>, ApiError> {
@@ -62,9 +63,16 @@ pub(crate) fn channels(app: &App) -> Vec<Value> {
             "state": it.state,
             "why": it.why,
             "last_heard_at": it.last_heard_at.map(shape::iso),
+            "webhook": it.webhook.then(|| webhook(app, &it.account)),
         })
     });
     shown.collect()
+}
+
+/// Where the platform calls: what to paste into its console, as far as the settings say it.
+fn webhook(app: &App, account: &Account) -> Value {
+    let url = app.settings.public_url.as_deref().map(|it| hooks::address(it, account));
+    json!({ "path": hooks::address("", account), "url": url })
 }
 
 #[cfg(test)]

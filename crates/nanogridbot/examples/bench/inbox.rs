@@ -133,6 +133,7 @@ pub(crate) async fn measure(home: &Path, count: usize) -> anyhow::Result<f64> {
         buttons: false,
         max_file_bytes: 0,
         idempotent_sends: false,
+        webhook: false,
     };
     // The chats are bound in a first life without the flood.
     let (took, mut times) = mpsc::unbounded_channel();

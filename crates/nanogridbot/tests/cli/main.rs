@@ -3,6 +3,7 @@
 
 mod groups;
 mod home;
+mod hooks;
 mod output;
 mod refusals;
 mod secrets;

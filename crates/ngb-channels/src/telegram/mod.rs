@@ -88,6 +88,7 @@ impl Telegram {
             buttons: true,
             max_file_bytes: MAX_UPLOAD_BYTES,
             idempotent_sends: false,
+            webhook: config.webhook.is_some(),
         };
         let api = Api::new(&config.api_url, config.token, http, clock.clone());
         Self { profile, api, webhook: config.webhook, clock, me: OnceCell::new() }

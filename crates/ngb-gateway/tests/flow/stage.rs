@@ -182,6 +182,7 @@ impl Stage {
                 buttons: true,
                 max_file_bytes: 1 << 20,
                 idempotent_sends: false,
+                webhook: false,
             },
             inbox: watch::Sender::new(None),
             said: said_tx,
