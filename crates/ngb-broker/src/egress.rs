@@ -4,11 +4,11 @@ use std::{net::IpAddr, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Response, header};
+use ngb_core::public::is_public;
 use reqwest::Url;
 use tracing::info;
 
 use crate::{
-    address::is_public,
     door::Asking,
     reply::{Body, Why, full, refuse},
 };

@@ -3,6 +3,9 @@
 //! An adapter spawns nothing, stores nothing and decides nothing: it turns the platform's words into
 //! [`Inbound`] and [`Outbound`] into the platform's words.
 
+pub mod backoff;
+pub mod http;
+pub mod socket;
 pub mod supervise;
 pub mod telegram;
 
@@ -86,21 +89,39 @@ pub struct Intake {
 
 /// When a channel last heard from its platform: the last completed poll or frame. User traffic is no measure of life.
 #[derive(Clone, Debug, Default)]
-pub struct Pulse(watch::Sender<Timestamp>);
+pub struct Pulse(watch::Sender<Beats>);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Beats {
+    last: Timestamp,
+    progress: u64,
+}
 
 impl Pulse {
+    /// The platform was heard: it knows us, or it pinged.
     pub fn beat(&self, now: Timestamp) {
-        self.0.send_replace(now);
+        self.0.send_modify(|it| it.last = now);
+    }
+
+    /// The line does what it is for: a poll ended well, a heartbeat was answered, an event was stored. A greeting alone
+    /// is no progress: a platform that greets and hangs up is tried again ever more slowly.
+    pub fn progress(&self, now: Timestamp) {
+        self.0.send_modify(|it| *it = Beats { last: now, progress: it.progress + 1 });
     }
 
     /// None before the first beat.
     pub fn last(&self) -> Option<Timestamp> {
-        Some(*self.0.borrow()).filter(|it| it.0 != 0)
+        Some(self.0.borrow().last).filter(|it| it.0 != 0)
     }
 
     /// Changes with each beat from now on.
-    pub fn beats(&self) -> watch::Receiver<Timestamp> {
+    fn beats(&self) -> watch::Receiver<Beats> {
         self.0.subscribe()
+    }
+
+    /// How often there was progress.
+    fn achieved(&self) -> u64 {
+        self.0.borrow().progress
     }
 }
 

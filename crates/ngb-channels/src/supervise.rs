@@ -1,17 +1,12 @@
 //! Keeps a channel connected.
 
-use std::{
-    collections::hash_map::RandomState,
-    hash::{BuildHasher as _, Hasher as _},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use ngb_core::clock::{Clock, Timestamp};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use crate::{Channel, ChannelError, Intake, Retry};
+use crate::{Beats, Channel, ChannelError, Intake, Retry, backoff::Backoff};
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -47,9 +42,9 @@ pub async fn keep_receiving(
 ) -> anyhow::Result<()> {
     let account = channel.profile().account.clone();
     let stop = intake.stop.clone();
-    let mut wait = FIRST_WAIT;
+    let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
     loop {
-        let started = clock.now();
+        let achieved = intake.pulse.achieved();
         let received = {
             let mut beats = intake.pulse.beats();
             status.send_replace(ChannelState::Connecting);
@@ -65,9 +60,9 @@ pub async fn keep_receiving(
             }
         };
         let Err(err) = received else { return Ok(()) };
-        // A connection that held for a while earns a fresh start.
-        if started + LONGEST_WAIT < clock.now() {
-            wait = FIRST_WAIT;
+        // What worked earns a fresh start, however short it was; a greeting alone does not.
+        if achieved != intake.pulse.achieved() {
+            backoff.reset();
         }
         let why = sentence(&err);
         let pause = match err.retry {
@@ -78,7 +73,7 @@ pub async fn keep_receiving(
                 return Ok(());
             }
             Retry::After(it) => it,
-            Retry::Backoff => jittered(wait, roll()),
+            Retry::Backoff => backoff.wait(),
         };
         warn!(%account, error = chain(&err), "`{account}` lost its platform, back in {pause:?}");
         let until = clock.now() + pause;
@@ -87,24 +82,13 @@ pub async fn keep_receiving(
             () = clock.sleep_until(until) => (),
             () = stop.cancelled() => return Ok(()),
         }
-        wait = (wait * 2).min(LONGEST_WAIT);
     }
 }
 
-async fn next_beat(beats: &mut watch::Receiver<Timestamp>) {
+async fn next_beat(beats: &mut watch::Receiver<Beats>) {
     if beats.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
-}
-
-/// Between half of `wait` and all of it, so that a thousand gateways don't come back at once.
-fn jittered(wait: Duration, roll: u8) -> Duration {
-    wait / 2 + wait / 2 * u32::from(roll) / 255
-}
-
-/// A number that differs from time to time; each `RandomState` has keys of its own.
-fn roll() -> u8 {
-    RandomState::new().build_hasher().finish().to_le_bytes()[0]
 }
 
 /// The error with its causes, in one line.
@@ -139,10 +123,17 @@ mod tests {
     use super::*;
     use crate::{Answer, Delivery, Inbox, MediaStream, Pulse, Question};
 
-    /// Plays the scripted errors, the last first, then beats and receives until stopped.
+    /// Plays the scripted failures, the last first, then beats and receives until stopped.
     struct Flaky {
         profile: Profile,
-        errors: Mutex<Vec<Retry>>,
+        errors: Mutex<Vec<(How, Retry)>>,
+    }
+
+    /// How far a connection comes before it fails.
+    enum How {
+        NotAtAll,
+        Greeted,
+        Worked,
     }
 
     #[async_trait]
@@ -153,7 +144,12 @@ mod tests {
 
         async fn receive(&self, intake: &mut Intake) -> Result<(), ChannelError> {
             let next = self.errors.lock().unwrap().pop();
-            if let Some(retry) = next {
+            if let Some((how, retry)) = next {
+                match how {
+                    How::NotAtAll => (),
+                    How::Greeted => intake.pulse.beat(Timestamp(1)),
+                    How::Worked => intake.pulse.progress(Timestamp(1)),
+                }
                 return Err(broken(retry));
             }
             intake.pulse.beat(Timestamp(1));
@@ -186,7 +182,7 @@ mod tests {
         status: watch::Sender<ChannelState>,
     }
 
-    fn stage(errors: Vec<Retry>) -> Stage {
+    fn stage(errors: Vec<(How, Retry)>) -> Stage {
         let profile = Profile {
             account: "slack@a".parse::<Account>().unwrap(),
             text_limit: Limit { max: 40_000, unit: Unit::Chars },
@@ -213,7 +209,7 @@ mod tests {
     #[test]
     fn a_wrong_token_takes_down_one_account_only() {
         let (hand, clock) = Clock::manual(Timestamp(0));
-        let it = stage(vec![Retry::Never]);
+        let it = stage(vec![(How::NotAtAll, Retry::Never)]);
         let status = it.status.subscribe();
         let mut task =
             tokio_test::task::spawn(keep_receiving(it.channel, clock, it.intake, it.status));
@@ -227,21 +223,34 @@ mod tests {
     }
 
     #[test]
-    fn waits_double_and_a_platforms_own_wait_is_kept() {
+    fn waits_double_until_something_works_and_a_platforms_own_wait_is_kept() {
         let (hand, clock) = Clock::manual(Timestamp(0));
-        let it = stage(vec![Retry::Backoff, Retry::After(Duration::from_secs(30)), Retry::Backoff]);
+        #[rustfmt::skip]
+        let mut failures = vec![
+            (How::NotAtAll, Retry::Backoff,                           500,    1_000),
+            (How::NotAtAll, Retry::After(Duration::from_secs(30)),    30_000, 30_000),
+            (How::NotAtAll, Retry::Backoff,                           1_000,  2_000),
+            // A platform that greets and hangs up.
+            (How::Greeted,  Retry::Backoff,                           2_000,  4_000),
+            (How::Greeted,  Retry::Backoff,                           4_000,  8_000),
+            (How::Worked,   Retry::Backoff,                           500,    1_000),
+            (How::NotAtAll, Retry::Backoff,                           1_000,  2_000),
+        ];
+        let waits: Vec<(i64, i64)> = failures.iter().map(|it| (it.2, it.3)).collect();
+        failures.reverse();
+        let it = stage(failures.into_iter().map(|(how, retry, ..)| (how, retry)).collect());
         let status = it.status.subscribe();
         let channel = it.channel.clone();
         let mut task =
             tokio_test::task::spawn(keep_receiving(it.channel, clock, it.intake, it.status));
-        for (least_ms, most_ms, left) in [(500, 1000, 2), (30_000, 30_000, 1), (2000, 4000, 0)] {
+        for (at, (least_ms, most_ms)) in waits.iter().enumerate() {
             assert!(task.poll().is_pending());
-            assert_eq!(channel.errors.lock().unwrap().len(), left);
+            assert_eq!(channel.errors.lock().unwrap().len(), waits.len() - at - 1);
             let now = *hand.borrow();
             let ChannelState::Waiting { until, .. } = &*status.borrow() else { panic!("waits") };
             let wait = until.0 - now.0;
-            assert!((least_ms..=most_ms).contains(&wait), "{wait} ms");
-            hand.send_replace(now + Duration::from_millis(most_ms as u64));
+            assert!((*least_ms..=*most_ms).contains(&wait), "{wait} ms, failure {at}");
+            hand.send_replace(now + Duration::from_millis(*most_ms as u64));
         }
         assert!(task.poll().is_pending(), "connected at last");
         assert_eq!(*status.borrow(), ChannelState::Up);

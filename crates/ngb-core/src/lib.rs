@@ -9,6 +9,7 @@ pub mod id;
 pub mod address;
 pub mod group;
 pub mod message;
+pub mod public;
 pub mod role;
 
 pub mod decision;

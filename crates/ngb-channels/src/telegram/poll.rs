@@ -74,7 +74,7 @@ impl Telegram {
                 },
                 () = intake.stop.cancelled() => return Ok(()),
             };
-            intake.pulse.beat(self.clock.now());
+            intake.pulse.progress(self.clock.now());
             let Value::Array(updates) = updates else {
                 let source = "the answer to getUpdates is no list".into();
                 return Err(ChannelError {
