@@ -10,23 +10,19 @@
     reason = "it is the bare program that the gateway is measured against"
 )]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::Context as _;
 use reqwest::Client;
 use serde_json::{Value, json};
-use sqlx::{
-    Connection as _,
-    sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous},
-};
-use tokio::sync::Mutex;
+use tokio::task::block_in_place;
 
 struct Floor {
     http: Client,
     /// `<url>/bot<token>`
     bot: String,
     model: String,
-    database: Mutex<SqliteConnection>,
+    database: Mutex<rusqlite::Connection>,
 }
 
 #[tokio::main]
@@ -35,15 +31,12 @@ async fn main() -> anyhow::Result<()> {
     let [telegram, token, model, file] = args.as_slice() else {
         anyhow::bail!("usage: floor TELEGRAM_URL TOKEN MODEL_URL DATABASE_FILE");
     };
-    let options = SqliteConnectOptions::new()
-        .filename(file)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full);
-    let mut database = SqliteConnection::connect_with(&options).await?;
+    let database = rusqlite::Connection::open(file)?;
+    database.pragma_update(None, "journal_mode", "WAL")?;
+    database.pragma_update(None, "synchronous", "FULL")?;
     let table = "CREATE TABLE IF NOT EXISTS messages
                     (update_id INTEGER PRIMARY KEY, chat INTEGER NOT NULL, text TEXT NOT NULL, sent INTEGER)";
-    sqlx::query(table).execute(&mut database).await?;
+    database.execute(table, [])?;
     // Plain HTTP only; a TLS backend has to be named all the same.
     let tls = rustls::ClientConfig::builder_with_provider(Arc::new(
         rustls::crypto::ring::default_provider(),
@@ -64,7 +57,7 @@ async fn main() -> anyhow::Result<()> {
         let messages: Vec<(i64, i64, String)> =
             updates.as_array().into_iter().flatten().filter_map(message).collect();
         offset = messages.iter().map(|it| it.0 + 1).fold(offset, i64::max);
-        floor.store(&messages).await?;
+        block_in_place(|| floor.store(&messages))?;
         for (update, chat, text) in messages {
             let floor = Arc::clone(&floor);
             tokio::spawn(async move {
@@ -94,15 +87,24 @@ impl Floor {
     }
 
     /// What one poll brought, in one transaction.
-    async fn store(&self, messages: &[(i64, i64, String)]) -> anyhow::Result<()> {
-        let mut database = self.database.lock().await;
-        let mut tx = database.begin().await?;
+    fn store(&self, messages: &[(i64, i64, String)]) -> anyhow::Result<()> {
+        let mut database = self.database();
+        let tx = database.transaction()?;
         for (update, chat, text) in messages {
-            let insert =
-                sqlx::query("INSERT INTO messages (update_id, chat, text) VALUES ($1, $2, $3)");
-            insert.bind(update).bind(chat).bind(text).execute(&mut *tx).await?;
+            let insert = "INSERT INTO messages (update_id, chat, text) VALUES (?1, ?2, ?3)";
+            tx.prepare_cached(insert)?.execute((update, chat, text))?;
         }
-        Ok(tx.commit().await?)
+        Ok(tx.commit()?)
+    }
+
+    fn receipt(&self, update: i64, sent: Option<i64>) -> anyhow::Result<()> {
+        let receipt = "UPDATE messages SET sent = ?1 WHERE update_id = ?2";
+        self.database().prepare_cached(receipt)?.execute((sent, update))?;
+        Ok(())
+    }
+
+    fn database(&self) -> MutexGuard<'_, rusqlite::Connection> {
+        self.database.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     async fn answer(&self, update: i64, chat: i64, text: &str) -> anyhow::Result<()> {
@@ -114,9 +116,6 @@ impl Floor {
         let answer: Value = serde_json::from_slice(&response.bytes().await?)?;
         let said = answer["content"][0]["text"].as_str().context("the model said nothing")?;
         let sent = self.call("sendMessage", &json!({"chat_id": chat, "text": said})).await?;
-        let mut database = self.database.lock().await;
-        let receipt = sqlx::query("UPDATE messages SET sent = $1 WHERE update_id = $2");
-        receipt.bind(sent["message_id"].as_i64()).bind(update).execute(&mut *database).await?;
-        Ok(())
+        block_in_place(|| self.receipt(update, sent["message_id"].as_i64()))
     }
 }

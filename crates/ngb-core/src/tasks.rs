@@ -112,6 +112,15 @@ impl Crew {
         self.set.spawn(task.instrument(tracing::debug_span!("task", name)));
     }
 
+    /// Starts `task` on a thread of its own, for one that blocks: the writer of a database. It can't be aborted, so it must
+    /// end by itself.
+    pub fn spawn_thread(&mut self, name: &str, task: impl Future<Output = ()> + Send + 'static) {
+        use tracing::Instrument as _;
+        let task = task.instrument(tracing::debug_span!("task", name));
+        let runtime = tokio::runtime::Handle::current();
+        self.set.spawn_blocking(move || runtime.block_on(task));
+    }
+
     pub fn len(&self) -> usize {
         self.set.len()
     }

@@ -19,7 +19,6 @@ use ngb_core::{
     role::Role,
 };
 use ngb_store::*;
-use sqlx::Executor as _;
 
 const ROUNDS: usize = 500;
 const BATCHES: usize = 60;
@@ -67,25 +66,15 @@ async fn main() {
     };
     let group = store.add_group(group).await.unwrap();
 
-    let bare = sqlx::sqlite::SqliteConnectOptions::new()
-        .filename(dir.path().join("bare.sqlite"))
-        .create_if_missing(true)
-        .journal_mode(sqlx::sqlite::SqliteJournalMode::Wal)
-        .synchronous(sqlx::sqlite::SqliteSynchronous::Full);
-    let bare =
-        sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect_with(bare).await.unwrap();
-    bare.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, text TEXT)").await.unwrap();
+    let bare = rusqlite::Connection::open(dir.path().join("bare.sqlite")).unwrap();
+    bare.pragma_update(None, "journal_mode", "WAL").unwrap();
+    bare.pragma_update(None, "synchronous", "FULL").unwrap();
+    bare.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, text TEXT)", []).unwrap();
 
     let [mut bares, mut accepts, mut finishes, mut settles, mut three] = [const { Vec::new() }; 5];
     for i in 0..ROUNDS {
         let start = Instant::now();
-        let mut tx = bare.begin().await.unwrap();
-        sqlx::query("INSERT INTO t (text) VALUES ($1)")
-            .bind("x".repeat(200))
-            .execute(&mut *tx)
-            .await
-            .unwrap();
-        tx.commit().await.unwrap();
+        bare.execute("INSERT INTO t (text) VALUES (?1)", ["x".repeat(200)]).unwrap();
         bares.push(start.elapsed());
 
         let now = clock.now();

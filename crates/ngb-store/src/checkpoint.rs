@@ -5,10 +5,10 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use sqlx::{Connection as _, SqliteConnection};
+use ngb_core::tasks::blocking;
 use tokio::sync::Notify;
 
-use crate::dialect;
+use crate::sqlite::Connection;
 
 /// Commits after which the log is looked at.
 const COMMITS: u64 = 200;
@@ -46,7 +46,7 @@ pub(crate) async fn work(path: PathBuf, commits: std::sync::Arc<Commits>) {
         name.push("-wal");
         PathBuf::from(name)
     };
-    let mut conn: Option<SqliteConnection> = None;
+    let mut conn: Option<Connection> = None;
     loop {
         commits.due.notified().await;
         let size = match tokio::fs::metadata(&wal).await {
@@ -59,23 +59,13 @@ pub(crate) async fn work(path: PathBuf, commits: std::sync::Arc<Commits>) {
         if size < WAL_BYTES {
             continue;
         }
-        let statement = if size < WAL_CUT_BYTES {
-            "PRAGMA wal_checkpoint(PASSIVE)"
-        } else {
-            "PRAGMA wal_checkpoint(TRUNCATE)"
-        };
-        let mut open = match conn.take() {
-            Some(it) => it,
-            None => match SqliteConnection::connect_with(&dialect::sqlite(&path)).await {
-                Ok(it) => it,
-                Err(err) => {
-                    tracing::warn!("checkpoint: could not open the database: {err}");
-                    continue;
-                }
-            },
-        };
-        match sqlx::query(statement).execute(&mut open).await {
-            Ok(_) => conn = Some(open),
+        let (open, path) = (conn.take(), path.clone());
+        let done = blocking("checkpoint", move || {
+            let conn = open.map_or_else(|| Connection::open(&path), Ok)?;
+            conn.checkpoint(WAL_CUT_BYTES <= size).map(|()| conn)
+        });
+        match done.await {
+            Ok(it) => conn = Some(it),
             Err(err) => tracing::warn!("checkpoint failed: {err}"),
         }
     }

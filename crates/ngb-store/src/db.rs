@@ -1,23 +1,59 @@
-//! Connections: a pool to read from, a transaction to write in. One text for both databases.
+//! Where statements go: readers, and the one connection that writes. One text for both databases.
 
 use std::{collections::HashMap, sync::Arc};
 
 use ngb_core::clock::Timestamp;
-use sqlx::{
-    AssertSqlSafe, PgPool, Postgres, Sqlite, SqlitePool, Transaction, pool::PoolConnection,
-    postgres::PgArguments, query::Query, sqlite::SqliteArguments,
-};
+use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction, postgres::PgArguments, query::Query};
 
 use crate::{
-    NewDecision, StoreError,
+    DatabaseError, NewDecision, StoreError,
     dialect::Dialect,
-    sql::{Row, Sql, Value, sql},
+    sql::{Row, Sql, Value, row, sql},
+    sqlite,
 };
 
+/// Most values in one statement: PostgreSQL counts them in 16 bits.
+const MAX_VALUES: usize = 32_000;
+
+/// Where reads go.
 #[derive(Clone, Debug)]
-pub(crate) enum Pool {
-    Sqlite(SqlitePool),
+pub(crate) enum Readers {
+    Sqlite(sqlite::Readers),
     Postgres(PgPool),
+}
+
+impl Readers {
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// The rows that `query` reads.
+    pub(crate) async fn rows(&self, mut query: Sql) -> Result<Vec<Row>, StoreError> {
+        prepare(&mut query, self.dialect());
+        let doing = query.doing;
+        match self {
+            Self::Sqlite(it) => Ok(it.rows(query).await?.into_iter().map(Row::Sqlite).collect()),
+            Self::Postgres(pool) => match bound(query).fetch_all(pool).await {
+                Ok(rows) => Ok(rows.into_iter().map(Row::Postgres).collect()),
+                Err(err) => Err(StoreError::Sql { doing, source: err.into() }),
+            },
+        }
+    }
+
+    /// The first row that `query` reads.
+    pub(crate) async fn row(&self, query: Sql) -> Result<Option<Row>, StoreError> {
+        Ok(self.rows(query).await?.into_iter().next())
+    }
+
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Sqlite(it) => it.close().await,
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
 }
 
 /// What the writer knows without asking: rows that never change, or hardly.
@@ -43,7 +79,9 @@ impl Cache {
     }
 }
 
-/// A transaction of the writer.
+/// What the writer writes by, and the transaction that is open there.
+///
+/// On SQLite its functions are done when they are first polled: a whole transaction runs on the thread of the writer.
 pub(crate) struct Tx {
     conn: Conn,
     pub(crate) node: Arc<str>,
@@ -52,104 +90,71 @@ pub(crate) struct Tx {
     decisions: Vec<(Timestamp, NewDecision)>,
 }
 
-enum Conn {
-    /// Without sqlx's own count of open transactions: SQLite ends one by itself when the disk is full, and sqlx would take
-    /// it for open ever after.
-    Sqlite(PoolConnection<Sqlite>),
-    Postgres(Transaction<'static, Postgres>),
+/// A connection to write by.
+pub(crate) enum Conn {
+    Sqlite(sqlite::Connection),
+    Postgres { pool: PgPool, open: Option<Transaction<'static, Postgres>> },
 }
 
-macro_rules! bound {
-    ($db:ident, $args:ident, $query:expr) => {{
-        let mut query: Query<'_, $db, $args> = sqlx::query(AssertSqlSafe($query.text));
-        for value in $query.values {
-            query = match value {
-                Value::Int(it) => query.bind(it),
-                Value::Text(it) => query.bind(it),
-            };
-        }
-        query
-    }};
-}
-
-/// Runs `$query` on `$on`, an executor of either database.
-macro_rules! fetch {
-    (Sqlite, $query:ident, $on:expr) => {
-        bound!(Sqlite, SqliteArguments, $query)
-            .fetch_all($on)
-            .await
-            .map(|rows| rows.into_iter().map(Row::Sqlite).collect())
-    };
-    (Postgres, $query:ident, $on:expr) => {
-        bound!(Postgres, PgArguments, $query)
-            .fetch_all($on)
-            .await
-            .map(|rows| rows.into_iter().map(Row::Postgres).collect())
-    };
-}
-
-impl Pool {
-    pub(crate) fn dialect(&self) -> Dialect {
-        match self {
-            Self::Sqlite(_) => Dialect::Sqlite,
-            Self::Postgres(_) => Dialect::Postgres,
-        }
-    }
-
-    /// The rows that `query` reads.
-    pub(crate) async fn rows(&self, mut query: Sql) -> Result<Vec<Row>, StoreError> {
-        query.fill(self.dialect());
-        #[cfg(test)]
-        note(&query.text);
-        let doing = query.doing;
-        let rows: Result<Vec<Row>, sqlx::Error> = match self {
-            Self::Sqlite(pool) => fetch!(Sqlite, query, pool),
-            Self::Postgres(pool) => fetch!(Postgres, query, pool),
+fn bound(query: Sql) -> Query<'static, Postgres, PgArguments> {
+    let mut res = sqlx::query(AssertSqlSafe(query.text));
+    for value in query.values {
+        res = match value {
+            Value::Int(it) => res.bind(it),
+            Value::Text(it) => res.bind(it),
         };
-        rows.map_err(|source| StoreError::Sql { doing, source })
     }
+    res
+}
 
-    /// The first row that `query` reads.
-    pub(crate) async fn row(&self, query: Sql) -> Result<Option<Row>, StoreError> {
-        Ok(self.rows(query).await?.into_iter().next())
-    }
-
-    /// Begins a transaction that writes.
-    pub(crate) async fn begin(&self, node: Arc<str>, now: Timestamp) -> Result<Tx, StoreError> {
-        let conn = match self {
-            // IMMEDIATE: a transaction that read first could not wait for another process's lock.
-            Self::Sqlite(pool) => begin_immediate(pool).await.map(Conn::Sqlite),
-            Self::Postgres(pool) => pool.begin().await.map(Conn::Postgres),
-        };
-        let conn = conn.map_err(|source| StoreError::Sql { doing: "begin", source })?;
-        Ok(Tx { conn, node, now, cache: Cache::default(), decisions: Vec::new() })
-    }
-
-    pub(crate) async fn close(&self) {
-        match self {
-            Self::Sqlite(pool) => pool.close().await,
-            Self::Postgres(pool) => pool.close().await,
-        }
-    }
+fn prepare(query: &mut Sql, dialect: Dialect) {
+    query.fill(dialect);
+    #[cfg(test)]
+    note(&query.text);
 }
 
 impl Tx {
+    pub(crate) fn new(conn: Conn, node: Arc<str>) -> Self {
+        let (now, cache, decisions) = (Timestamp(0), Cache::default(), Vec::new());
+        Self { conn, node, now, cache, decisions }
+    }
+
     pub(crate) fn dialect(&self) -> Dialect {
         match self.conn {
             Conn::Sqlite(_) => Dialect::Sqlite,
-            Conn::Postgres(_) => Dialect::Postgres,
+            Conn::Postgres { .. } => Dialect::Postgres,
         }
+    }
+
+    /// Begins a transaction.
+    pub(crate) async fn begin(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.now = now;
+        let done = match &mut self.conn {
+            Conn::Sqlite(conn) => conn.begin(),
+            Conn::Postgres { pool, open } => match pool.begin().await {
+                Ok(it) => {
+                    *open = Some(it);
+                    Ok(())
+                }
+                Err(err) => Err(err.into()),
+            },
+        };
+        done.map_err(|source| StoreError::Sql { doing: "begin", source })
     }
 
     /// The rows that `query` reads or, by `RETURNING`, wrote.
     pub(crate) async fn rows(&mut self, mut query: Sql) -> Result<Vec<Row>, StoreError> {
-        query.fill(self.dialect());
-        #[cfg(test)]
-        note(&query.text);
+        prepare(&mut query, self.dialect());
         let doing = query.doing;
-        let rows: Result<Vec<Row>, sqlx::Error> = match &mut self.conn {
-            Conn::Sqlite(tx) => fetch!(Sqlite, query, &mut **tx),
-            Conn::Postgres(tx) => fetch!(Postgres, query, &mut **tx),
+        let rows = match &mut self.conn {
+            Conn::Sqlite(conn) => {
+                conn.rows(&query).map(|it| it.into_iter().map(Row::Sqlite).collect())
+            }
+            Conn::Postgres { open: Some(tx), .. } => {
+                let rows = bound(query).fetch_all(&mut **tx).await;
+                rows.map(|it| it.into_iter().map(Row::Postgres).collect()).map_err(Into::into)
+            }
+            Conn::Postgres { open: None, .. } => Err(DatabaseError::NoTransaction),
         };
         rows.map_err(|source| StoreError::Sql { doing, source })
     }
@@ -160,49 +165,53 @@ impl Tx {
 
     /// Runs `query`; returns how many rows it wrote.
     pub(crate) async fn run(&mut self, mut query: Sql) -> Result<u64, StoreError> {
-        query.fill(self.dialect());
-        #[cfg(test)]
-        note(&query.text);
+        prepare(&mut query, self.dialect());
         let doing = query.doing;
         let done = match &mut self.conn {
-            Conn::Sqlite(tx) => bound!(Sqlite, SqliteArguments, query)
-                .execute(&mut **tx)
-                .await
-                .map(|it| it.rows_affected()),
-            Conn::Postgres(tx) => bound!(Postgres, PgArguments, query)
-                .execute(&mut **tx)
-                .await
-                .map(|it| it.rows_affected()),
+            Conn::Sqlite(conn) => conn.run(&query),
+            Conn::Postgres { open: Some(tx), .. } => {
+                let done = bound(query).execute(&mut **tx).await;
+                done.map(|it| it.rows_affected()).map_err(Into::into)
+            }
+            Conn::Postgres { open: None, .. } => Err(DatabaseError::NoTransaction),
         };
         done.map_err(|source| StoreError::Sql { doing, source })
     }
 
-    /// Runs `query` for all `rows` with as few statements as its values allow.
+    /// Runs `query` for all `rows`.
     pub(crate) async fn run_many(
         &mut self,
         query: Sql,
         rows: Vec<Vec<Value>>,
     ) -> Result<(), StoreError> {
-        for part in parts(rows) {
-            self.run(query.clone().rows(part, self.dialect())).await?;
-        }
-        Ok(())
+        self.rows_many(query, rows).await.map(drop)
     }
 
     /// Like [`Tx::run_many`], with what `RETURNING` gave.
+    ///
+    /// On SQLite it is one short statement a row, on PostgreSQL as few as its values allow: only there each is a round trip.
     pub(crate) async fn rows_many(
         &mut self,
         query: Sql,
         rows: Vec<Vec<Value>>,
     ) -> Result<Vec<Row>, StoreError> {
+        let Some(width) = rows.first().map(Vec::len) else { return Ok(Vec::new()) };
+        if let Conn::Sqlite(conn) = &self.conn {
+            let mut query = query.one_row(width);
+            prepare(&mut query, Dialect::Sqlite);
+            return match conn.rows_each(&query, &rows) {
+                Ok(rows) => Ok(rows.into_iter().map(Row::Sqlite).collect()),
+                Err(source) => Err(StoreError::Sql { doing: query.doing, source }),
+            };
+        }
         let mut res = Vec::new();
-        for part in parts(rows) {
-            res.append(&mut self.rows(query.clone().rows(part, self.dialect())).await?);
+        for part in parts(rows, MAX_VALUES / width.max(1) - 1) {
+            res.append(&mut self.rows(query.clone().rows(part)).await?);
         }
         Ok(res)
     }
 
-    /// A decision of this transaction; all of them are written by one statement before the commit.
+    /// A decision of this transaction; all of them are written before the commit.
     pub(crate) fn decide(&mut self, decision: NewDecision) {
         self.decisions.push((self.now, decision));
     }
@@ -212,72 +221,76 @@ impl Tx {
         self.decisions.push((at, decision));
     }
 
-    /// Makes all of it durable; gives back what was learnt.
-    pub(crate) async fn commit(mut self) -> Result<Cache, StoreError> {
+    /// Makes all of it durable. After an error nothing of it is.
+    pub(crate) async fn commit(&mut self) -> Result<(), StoreError> {
+        let done = match self.write_decisions().await {
+            Ok(()) => self.end().await,
+            Err(err) => Err(err),
+        };
+        match done {
+            Ok(()) => self.cache.trim(),
+            Err(_) => self.rollback().await,
+        }
+        done
+    }
+
+    async fn write_decisions(&mut self) -> Result<(), StoreError> {
         let rows: Vec<_> = std::mem::take(&mut self.decisions)
             .into_iter()
-            .map(|(at, it)| {
-                crate::sql::row![at, it.message, it.job, it.run, it.kind.as_str(), it.detail]
-            })
+            .map(|(at, it)| row![at, it.message, it.job, it.run, it.kind.as_str(), it.detail])
             .collect();
         let text =
             "INSERT INTO decisions (at, message_id, job_id, run_id, kind, detail) VALUES {values}";
-        self.run_many(sql("write decisions", text), rows).await?;
-        let done = match self.conn {
-            Conn::Sqlite(conn) => end(conn, "COMMIT").await,
-            Conn::Postgres(tx) => tx.commit().await,
-        };
-        done.map_err(|source| StoreError::Sql { doing: "commit", source })?;
-        Ok(self.cache)
+        self.run_many(sql("write decisions", text), rows).await
     }
 
-    pub(crate) async fn rollback(self) {
-        let done = match self.conn {
-            Conn::Sqlite(conn) => end(conn, "ROLLBACK").await,
-            Conn::Postgres(tx) => tx.rollback().await,
+    async fn end(&mut self) -> Result<(), StoreError> {
+        let done = match &mut self.conn {
+            Conn::Sqlite(conn) => conn.commit(),
+            Conn::Postgres { open, .. } => match open.take() {
+                Some(tx) => tx.commit().await.map_err(Into::into),
+                None => Err(DatabaseError::NoTransaction),
+            },
+        };
+        done.map_err(|source| StoreError::Sql { doing: "commit", source })
+    }
+
+    /// Drops what was written since [`Tx::begin`], and what was learnt.
+    pub(crate) async fn rollback(&mut self) {
+        self.decisions.clear();
+        self.cache = Cache::default();
+        let done = match &mut self.conn {
+            Conn::Sqlite(conn) => conn.rollback(),
+            Conn::Postgres { open, .. } => match open.take() {
+                Some(tx) => tx.rollback().await.map_err(Into::into),
+                None => Ok(()),
+            },
         };
         if let Err(err) = done {
-            // That connection is closed, and with it the transaction is gone.
-            tracing::debug!("rollback failed: {err}");
+            // The next one begins by ending it.
+            tracing::warn!("rollback failed: {err}");
         }
     }
 }
 
-async fn begin_immediate(pool: &SqlitePool) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
-    let mut conn = pool.acquire().await?;
-    match sqlx::query("BEGIN IMMEDIATE").execute(&mut *conn).await {
-        Ok(_) => Ok(conn),
-        Err(err) => {
-            close(conn).await;
-            Err(err)
+impl Tx {
+    /// Closes the connection.
+    pub(crate) async fn close(self) {
+        match self.conn {
+            Conn::Sqlite(conn) => drop(conn),
+            Conn::Postgres { pool, open } => {
+                drop(open);
+                pool.close().await;
+            }
         }
     }
 }
 
-/// Ends a transaction. A connection that can't is closed, so that the next one begins with nothing open.
-async fn end(mut conn: PoolConnection<Sqlite>, statement: &'static str) -> Result<(), sqlx::Error> {
-    match sqlx::query(statement).execute(&mut *conn).await {
-        Ok(_) => Ok(()),
-        Err(err) => {
-            close(conn).await;
-            Err(err)
-        }
-    }
-}
-
-async fn close(conn: PoolConnection<Sqlite>) {
-    if let Err(err) = conn.close().await {
-        tracing::debug!("could not close a connection: {err}");
-    }
-}
-
-/// `rows` in pieces that fit into a statement.
-fn parts(rows: Vec<Vec<Value>>) -> impl Iterator<Item = Vec<Vec<Value>>> {
-    let width = rows.first().map_or(1, Vec::len).max(1);
-    let size = (crate::sql::MAX_VALUES / width).saturating_sub(1).max(1);
+/// `rows` in pieces of up to `size`.
+fn parts(rows: Vec<Vec<Value>>, size: usize) -> impl Iterator<Item = Vec<Vec<Value>>> {
     let mut rows = rows.into_iter();
     std::iter::from_fn(move || {
-        let part: Vec<_> = rows.by_ref().take(size).collect();
+        let part: Vec<_> = rows.by_ref().take(size.max(1)).collect();
         (!part.is_empty()).then_some(part)
     })
 }

@@ -1,16 +1,10 @@
 //! Everything in which the two databases differ.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{path::PathBuf, str::FromStr};
 
-use sqlx::{
-    postgres::PgConnectOptions,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
-};
+use sqlx::postgres::PgConnectOptions;
 
-use crate::StoreError;
-
-/// How long a statement waits for a database that another process has locked.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::{DatabaseError, StoreError};
 
 /// Statements that a connection keeps prepared.
 const PREPARED_STATEMENTS: usize = 256;
@@ -60,41 +54,15 @@ impl Address {
             return Ok(Self::Sqlite(path.into()));
         }
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-            let why = "it begins with neither `sqlite://` nor `postgres://`";
-            let source = sqlx::Error::Configuration(why.into());
-            return Err(StoreError::Open { url: shown(url), source });
+            return Err(StoreError::Open { url: shown(url), source: DatabaseError::Scheme });
         }
         match PgConnectOptions::from_str(url) {
             Ok(it) => Ok(Self::Postgres(Box::new(
                 it.statement_cache_capacity(PREPARED_STATEMENTS).application_name("nanogridbot"),
             ))),
-            Err(source) => Err(StoreError::Open { url: shown(url), source }),
+            Err(err) => Err(StoreError::Open { url: shown(url), source: err.into() }),
         }
     }
-}
-
-/// Settings of each connection to an SQLite file.
-pub(crate) fn sqlite(path: &std::path::Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(false)
-        .busy_timeout(BUSY_TIMEOUT)
-        .foreign_keys(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .statement_cache_capacity(PREPARED_STATEMENTS)
-        // A checkpoint within a commit would make somebody wait for it; `checkpoint.rs` does them beside.
-        .pragma("wal_autocheckpoint", "0")
-        // What was deleted is gone from the file.
-        .pragma("secure_delete", "ON")
-}
-
-/// SQLite's primary result code: <https://sqlite.org/rescode.html>
-pub(crate) fn sqlite_code(err: &sqlx::Error) -> Option<i32> {
-    let db = err.as_database_error()?;
-    db.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;
-    // The low byte of an extended code is the primary one.
-    db.code()?.parse::<i32>().ok().map(|it| it & 0xff)
 }
 
 /// `url` without a password.

@@ -3,15 +3,17 @@
 //! Every write goes to one writer: it drains what waits, runs it in one transaction, commits, then answers. Reads have a
 //! pool of their own. Nothing in a batch waits for anything but the disk.
 //!
-//! In reading order: the words ([`types`]), how a statement is written and run (`sql`, `dialect`, `db`), the tables
+//! In reading order: the words ([`types`]), how a statement is written and run (`sql`, `dialect`, `sqlite`, `db`), the tables
 //! (`schema`, `migrate`), the writer (`writer`, `checkpoint`, `store`), then the path of a message: `intake`, `moves`,
 //! `claims`, `runs`, `calls`, `outbox`, `recover`; and what stands beside it.
 
+mod error;
 mod types;
 
 mod db;
 mod dialect;
 mod sql;
+mod sqlite;
 
 mod migrate;
 mod schema;
@@ -38,5 +40,6 @@ mod prune;
 #[cfg(test)]
 mod plan_tests;
 
+pub use error::{DatabaseError, StoreError};
 pub use store::{OpenOptions, Store};
 pub use types::*;

@@ -5,6 +5,7 @@ use std::{
     io,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,19 +13,16 @@ use ngb_core::clock::{Clock, Timestamp};
 use sqlx::{
     Connection as _, PgConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
-    sqlite::SqlitePoolOptions,
 };
 
 use crate::{
-    StoreError,
-    db::Pool,
-    dialect::{self, Address, Dialect, sqlite_code},
-    schema::{MIGRATIONS, Migration},
+    DatabaseError, StoreError,
+    db::{Conn, Readers, Tx},
+    dialect::{self, Address, Dialect},
+    schema::Migration,
     sql::sql,
+    sqlite,
 };
-
-/// Readers of an SQLite database.
-const SQLITE_READERS: u32 = 4;
 
 /// Connections to a PostgreSQL database, the writer's included.
 const POSTGRES_CONNECTIONS: u32 = 8;
@@ -36,75 +34,114 @@ const POSTGRES_WAIT: Duration = Duration::from_secs(5);
 /// Between two tries.
 const POSTGRES_PAUSE: Duration = Duration::from_millis(250);
 
-/// The two ways to a database.
-pub(crate) struct Pools {
-    /// One connection where the database takes one writer.
-    pub(crate) writer: Pool,
-    pub(crate) readers: Pool,
+/// An open database: where to write, and where to read.
+pub(crate) struct Opened {
+    pub(crate) tx: Tx,
+    pub(crate) readers: Readers,
 }
 
-/// Opens what `url` names, and migrates it.
-pub(crate) async fn open(url: &str, backups: &Path, now: Timestamp) -> Result<Pools, StoreError> {
-    let address = Address::parse(url)?;
-    let pools = connect(&address, url).await?;
-    let migrated = async {
-        let found = version(&pools.writer).await.map_err(|err| opening(err, url))?;
-        let known = MIGRATIONS.last().map_or(0, |it| it.version);
+/// A database that is to be opened.
+pub(crate) struct Opening {
+    pub(crate) url: String,
+    /// Where an SQLite database is copied to before it is migrated.
+    pub(crate) backups_dir: PathBuf,
+    pub(crate) node: Arc<str>,
+    pub(crate) now: Timestamp,
+    /// All that this program knows; [`crate::schema::MIGRATIONS`] but in tests.
+    pub(crate) migrations: &'static [Migration],
+}
+
+impl Opening {
+    /// Opens the database, makes it where there is none, and migrates it.
+    pub(crate) async fn open(&self) -> Result<Opened, StoreError> {
+        let address = Address::parse(&self.url)?;
+        let connected = connect(&address).await;
+        let (conn, readers) = connected.map_err(|source| self.failed(source))?;
+        let mut tx = Tx::new(conn, Arc::clone(&self.node));
+        match self.migrate(&mut tx, &address).await {
+            Ok(()) => Ok(Opened { tx, readers }),
+            Err(err) => {
+                readers.close().await;
+                Err(err)
+            }
+        }
+    }
+
+    /// Does it on this thread, which waits: for the disk, and for another process that writes.
+    pub(crate) fn open_here(&self) -> Result<Opened, StoreError> {
+        tokio::runtime::Handle::current().block_on(self.open())
+    }
+
+    async fn migrate(&self, tx: &mut Tx, address: &Address) -> Result<(), StoreError> {
+        tx.begin(self.now).await?;
+        let found = version(tx).await;
+        tx.rollback().await;
+        let found = found.map_err(|err| match err {
+            StoreError::Sql { source, .. } => self.failed(source),
+            err => err,
+        })?;
+        let known = self.migrations.last().map_or(0, |it| it.version);
         if known < found {
             return Err(StoreError::Newer { found, known });
         }
         if 0 < found
             && found < known
-            && let Address::Sqlite(path) = &address
+            && let Address::Sqlite(path) = address
         {
-            back_up(&pools.writer, path, backups, found, now).await?;
+            self.back_up(path, found)?;
         }
-        for step in MIGRATIONS.iter().filter(|it| found < it.version) {
-            apply(&pools.writer, step, now).await?;
+        for step in self.migrations.iter().filter(|it| found < it.version) {
+            let done = apply(tx, step, self.now).await;
+            done.map_err(|err| match err {
+                StoreError::Sql { source, .. } => {
+                    StoreError::Migration { version: step.version, source }
+                }
+                err => err,
+            })?;
         }
         Ok(())
-    };
-    match migrated.await {
-        Ok(()) => Ok(pools),
-        Err(err) => {
-            pools.readers.close().await;
-            pools.writer.close().await;
-            Err(err)
+    }
+
+    /// Copies the database before it is changed.
+    fn back_up(&self, path: &Path, version: i64) -> Result<(), StoreError> {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let when = self.now.to_string().replace([':', '.'], "-");
+        let to = self.backups_dir.join(format!("{name}-v{version}-{when}.sqlite"));
+        let copy = || {
+            std::fs::create_dir_all(&self.backups_dir)?;
+            // SQLite copies into an empty file that is there already, and leaves its rights alone.
+            make_file(&to)?;
+            let conn = sqlite::Connection::open(path).map_err(std::io::Error::other)?;
+            conn.copy_to(&to).map_err(std::io::Error::other)
+        };
+        copy().map_err(|source| StoreError::Backup { to: to.display().to_string(), source })
+    }
+
+    /// What kept a database from being opened.
+    fn failed(&self, source: DatabaseError) -> StoreError {
+        let url = dialect::shown(&self.url);
+        if source.is_damage() {
+            return StoreError::Damaged { url, why: source.to_string() };
         }
+        StoreError::Open { url, source }
     }
 }
 
-async fn connect(address: &Address, url: &str) -> Result<Pools, StoreError> {
-    let failed = |source| opening(StoreError::Sql { doing: "connect", source }, url);
+async fn connect(address: &Address) -> Result<(Conn, Readers), DatabaseError> {
     match address {
         Address::Sqlite(path) => {
-            make_file(path)
-                .map_err(|err| StoreError::Open { url: url.to_owned(), source: err.into() })?;
-            let options = dialect::sqlite(path);
-            let writer = SqlitePoolOptions::new()
-                .max_connections(1)
-                .test_before_acquire(false)
-                .idle_timeout(None)
-                .max_lifetime(None)
-                .connect_with(options.clone())
-                .await
-                .map_err(failed)?;
-            let readers = SqlitePoolOptions::new()
-                .max_connections(SQLITE_READERS)
-                .test_before_acquire(false)
-                .max_lifetime(None)
-                .connect_lazy_with(options.pragma("query_only", "ON"));
-            Ok(Pools { writer: Pool::Sqlite(writer), readers: Pool::Sqlite(readers) })
+            make_file(path)?;
+            let conn = sqlite::Connection::open(path)?;
+            Ok((Conn::Sqlite(conn), Readers::Sqlite(sqlite::Readers::new(path.clone()))))
         }
         Address::Postgres(options) => {
-            reach(options).await.map_err(failed)?;
+            reach(options).await?;
             let pool = PgPoolOptions::new()
                 .max_connections(POSTGRES_CONNECTIONS)
                 .test_before_acquire(false)
                 .connect_with((**options).clone())
-                .await
-                .map_err(failed)?;
-            Ok(Pools { writer: Pool::Postgres(pool.clone()), readers: Pool::Postgres(pool) })
+                .await?;
+            Ok((Conn::Postgres { pool: pool.clone(), open: None }, Readers::Postgres(pool)))
         }
     }
 }
@@ -139,82 +176,49 @@ fn make_file(path: &Path) -> std::io::Result<()> {
     FileOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
 }
 
-/// https://sqlite.org/rescode.html
-const SQLITE_CORRUPT: i32 = 11;
-const SQLITE_NOTADB: i32 = 26;
-
-/// What kept a database from being opened.
-fn opening(err: StoreError, url: &str) -> StoreError {
-    let url = dialect::shown(url);
-    let StoreError::Sql { source, .. } = err else { return err };
-    let damaged = matches!(sqlite_code(&source), Some(SQLITE_CORRUPT | SQLITE_NOTADB));
-    if damaged {
-        return StoreError::Damaged { url, why: source.to_string() };
-    }
-    StoreError::Open { url, source }
-}
-
 /// The latest migration that was applied; 0 for an empty database.
-async fn version(pool: &Pool) -> Result<i64, StoreError> {
-    let table = match pool.dialect() {
+async fn version(tx: &mut Tx) -> Result<i64, StoreError> {
+    let table = match tx.dialect() {
         Dialect::Sqlite => "SELECT count(*) AS n FROM sqlite_master WHERE name = 'migrations'",
         Dialect::Postgres => {
             "SELECT count(*) AS n FROM pg_tables
              WHERE tablename = 'migrations' AND schemaname = current_schema()"
         }
     };
-    let made = pool.row(sql("look for the schema", table)).await?;
+    let made = tx.row(sql("look for the schema", table)).await?;
     if made.map_or(Ok(0), |it| it.int("n"))? == 0 {
         return Ok(0);
     }
     let text = "SELECT coalesce(max(version), 0) AS n FROM migrations";
-    pool.row(sql("read the schema's version", text)).await?.map_or(Ok(0), |it| it.int("n"))
+    tx.row(sql("read the schema's version", text)).await?.map_or(Ok(0), |it| it.int("n"))
 }
 
-/// Copies the database before it is changed.
-async fn back_up(
-    pool: &Pool,
-    path: &Path,
-    folder: &Path,
-    version: i64,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    let when = now.to_string().replace([':', '.'], "-");
-    let to = folder.join(format!("{name}-v{version}-{when}.sqlite"));
-    let failed = |to: &Path, source| StoreError::Backup { to: to.display().to_string(), source };
-    std::fs::create_dir_all(folder).map_err(|err| failed(&to, err))?;
-    // SQLite copies into an empty file that is there already, and leaves its rights alone.
-    make_file(&to).map_err(|err| failed(&to, err))?;
-    let quoted = to.display().to_string().replace('\'', "''");
-    let Pool::Sqlite(pool) = pool else { return Ok(()) };
-    let text = sqlx::AssertSqlSafe(format!("VACUUM INTO '{quoted}'"));
-    match sqlx::query(text).execute(pool).await {
-        Ok(_) => Ok(()),
-        Err(err) => Err(failed(&to, std::io::Error::other(err))),
-    }
-}
-
-async fn apply(pool: &Pool, step: &Migration, now: Timestamp) -> Result<(), StoreError> {
-    let version = step.version;
-    let failed = |err| match err {
-        StoreError::Sql { source, .. } => StoreError::Migration { version, source },
-        err => err,
-    };
-    let mut tx = pool.begin("".into(), now).await.map_err(failed)?;
-    let table =
-        "CREATE TABLE IF NOT EXISTS migrations (version BIGINT PRIMARY KEY, at BIGINT NOT NULL)";
-    let mut steps = vec![sql("make the table of migrations", table)];
-    steps.extend(step.statements.iter().map(|it| sql("migrate", *it)));
-    let text = "INSERT INTO migrations (version, at) VALUES ($1, $2)";
-    steps.push(sql("note the migration", text).bind(version).bind(now));
-    for step in steps {
-        if let Err(err) = tx.run(step).await {
+/// One step, in one transaction.
+async fn apply(tx: &mut Tx, step: &Migration, now: Timestamp) -> Result<(), StoreError> {
+    tx.begin(now).await?;
+    match run(tx, step, now).await {
+        Ok(()) => tx.commit().await,
+        Err(err) => {
             tx.rollback().await;
-            return Err(failed(err));
+            Err(err)
         }
     }
-    tx.commit().await.map(drop).map_err(failed)
+}
+
+async fn run(tx: &mut Tx, step: &Migration, now: Timestamp) -> Result<(), StoreError> {
+    let table =
+        "CREATE TABLE IF NOT EXISTS migrations (version BIGINT PRIMARY KEY, at BIGINT NOT NULL)";
+    tx.run(sql("make the table of migrations", table)).await?;
+    if step.version <= version(tx).await? {
+        // Another process was quicker.
+        return Ok(());
+    }
+    for statement in step.statements {
+        tx.run(sql("migrate", *statement)).await?;
+    }
+    let text = "INSERT INTO migrations (version, at) VALUES ($1, $2)";
+    let note = sql("note the migration", text).bind(step.version).bind(now);
+    tx.run(note).await.map(drop)
 }
 
 /// The file of an SQLite database.

@@ -87,12 +87,13 @@ async fn nothing_scans() {
     let texts = log.lock().unwrap().clone();
     store.close().await;
 
-    let pool = sqlx::SqlitePool::connect_with(crate::dialect::sqlite(&path)).await.unwrap();
+    let conn = rusqlite::Connection::open(&path).unwrap();
     let mut seen = 0;
     for text in texts.iter().filter(|it| !it.starts_with("BEGIN")) {
-        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
-        for row in sqlx::query(explain).fetch_all(&pool).await.unwrap() {
-            let step: String = sqlx::Row::get(&row, "detail");
+        let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
+        let mut steps = explain.raw_query();
+        while let Some(row) = steps.next().unwrap() {
+            let step: String = row.get("detail").unwrap();
             seen += 1;
             let words: Vec<&str> = step.split(' ').collect();
             let table = words.get(1).copied().unwrap_or_default();

@@ -1,15 +1,11 @@
 //! A statement with its values, and a row that it gave: the same on both databases.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 use ngb_core::{address::Place, clock::Timestamp, id};
-use sqlx::{Row as _, postgres::PgRow, sqlite::SqliteRow};
+use sqlx::{Row as _, postgres::PgRow};
 
-use crate::{StoreError, dialect::Dialect};
-
-/// Most values in one statement. SQLite takes 32,766 (`SQLITE_MAX_VARIABLE_NUMBER`), PostgreSQL 65,535 (a 16-bit count in
-/// its `Bind` message).
-pub(crate) const MAX_VALUES: usize = 32_000;
+use crate::{DatabaseError, StoreError, dialect::Dialect};
 
 /// A value on its way in. It is typed also where it is NULL, since PostgreSQL wants to know.
 #[derive(Clone, Debug)]
@@ -39,56 +35,55 @@ impl Sql {
     }
 
     /// Fills `{values}` with `($n, ..), ($m, ..)`.
-    ///
-    /// Where they are all there is, SQLite gets `(?, ..)`: for each place with a name it looks through the names of all.
-    pub(crate) fn rows<R: IntoIterator<Item = Value>>(
-        mut self,
-        rows: impl IntoIterator<Item = R>,
-        dialect: Dialect,
-    ) -> Self {
-        let plain = dialect == Dialect::Sqlite && self.values.is_empty();
+    pub(crate) fn rows(mut self, rows: Vec<Vec<Value>>) -> Self {
         let mut list = String::new();
         for row in rows {
             list.push_str(if list.is_empty() { "(" } else { ", (" });
-            self.append(&mut list, row, plain);
+            places(&mut list, self.values.len(), row.len());
             list.push(')');
+            self.values.extend(row);
         }
+        self.text = self.text.replace("{values}", &list);
+        self
+    }
+
+    /// Fills `{values}` with the places of one row that has `width` values; they come after those that are bound.
+    pub(crate) fn one_row(mut self, width: usize) -> Self {
+        let mut list = "(".to_owned();
+        places(&mut list, self.values.len(), width);
+        list.push(')');
         self.text = self.text.replace("{values}", &list);
         self
     }
 
     /// Fills the first `{list}` with `$n, $m, ..`.
     pub(crate) fn list(mut self, values: impl IntoIterator<Item = impl Into<Value>>) -> Self {
+        let before = self.values.len();
+        self.values.extend(values.into_iter().map(Into::into));
         let mut list = String::new();
-        self.append(&mut list, values, false);
+        places(&mut list, before, self.values.len() - before);
         self.text = self.text.replacen("{list}", &list, 1);
         self
     }
 
-    fn append(
-        &mut self,
-        list: &mut String,
-        values: impl IntoIterator<Item = impl Into<Value>>,
-        plain: bool,
-    ) {
-        for (i, value) in values.into_iter().enumerate() {
-            self.values.push(value.into());
-            let comma = if i == 0 { "" } else { ", " };
-            if plain {
-                list.push_str(comma);
-                list.push('?');
-                continue;
-            }
-            // Writing to a `String` can't fail.
-            let _ = write!(list, "{comma}${}", self.values.len());
-        }
-    }
-
-    /// The text with the holes of `dialect` filled.
+    /// The text as `dialect` wants it.
     pub(crate) fn fill(&mut self, dialect: Dialect) {
         if self.text.contains('{') {
             self.text = dialect.fill(&self.text);
         }
+        if dialect == Dialect::Sqlite && self.text.contains('$') {
+            // To SQLite `$2` is a name, `?2` is the second place: https://sqlite.org/lang_expr.html#varparam
+            self.text = self.text.replace('$', "?");
+        }
+    }
+}
+
+/// Writes the places of `count` values after the first `before`.
+fn places(list: &mut String, before: usize, count: usize) {
+    for i in 0..count {
+        let comma = if i == 0 { "" } else { ", " };
+        // Writing to a `String` can't fail.
+        let _ = write!(list, "{comma}${}", before + i + 1);
     }
 }
 
@@ -196,35 +191,63 @@ id_values!(GroupId, BindingId, LaneId, MessageId, JobId, RunId, OutboxId, AskId,
 
 /// A row on its way out. Columns are asked for by name.
 pub(crate) enum Row {
-    Sqlite(SqliteRow),
+    Sqlite(Cells),
     Postgres(PgRow),
 }
 
-macro_rules! get {
-    ($row:expr, $column:expr) => {
-        match $row {
-            Row::Sqlite(it) => it.try_get($column),
-            Row::Postgres(it) => it.try_get($column),
-        }
-        .map_err(|source| StoreError::Sql { doing: "read a column", source })
-    };
+/// What a row of SQLite holds.
+pub(crate) struct Cells {
+    pub(crate) names: Arc<[String]>,
+    pub(crate) cells: Vec<Cell>,
+}
+
+pub(crate) type Cell = rusqlite::types::Value;
+
+impl Cells {
+    fn get(&self, column: &str) -> Result<&Cell, StoreError> {
+        let at = self.names.iter().position(|it| it == column);
+        at.and_then(|it| self.cells.get(it)).ok_or_else(|| unread(column, "not there"))
+    }
+}
+
+fn unread(column: &str, why: &'static str) -> StoreError {
+    let source = DatabaseError::Column { column: column.to_owned(), why };
+    StoreError::Sql { doing: "read a column", source }
+}
+
+fn postgres<T>(read: Result<T, sqlx::Error>) -> Result<T, StoreError> {
+    read.map_err(|err| StoreError::Sql { doing: "read a column", source: err.into() })
 }
 
 impl Row {
     pub(crate) fn int(&self, column: &str) -> Result<i64, StoreError> {
-        get!(self, column)
+        self.opt_int(column)?.ok_or_else(|| unread(column, "NULL"))
     }
 
     pub(crate) fn opt_int(&self, column: &str) -> Result<Option<i64>, StoreError> {
-        get!(self, column)
+        match self {
+            Self::Sqlite(it) => match it.get(column)? {
+                Cell::Null => Ok(None),
+                Cell::Integer(it) => Ok(Some(*it)),
+                Cell::Real(_) | Cell::Text(_) | Cell::Blob(_) => Err(unread(column, "no integer")),
+            },
+            Self::Postgres(it) => postgres(it.try_get(column)),
+        }
     }
 
     pub(crate) fn text(&self, column: &str) -> Result<String, StoreError> {
-        get!(self, column)
+        self.opt_text(column)?.ok_or_else(|| unread(column, "NULL"))
     }
 
     pub(crate) fn opt_text(&self, column: &str) -> Result<Option<String>, StoreError> {
-        get!(self, column)
+        match self {
+            Self::Sqlite(it) => match it.get(column)? {
+                Cell::Null => Ok(None),
+                Cell::Text(it) => Ok(Some(it.clone())),
+                Cell::Integer(_) | Cell::Real(_) | Cell::Blob(_) => Err(unread(column, "no text")),
+            },
+            Self::Postgres(it) => postgres(it.try_get(column)),
+        }
     }
 
     pub(crate) fn flag(&self, column: &str) -> Result<bool, StoreError> {
@@ -291,8 +314,6 @@ pub(crate) fn thread(place: &Place) -> &str {
 
 /// JSON of something that always has one.
 pub(crate) fn to_json<T: serde::Serialize>(it: &T) -> Result<String, StoreError> {
-    serde_json::to_string(it).map_err(|err| StoreError::Sql {
-        doing: "write JSON",
-        source: sqlx::Error::Encode(err.into()),
-    })
+    serde_json::to_string(it)
+        .map_err(|err| StoreError::Sql { doing: "write JSON", source: err.into() })
 }

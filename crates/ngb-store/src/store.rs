@@ -10,16 +10,17 @@ use std::{
 
 use ngb_core::{
     clock::{Clock, Timestamp},
-    tasks::Crew,
+    tasks::{Crew, blocking},
 };
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::{
     Accept, AcceptDone, Finish, Finished, NewDecision, OutboxItem, Recorded, Settle, StoreError,
     checkpoint::{self, Commits},
-    db::Pool,
+    db::Readers,
     dialect::Dialect,
-    migrate,
+    migrate::{self, Opened, Opening},
+    schema::MIGRATIONS,
     sql::{Row, Sql},
     writer::{Answer, Command, Run, Write, Writer},
 };
@@ -44,8 +45,7 @@ pub struct Store {
 
 struct Inner {
     commands: mpsc::UnboundedSender<Command>,
-    readers: Pool,
-    writer: Pool,
+    readers: Readers,
     clock: Clock,
     node: Arc<str>,
     tasks: Mutex<Crew>,
@@ -61,45 +61,41 @@ impl Store {
     /// [`StoreError::Newer`] and [`StoreError::Damaged`] leave it as it was; so does a failed migration.
     pub async fn open(options: OpenOptions) -> Result<Self, StoreError> {
         let OpenOptions { url, backups_dir, node, clock } = options;
-        let pools = migrate::open(&url, &backups_dir, clock.now()).await?;
+        let node: Arc<str> = node.into();
+        let file = migrate::file(&url);
+        let (now, migrations) = (clock.now(), MIGRATIONS);
+        let opening = Opening { url, backups_dir, node: Arc::clone(&node), now, migrations };
+        let Opened { tx, readers } = match &file {
+            Some(_) => blocking("open the database", move || opening.open_here()).await?,
+            None => opening.open().await?,
+        };
         let (commands, inbox) = mpsc::unbounded_channel();
         let commits = Arc::new(Commits::default());
-        let node: Arc<str> = node.into();
         let mut tasks = Crew::default();
-        let writer = Writer {
-            pool: pools.writer.clone(),
-            node: Arc::clone(&node),
-            clock: clock.clone(),
-            commands: inbox,
-            commits: Arc::clone(&commits),
-        };
-        tasks.spawn("store writer", writer.work());
-        if let Some(path) = migrate::file(&url) {
-            // What an earlier process left in the log is moved now.
-            commits.nudge();
-            tasks.spawn("store checkpoint", checkpoint::work(path, commits));
+        let writer =
+            Writer { tx, clock: clock.clone(), commands: inbox, commits: Arc::clone(&commits) };
+        match file {
+            Some(path) => {
+                tasks.spawn_thread("store writer", writer.work());
+                // What an earlier process left in the log is moved now.
+                commits.nudge();
+                tasks.spawn("store checkpoint", checkpoint::work(path, commits));
+            }
+            None => tasks.spawn("store writer", writer.work()),
         }
-        let inner = Inner {
-            commands,
-            readers: pools.readers,
-            writer: pools.writer,
-            clock,
-            node,
-            tasks: Mutex::new(tasks),
-            repeats: AtomicU64::new(0),
-        };
+        let (tasks, repeats) = (Mutex::new(tasks), AtomicU64::new(0));
+        let inner = Inner { commands, readers, clock, node, tasks, repeats };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Writes what waits, then closes the database. Later calls get [`StoreError::Closed`].
     pub async fn close(&self) {
+        self.inner.readers.close().await;
         let (to, done) = oneshot::channel();
         if self.inner.commands.send(Command::Close(to)).is_ok() && done.await.is_err() {
             tracing::debug!("the writer had ended already");
         }
         *self.inner.tasks.lock().await = Crew::default();
-        self.inner.readers.close().await;
-        self.inner.writer.close().await;
     }
 
     pub fn is_sqlite(&self) -> bool {

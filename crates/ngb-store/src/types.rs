@@ -12,7 +12,6 @@ use ngb_core::{
     role::Role,
     route::Access,
 };
-use thiserror::Error;
 
 // ------------------------------------------------------------------ in
 
@@ -554,59 +553,6 @@ pub struct AuditRow {
     pub who: String,
     pub what: String,
     pub detail: String,
-}
-
-/// Where in a store something went wrong.
-#[derive(Debug, Error)]
-pub enum StoreError {
-    #[error("could not open the database `{url}`")]
-    Open {
-        /// Without a password.
-        url: String,
-        #[source]
-        source: sqlx::Error,
-    },
-    #[error("the database `{url}` is damaged: {why}")]
-    Damaged { url: String, why: String },
-    #[error("the database is of a newer version ({found}) than this program ({known})")]
-    Newer { found: i64, known: i64 },
-    #[error("migration {version} failed; the database is as it was")]
-    Migration {
-        version: i64,
-        #[source]
-        source: sqlx::Error,
-    },
-    #[error("could not copy the database to `{to}` before the migration")]
-    Backup {
-        to: String,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("a query failed while doing `{doing}`")]
-    Sql {
-        doing: &'static str,
-        #[source]
-        source: sqlx::Error,
-    },
-    #[error("row {row} of table `{table}` does not make sense: {why}")]
-    Inconsistent { table: &'static str, row: i64, why: String },
-    /// A name or place that must be unique is taken.
-    #[error("{what} `{name}` exists already")]
-    Taken { what: &'static str, name: String },
-    #[error("there is no {what} `{name}`")]
-    NotFound { what: &'static str, name: String },
-    /// A run wrote that no longer holds its lease.
-    #[error("run {0} no longer holds its lane")]
-    Fenced(RunId),
-    #[error("the store is closed")]
-    Closed,
-}
-
-impl StoreError {
-    /// Whether the address itself makes no sense, as opposed to a database that can't be reached.
-    pub fn is_bad_address(&self) -> bool {
-        matches!(self, Self::Open { source: sqlx::Error::Configuration(_), .. })
-    }
 }
 
 /// A file that a message came with, once it is on this machine.

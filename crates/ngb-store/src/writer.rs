@@ -13,10 +13,11 @@ use ngb_core::{
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Accept, AcceptDone, Finish, Finished, NewDecision, OutboxItem, Recorded, Settle, StoreError,
+    Accept, AcceptDone, DatabaseError, Finish, Finished, NewDecision, OutboxItem, Recorded, Settle,
+    StoreError,
     checkpoint::Commits,
-    db::{Cache, Pool, Tx},
-    dialect::sqlite_code,
+    db::Tx,
+    error::{chain, is_trouble},
     intake, outbox, runs,
 };
 
@@ -92,8 +93,7 @@ fn tell<T>(to: Answer<T>, result: Result<T, StoreError>) {
 
 /// The task itself.
 pub(crate) struct Writer {
-    pub(crate) pool: Pool,
-    pub(crate) node: Arc<str>,
+    pub(crate) tx: Tx,
     pub(crate) clock: Clock,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
     pub(crate) commits: Arc<Commits>,
@@ -143,14 +143,14 @@ struct Results {
 impl Writer {
     /// Works until it is told to close or nobody is left who could ask.
     pub(crate) async fn work(mut self) {
-        let mut cache = Cache::default();
         while let Some(mut batch) = self.next().await {
             let close = batch.close.take();
             if 0 < batch.commands() || !batch.notes.is_empty() {
-                cache = self.commit(batch, cache).await;
+                self.commit(batch).await;
             }
             if let Some(to) = close {
                 self.commands.close();
+                self.tx.close().await;
                 // Whoever closes may have gone.
                 let _ = to.send(());
                 return;
@@ -179,53 +179,41 @@ impl Writer {
         }
     }
 
-    async fn commit(&self, mut batch: Batch, cache: Cache) -> Cache {
-        match self.transact(&mut batch, cache).await {
-            Ok((results, cache)) => {
-                self.commits.count();
-                answer(batch, results);
-                cache
-            }
+    async fn commit(&mut self, mut batch: Batch) {
+        match self.transact(&mut batch).await {
+            Ok(results) => answer(batch, results),
             Err(err) if batch.commands() <= 1 && batch.notes.is_empty() => {
                 self.fail(batch, err).await;
-                Cache::default()
             }
             Err(err) if is_trouble(&err) => {
                 tracing::warn!("{} writes failed: {}", batch.commands(), chain(&err));
                 fail_all(batch, &err);
-                Cache::default()
             }
             Err(err) => {
                 tracing::debug!("a batch failed and runs one by one: {}", chain(&err));
-                Box::pin(self.one_by_one(batch)).await;
-                Cache::default()
+                self.one_by_one(batch).await;
             }
         }
     }
 
-    async fn transact(
-        &self,
-        batch: &mut Batch,
-        cache: Cache,
-    ) -> Result<(Results, Cache), StoreError> {
-        let mut tx = self.pool.begin(Arc::clone(&self.node), self.clock.now()).await?;
-        tx.cache = cache;
-        match fill(&mut tx, batch).await {
+    async fn transact(&mut self, batch: &mut Batch) -> Result<Results, StoreError> {
+        self.tx.begin(self.clock.now()).await?;
+        match fill(&mut self.tx, batch).await {
             Ok(results) => {
                 reach("before-commit");
-                let mut cache = tx.commit().await?;
+                self.tx.commit().await?;
                 reach("after-commit");
-                cache.trim();
-                Ok((results, cache))
+                self.commits.count();
+                Ok(results)
             }
             Err(err) => {
-                tx.rollback().await;
+                self.tx.rollback().await;
                 Err(err)
             }
         }
     }
 
-    async fn one_by_one(&self, batch: Batch) {
+    async fn one_by_one(&mut self, batch: Batch) {
         let alone = |change: &dyn Fn(&mut Batch)| {
             let mut res = Batch::default();
             change(&mut res);
@@ -252,18 +240,15 @@ impl Writer {
         }
     }
 
-    async fn commit_alone(&self, mut batch: Batch) {
-        match self.transact(&mut batch, Cache::default()).await {
-            Ok((results, _)) => {
-                self.commits.count();
-                answer(batch, results);
-            }
+    async fn commit_alone(&mut self, mut batch: Batch) {
+        match self.transact(&mut batch).await {
+            Ok(results) => answer(batch, results),
             Err(err) => self.fail(batch, err).await,
         }
     }
 
     /// A single command failed. Arrivals are tried one by one, so that a bad one is refused and the others are stored.
-    async fn fail(&self, mut batch: Batch, err: StoreError) {
+    async fn fail(&mut self, mut batch: Batch, err: StoreError) {
         if let Some((accept, to)) = batch.accepts.pop() {
             if is_trouble(&err) {
                 return tell(to, Err(err));
@@ -289,7 +274,7 @@ impl Writer {
 
 impl Writer {
     /// Stores arrivals one by one, after they failed together; one that the database can't hold is refused.
-    async fn accept_singly(&self, accept: Accept) -> Result<AcceptDone, StoreError> {
+    async fn accept_singly(&mut self, accept: Accept) -> Result<AcceptDone, StoreError> {
         let Accept { arrivals, now, permits, lease_until } = accept;
         let mut res = AcceptDone::default();
         for arrival in arrivals {
@@ -298,9 +283,8 @@ impl Writer {
             // The answer is given for all of them together.
             let (to, _) = oneshot::channel();
             let mut single = Batch { accepts: vec![(accept, to)], ..Batch::default() };
-            match self.transact(&mut single, Cache::default()).await {
-                Ok((results, _)) => {
-                    self.commits.count();
+            match self.transact(&mut single).await {
+                Ok(results) => {
                     for mut done in results.accepts {
                         res.recorded.append(&mut done.recorded);
                         res.claims.append(&mut done.claims);
@@ -358,7 +342,7 @@ fn answer(batch: Batch, results: Results) {
 
 fn fail_all(batch: Batch, err: &StoreError) {
     let copy =
-        || StoreError::Sql { doing: "commit a batch", source: sqlx::Error::Protocol(chain(err)) };
+        || StoreError::Sql { doing: "commit a batch", source: DatabaseError::Batch(chain(err)) };
     if !batch.notes.is_empty() {
         tracing::error!("{} decisions could not be written: {}", batch.notes.len(), chain(err));
     }
@@ -366,30 +350,4 @@ fn fail_all(batch: Batch, err: &StoreError) {
     batch.settles.into_iter().for_each(|it| tell(it.1, Err(copy())));
     batch.finishes.into_iter().for_each(|it| tell(it.1, Err(copy())));
     batch.accepts.into_iter().for_each(|it| tell(it.1, Err(copy())));
-}
-
-/// An error with its causes.
-pub(crate) fn chain(err: &dyn std::error::Error) -> String {
-    let mut res = err.to_string();
-    let mut next = err.source();
-    while let Some(cause) = next {
-        res = format!("{res}: {cause}");
-        next = cause.source();
-    }
-    res
-}
-
-/// Whether the database itself is the trouble, and not what it was asked to write.
-pub(crate) fn is_trouble(err: &StoreError) -> bool {
-    let StoreError::Sql { source, .. } = err else { return false };
-    let Some(db) = source.as_database_error() else {
-        return !matches!(source, sqlx::Error::Encode(_) | sqlx::Error::Protocol(_));
-    };
-    if let Some(code) = sqlite_code(source) {
-        // Error in the statement, too big, constraint, mismatch: https://sqlite.org/rescode.html
-        return !matches!(code, 1 | 18 | 19 | 20);
-    }
-    // Data exception, constraint, syntax: https://www.postgresql.org/docs/15/errcodes-appendix.html
-    let code = db.code().unwrap_or_default();
-    !["22", "23", "42"].iter().any(|class| code.starts_with(class))
 }

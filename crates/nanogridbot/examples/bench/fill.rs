@@ -2,22 +2,16 @@
 
 use std::path::Path;
 
-use sqlx::{
-    Connection as _,
-    sqlite::{SqliteConnectOptions, SqliteConnection},
-};
-
 /// Puts `count` messages, half of them answers, with their events, jobs, runs, sends and decisions into a home that nobody uses now.
-pub(crate) async fn fill(home: &Path, count: usize) -> anyhow::Result<()> {
-    let options = SqliteConnectOptions::new().filename(home.join("nanogridbot.db"));
-    let mut database = SqliteConnection::connect_with(&options).await?;
+pub(crate) fn fill(home: &Path, count: usize) -> anyhow::Result<()> {
+    let mut database = rusqlite::Connection::open(home.join("nanogridbot.db"))?;
     let asked = i64::try_from(count / 2)?;
     // They are spread over the chats that are there, a second apart, and end an hour ago.
-    let past = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1),
+    let past = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?1),
              chat AS (SELECT row_number() OVER (ORDER BY b.id) - 1 AS k, b.jid, b.group_id, l.id AS lane_id
                  FROM bindings b JOIN lanes l ON l.group_id = b.group_id WHERE b.jid LIKE 'telegram%'),
              p AS (SELECT n.n, chat.jid, chat.group_id, chat.lane_id,
-                 (unixepoch() - 3600 - $1 + n.n) * 1000 AS at
+                 (unixepoch() - 3600 - ?1 + n.n) * 1000 AS at
                  FROM n JOIN chat ON chat.k = n.n % (SELECT count(*) FROM chat))";
     let tables = [
         "INSERT INTO events (account, event_key, kind, at) SELECT 'telegram@main', 'old' || n, 'message', at FROM p",
@@ -39,13 +33,13 @@ pub(crate) async fn fill(home: &Path, count: usize) -> anyhow::Result<()> {
          SELECT 'telegram@main', jid, '', '{}', n, 1, n, n, 0, 'sent', at, 'old' || n, at, at FROM p",
         "INSERT INTO decisions (at, message_id, job_id, run_id, kind, detail) SELECT at, n, n, n, 'sent', '' FROM p",
     ];
-    let mut tx = database.begin().await?;
+    let tx = database.transaction()?;
     for insert in tables {
         // A `WITH` stands before the whole statement.
-        let text = format!("{past} {insert}");
-        sqlx::query(sqlx::AssertSqlSafe(text)).bind(asked).execute(&mut *tx).await?;
+        tx.execute(&format!("{past} {insert}"), [asked])?;
     }
-    tx.commit().await?;
-    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut database).await?;
-    Ok(database.close().await?)
+    tx.commit()?;
+    // The last to close a database moves its log into it.
+    drop(database);
+    Ok(())
 }

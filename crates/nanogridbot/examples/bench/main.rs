@@ -291,7 +291,7 @@ async fn with_load(
     full.groups(FEW).await?;
     full.ask_in_turn(FEW, 10).await?;
     full.stop(false)?;
-    fill::fill(&full.home, sizes.stored).await?;
+    fill::fill(&full.home, sizes.stored)?;
     full.start().await?;
     full.ask_in_turn(FEW, 10).await?;
     let rounds = Rounds::run((&mut full, FEW), (&mut empty, FEW), sizes.asked / 2).await?;

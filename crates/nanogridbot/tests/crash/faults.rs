@@ -4,7 +4,6 @@ use std::{path::Path, time::Duration};
 
 use ngb_sim::telegram::{Fault, How, When};
 use rustix::process::{Pid, Signal, kill_process};
-use sqlx::{Connection as _, sqlite::SqliteConnectOptions};
 
 use crate::common::{Dice, Gateway, Stage};
 
@@ -85,14 +84,12 @@ async fn make(
             stage.push(chats, 100);
         }
         Trouble::DatabaseLocked => {
-            let options = SqliteConnectOptions::new()
-                .filename(stage.home.join("nanogridbot.db"))
-                .busy_timeout(OUTAGE);
-            let mut other = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
-            sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
+            let other = rusqlite::Connection::open(stage.home.join("nanogridbot.db")).unwrap();
+            other.busy_timeout(OUTAGE).unwrap();
+            other.execute("BEGIN EXCLUSIVE", []).unwrap();
             stage.push(chats, 100);
             stage.clock.sleep(OUTAGE).await;
-            sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+            other.execute("ROLLBACK", []).unwrap();
         }
         Trouble::DiskFull => {
             let filler = stage.home.join("filler");
