@@ -1,11 +1,12 @@
 // Starts the real executable on a fresh home, and a real browser in front of it.
 
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, mkdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { promisify } from "node:util";
 
 import { chromium } from "playwright-core";
 
@@ -22,8 +23,11 @@ const LINK = /https?:\/\/\S+\/#login=\S+/;
 /** Longest that a start may take until the link is printed, in milliseconds. */
 const START_MS = 30_000;
 
-/** A gateway of our own: `link` and `origin`, `kill()` for `kill -9`, `again()` to start it on the same home. */
-export async function gateway() {
+/**
+ * A gateway of our own, with these variables: `link` and `origin`, `kill()` for `kill -9`, `start()` to start it again on
+ * the same home, `run()` for a command of the command line.
+ */
+export async function gateway(variables = {}) {
   if (!BIN) throw new Error("set NGB_TEST_BIN to the executable under test");
   const home = await mkdtemp(join(tmpdir(), "ngb-browser-"));
   const it = { home, child: null, link: null, origin: null, log: "" };
@@ -32,6 +36,7 @@ export async function gateway() {
     const env = { ...process.env };
     // With a key in the environment the agent would not be the demonstration.
     for (const name of Object.keys(env)) if (/^(ANTHROPIC|OPENAI|NGB)_/.test(name)) delete env[name];
+    Object.assign(env, variables);
     const child = spawn(BIN, ["--home", home], { env, stdio: ["ignore", "pipe", "pipe"] });
     it.child = child;
     child.stderr.on("data", (data) => (it.log += data));
@@ -53,6 +58,8 @@ export async function gateway() {
     it.link = await found;
     it.origin = new URL(it.link).origin;
   };
+
+  it.run = async (...args) => (await promisify(execFile)(BIN, ["--home", home, ...args])).stdout;
 
   it.kill = async (signal = "SIGKILL") => {
     if (it.child.exitCode !== null || it.child.signalCode !== null) return;
