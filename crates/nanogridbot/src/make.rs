@@ -14,7 +14,9 @@ use ngb_core::{
     secret::{Redactor, Secret},
     tasks::Tasks,
 };
-use ngb_gateway::{Gateway, Parts, RunLimits, Running, dispatch::Caps, handle::SandboxState};
+use ngb_gateway::{
+    Gateway, Parts, RunLimits, Running, dispatch::Caps, handle::SandboxState, retention::Retention,
+};
 use ngb_store::{OpenOptions, Store};
 use ngb_web::{LogFilter, Web, WebSettings};
 use tokio::sync::watch;
@@ -139,7 +141,12 @@ pub(crate) async fn make(
                 .max_live_mib
                 .map_or_else(quarter_of_memory, |it| it << 20),
         },
-        keep: settings.retention.keep,
+        retention: Retention {
+            messages: settings.retention.keep,
+            dead_letters: settings.retention.dead_letters,
+            usage: settings.retention.usage,
+            audit: settings.retention.audit,
+        },
         version: env!("CARGO_PKG_VERSION"),
         store,
         clock: clock.clone(),

@@ -223,6 +223,15 @@ pub(crate) struct Retention {
     /// How long messages are kept, e.g. `90d`; default for ever.
     #[serde(deserialize_with = "value::maybe_duration", serialize_with = "shown::maybe_duration")]
     pub(crate) keep: Option<Duration>,
+    /// How long dead letters are kept that nobody decides about; default for ever.
+    #[serde(deserialize_with = "value::maybe_duration", serialize_with = "shown::maybe_duration")]
+    pub(crate) dead_letters: Option<Duration>,
+    /// How long it is known what each run used, at least a day; default for ever.
+    #[serde(deserialize_with = "value::maybe_duration", serialize_with = "shown::maybe_duration")]
+    pub(crate) usage: Option<Duration>,
+    /// How long the audit log is kept; default for ever.
+    #[serde(deserialize_with = "value::maybe_duration", serialize_with = "shown::maybe_duration")]
+    pub(crate) audit: Option<Duration>,
 }
 
 impl Settings {

@@ -94,7 +94,7 @@ impl Demo {
         let [yes, no] = words.options();
         let options = vec![button(yes), button(no)];
         let question = words.question().to_owned();
-        match turn.call(HostCall::Ask { question, options }).await {
+        match turn.call(HostCall::Ask { question, options, least: None }).await {
             Ok(answer) => {
                 words.answered(answer.as_str().map_or(answer.to_string(), str::to_owned).as_str())
             }

@@ -158,6 +158,9 @@ pub struct Offer {
 pub enum Accepted {
     New,
     Repeat,
+    /// It is stored and changes nothing: whoever pressed that button may not answer the question. Where a platform has a
+    /// word for that person alone, the adapter says [`ngb_core::notice::Notice::NotYours`].
+    NotYours,
 }
 
 /// Nothing was stored, so nothing may be acknowledged.

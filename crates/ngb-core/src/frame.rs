@@ -203,8 +203,14 @@ pub enum HostCall {
     },
     /// Say `text` in the prompt's place after so many seconds.
     ScheduleTask { after_seconds: u64, text: String },
-    /// Ask the people in the prompt's place; the answer is the value of the button that was pressed.
-    Ask { question: String, options: Vec<Button> },
+    /// Ask the people in the prompt's place; the answer is the value of the option that was chosen.
+    Ask {
+        question: String,
+        options: Vec<Button>,
+        /// Who has at least this role may answer, besides who asked; operators in any case.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        least: Option<Role>,
+    },
 }
 
 impl HostCall {

@@ -7,6 +7,7 @@
 pub mod id;
 
 pub mod address;
+pub mod ask;
 pub mod group;
 pub mod message;
 pub mod public;

@@ -1,6 +1,6 @@
 //! Messages: what came in, what goes out.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,9 @@ use crate::{
     clock::Timestamp,
     text::Limit,
 };
+
+/// How long the first part of an album waits for the others, which come as messages of their own.
+pub const ALBUM_WAIT: Duration = Duration::from_millis(1_000);
 
 /// Longest text that is kept in the message itself, in bytes; longer text becomes a file beside it.
 pub const MAX_TEXT_BYTES: usize = 64 * 1024;
@@ -81,6 +84,12 @@ pub struct Content {
     /// The platform id of the message that this one answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<String>,
+    /// What the platform itself says of that message: the part that was quoted, or else its text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<String>,
+    /// The platform's id of the album that this is a part of: messages sent as one, each with a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub album: Option<String>,
     #[serde(default)]
     pub addressed: Addressed,
 }
@@ -211,7 +220,7 @@ pub struct Profile {
     pub threads: bool,
     pub edits: bool,
     /// The shortest time between two edits of one message.
-    pub edit_interval: std::time::Duration,
+    pub edit_interval: Duration,
     pub typing: bool,
     pub buttons: bool,
     /// The largest file that can be sent, in bytes; 0 where none can.
@@ -246,7 +255,10 @@ impl Inbound {
             Happening::Message(it) | Happening::Edit(it) => {
                 clean(&mut it.platform_id);
                 clean(&mut it.text);
-                it.reply_to.iter_mut().for_each(clean);
+                [&mut it.reply_to, &mut it.quote, &mut it.album]
+                    .into_iter()
+                    .flatten()
+                    .for_each(clean);
                 for media in &mut it.media {
                     clean(&mut media.reference);
                     clean(&mut media.name);

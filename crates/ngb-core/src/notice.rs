@@ -57,6 +57,8 @@ pub enum Notice {
     Answered { by: String, answer: String },
     /// A question was put to others, or is no longer open.
     NotYours,
+    /// How a question is answered where there are no buttons.
+    AnswerInWords,
     /// The chat is let in.
     Welcome,
 }
@@ -122,6 +124,7 @@ impl Notice {
             ),
             Self::Answered { by, answer } => write!(f, "{by}: {answer}"),
             Self::NotYours => f.write_str("This question is not open for you."),
+            Self::AnswerInWords => f.write_str("Answer with the number or the words."),
             Self::Welcome => f.write_str("This chat is approved. Write to me!"),
         }
     }
@@ -166,6 +169,7 @@ impl Notice {
             }
             Self::Answered { by, answer } => write!(f, "{by}：{answer}"),
             Self::NotYours => f.write_str("这个问题不对你开放。"),
+            Self::AnswerInWords => f.write_str("请回复编号或选项文字。"),
             Self::Welcome => f.write_str("这个聊天已获批准，可以开始了！"),
         }
     }
@@ -225,6 +229,7 @@ mod tests {
             Notice::DailyCap { setting: "runs_per_day" },
             Notice::Answered { by: "Ann".into(), answer: "yes".into() },
             Notice::NotYours,
+            Notice::AnswerInWords,
             Notice::Welcome,
         ]
     }

@@ -3,15 +3,20 @@
 use std::time::Duration;
 
 use ngb_core::{
+    ask::{self, Audience},
     clock::Timestamp,
     decision::Decision,
     failpoint::reach,
     frame::{CallOutcome, HostCall},
     id::AskId,
-    message::{Button, Outbound},
-    role::Right,
+    message::{Button, MAX_TEXT_BYTES, Outbound},
+    notice::Notice,
+    role::{Right, Role},
+    text::split,
 };
-use ngb_store::{CallEffect, Called, HostCallWrite, NewDecision, NewOutbox, StoreError};
+use ngb_store::{
+    CallEffect, Called, HostCallWrite, JobKind, NewDecision, NewOutbox, StoreError, Work,
+};
 use tracing::error;
 
 use crate::{
@@ -109,7 +114,7 @@ pub(crate) async fn call(
         Called::Fenced => Err(Lost),
         Called::New { result, ask, said } => {
             turn.had_effect = true;
-            turn.gateway.0.outboxes.hand(said.into_iter().collect());
+            turn.gateway.0.outboxes.hand(said);
             if let HostCall::ScheduleTask { .. } = &what {
                 // Its time is a timer of the dispatcher's, which has to be set.
                 turn.shared().dispatcher.wake();
@@ -124,6 +129,7 @@ pub(crate) async fn call(
             let Some(ask) = ask else { return Ok(Some(value(&result))) };
             if let HostCall::Ask { question, .. } = &what {
                 let (place, question) = (turn.place().clone(), question.clone());
+                turn.shared().questions.asked(&place.jid);
                 turn.shared().hub.publish(Event::Asked { ask, place, question, options: buttons });
             }
             turn.asks.push(OpenAsk::new(ask, number, &what, turn.shared().clock.now()));
@@ -163,23 +169,18 @@ async fn effect(
         let about = finish::last_message(&turn.work);
         NewOutbox { place: place.clone(), item, about, job: Some(turn.job()), live: false }
     };
-    let fits = |text: &str| {
-        if text.trim().is_empty() {
-            return Err("the text is empty".to_owned());
-        }
-        if !profile.text_limit.fits(text) {
-            return Err(format!(
-                "the text is longer than {} here; send it in parts",
-                profile.text_limit.max
-            ));
-        }
-        Ok(())
+    // Like an answer: each part is a row with a receipt of its own; buttons stand under the last.
+    let say = |text: &str, buttons: Vec<Button>| -> Vec<NewOutbox> {
+        let mut parts = split(text, profile.text_limit);
+        let last = parts.pop().unwrap_or_default();
+        let plain = |text| Outbound::Text { text, reply_to: None, buttons: Vec::new() };
+        let last = Outbound::Text { text: last, reply_to: None, buttons };
+        parts.into_iter().map(plain).chain([last]).map(send).collect()
     };
     match what {
         HostCall::SendMessage { text } => {
-            fits(text)?;
-            let item = Outbound::Text { text: text.clone(), reply_to: None, buttons: Vec::new() };
-            Ok(CallEffect::Send(send(item)))
+            sayable(text)?;
+            Ok(CallEffect::Send(say(text, Vec::new())))
         }
         HostCall::SendFile { path, caption } => {
             if profile.max_file_bytes == 0 {
@@ -199,7 +200,7 @@ async fn effect(
             let path = taken.map_err(|err| format!("could not read `{path}`: {err}"))?;
             let name = ngb_core::text::file_name(relative);
             let item = Outbound::File { path, name, caption: caption.clone(), reply_to: None };
-            Ok(CallEffect::Send(send(item)))
+            Ok(CallEffect::Send(vec![send(item)]))
         }
         HostCall::ScheduleTask { after_seconds, text } => {
             if !role.may(Right::Schedule) {
@@ -208,12 +209,12 @@ async fn effect(
             if MAX_DELAY_SECONDS < *after_seconds {
                 return Err(format!("{after_seconds} s is longer than a year"));
             }
-            fits(text)?;
+            sayable(text)?;
             let run_at = shared.clock.now() + Duration::from_secs(*after_seconds);
             Ok(CallEffect::SayLater { place, text: text.clone(), run_at, role })
         }
-        HostCall::Ask { question, options } => {
-            fits(question)?;
+        HostCall::Ask { question, options, least } => {
+            sayable(question)?;
             if !(1..=MAX_OPTIONS).contains(&options.len()) {
                 return Err(format!("a question has 1 to {MAX_OPTIONS} answers"));
             }
@@ -224,10 +225,42 @@ async fn effect(
                 .enumerate()
                 .map(|(n, it)| Button { label: it.label.clone(), value: format!("{nonce}:{n}") })
                 .collect();
-            let text =
-                Outbound::Text { text: question.clone(), reply_to: None, buttons: options.clone() };
+            let numbered = !profile.buttons;
+            let parts = if numbered {
+                let how = Notice::AnswerInWords.say(finish::lang(&turn.work), None);
+                say(&ask::as_text(question, &options, &how), Vec::new())
+            } else {
+                say(question, options.clone())
+            };
+            let least = least.unwrap_or(Role::Operator).min(Role::Operator);
+            let audience = Audience { asked: askers(&turn.work), least };
             let expires_at = shared.clock.now() + ASK_LIFE;
-            Ok(CallEffect::Ask { place, text, options, expires_at })
+            Ok(CallEffect::Ask { parts, options, numbered, audience, expires_at })
         }
     }
+}
+
+/// Refuses a text that can't be said.
+fn sayable(text: &str) -> Result<(), String> {
+    if text.trim().is_empty() {
+        return Err("the text is empty".to_owned());
+    }
+    if MAX_TEXT_BYTES < text.len() {
+        let kib = MAX_TEXT_BYTES / 1024;
+        return Err(format!("the text is longer than {kib} KiB; write it to a file and send that"));
+    }
+    Ok(())
+}
+
+/// Those whose messages are being answered.
+fn askers(work: &Work) -> Vec<String> {
+    let mut asked: Vec<String> = Vec::new();
+    for job in &work.jobs {
+        if let JobKind::Message(it) = &job.kind
+            && !asked.contains(&it.sender_id)
+        {
+            asked.push(it.sender_id.clone());
+        }
+    }
+    asked
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ngb_broker::Broker;
 use ngb_core::{
     address::{Account, Address, AddressError, ChannelKind, Jid, Place},
+    ask::{self, Answerer, Pressed},
     clock::{Clock, Timestamp},
     group::{BadName, Engage, FolderName, Group, GroupName, Limits, Scope, Senders},
     id::{BindingId, GroupId, JobId, LaneId, MessageId, UserId},
@@ -24,6 +25,7 @@ use crate::{
     homes::Homes,
     intake::Inboxes,
     outbox::Outboxes,
+    questions::Questions,
     registry::Directory,
     start::RunLimits,
 };
@@ -40,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) dispatcher: Dispatcher,
     pub(crate) outboxes: Arc<Outboxes>,
     pub(crate) inboxes: Inboxes,
+    pub(crate) questions: Questions,
     pub(crate) homes: Homes,
     pub(crate) broker: Broker,
     pub(crate) sandbox: watch::Receiver<Option<Arc<dyn Sandbox>>>,
@@ -85,6 +88,13 @@ pub enum HandleError {
     NoGroup(String),
     #[error("the main group can't be removed")]
     MainGroup,
+    /// Its buttons are gone, it was answered, or its time is over.
+    #[error("no question with that button is open in `{0}`")]
+    NoQuestion(Jid),
+    #[error("this question is for whoever asked, and for those with a higher role")]
+    NotYours,
+    #[error("could not look through files of the home")]
+    Files(#[from] std::io::Error),
     #[error("the message could not be taken: {0}")]
     NotAccepted(#[from] ngb_channels::NotAccepted),
     #[error("could not make the folder of group `{group}`")]
@@ -244,23 +254,27 @@ impl Gateway {
         self.0.inboxes.post(inbound).await
     }
 
-    /// Presses a button under a message of ours, as a person on `place`.
-    pub async fn press(
-        &self,
-        place: Place,
-        sender: Sender,
-        value: String,
-    ) -> Result<(), HandleError> {
-        let key = crate::codes::random_id();
-        let inbound = Inbound {
-            event_key: key,
-            chat: ChatFacts { kind: ChatKind::Direct, title: place.jid.chat().to_owned() },
-            place,
-            sender,
-            sent_at: self.0.clock.now(),
-            what: Happening::Pressed { platform_id: String::new(), value },
+    /// Presses a button under a question in `chat`, as a person of our own doors.
+    ///
+    /// # Errors
+    ///
+    /// When no such question is open, or when it is not for them.
+    pub async fn press(&self, chat: &Jid, sender: &str, value: &str) -> Result<(), HandleError> {
+        let shared = &self.0;
+        let door = Account::new(ChannelKind::Web, Account::DEFAULT_NAME)?;
+        let roles = shared.directory.snapshot().roles(&door, sender);
+        let who = Answerer { sender_id: sender, roles: &roles };
+        let open = shared.store.open_questions(chat, shared.clock.now()).await?;
+        let ask = match ask::pressed(&open, "", value, who) {
+            Pressed::Answers(ask) => ask,
+            Pressed::NotYours(_) => return Err(HandleError::NotYours),
+            Pressed::Nothing => return Err(HandleError::NoQuestion(chat.clone())),
         };
-        self.0.inboxes.accept(inbound).await?;
+        let by = format!("{door}#{sender}");
+        match shared.store.answer_ask(ask, value, &by).await? {
+            Some(answered) => shared.answered(answered),
+            None => return Err(HandleError::NoQuestion(chat.clone())),
+        }
         Ok(())
     }
 

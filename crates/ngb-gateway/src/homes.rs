@@ -31,9 +31,6 @@ pub const INSTRUCTIONS_INSIDE: &str = "/workspace/instructions";
 /// What an agent reads as instructions.
 const INSTRUCTION_FILES: [&str; 2] = ["AGENTS.md", "CLAUDE.md"];
 
-/// The name of the folder for texts that are too long for a message.
-const LONG: &str = "long";
-
 /// The name of the folder with instructions for every group.
 const GLOBAL: &str = "global";
 
@@ -48,8 +45,8 @@ impl Homes {
             homes.home.join("groups"),
             homes.home.join("groups").join(GLOBAL),
             homes.home.join("lanes"),
-            homes.home.join("outgoing"),
-            homes.home.join(LONG),
+            homes.outgoing(),
+            homes.long_texts(),
         ];
         for path in paths {
             make_private(path).await?;
@@ -68,6 +65,16 @@ impl Homes {
     /// Transcript, driver home and memory of a lane; only its own sandboxes mount it.
     pub fn lane(&self, lane: LaneId) -> PathBuf {
         self.home.join("lanes").join(lane.to_string())
+    }
+
+    /// Copies of files on their way out.
+    pub(crate) fn outgoing(&self) -> PathBuf {
+        self.home.join("outgoing")
+    }
+
+    /// Texts that are too long for a message.
+    pub(crate) fn long_texts(&self) -> PathBuf {
+        self.home.join("long")
     }
 
     pub async fn make_group(&self, folder: &FolderName) -> io::Result<()> {
@@ -180,7 +187,7 @@ impl Homes {
 
     /// Keeps a text that is too long for a message, under a name made of its content; it is on disk when this returns.
     pub async fn keep_long(&self, text: String) -> io::Result<String> {
-        let dir = self.home.join(LONG);
+        let dir = self.long_texts();
         blocking("keep a long text", move || {
             let hash = Sha256::digest(text.as_bytes());
             let name: String = hash.iter().map(|it| format!("{it:02x}")).collect();
@@ -209,7 +216,7 @@ impl Homes {
                 "it is no name of a long text",
             ));
         }
-        let path = self.home.join(LONG).join(name);
+        let path = self.long_texts().join(name);
         blocking("read a long text", move || std::fs::read(path)).await
     }
 
@@ -221,7 +228,7 @@ impl Homes {
         key: String,
         max_bytes: u64,
     ) -> io::Result<PathBuf> {
-        let to = self.home.join("outgoing").join(key);
+        let to = self.outgoing().join(key);
         blocking("copy an outgoing file", move || {
             let root = std::fs::File::open(&root)?;
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;

@@ -6,15 +6,19 @@ use ngb_core::clock::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::{dispatch::LEASE, handle::Gateway};
+use crate::{
+    dispatch::LEASE,
+    handle::Gateway,
+    retention::{Forgotten, Retention},
+};
 
 /// How often old rows are looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
 
-/// Renews the leases of running work and prunes what is older than `keep`, until the drain.
+/// Renews the leases of running work and forgets what is old, until the drain.
 pub(crate) async fn run(
     gateway: Gateway,
-    keep: Option<Duration>,
+    retention: Retention,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let clock = gateway.clock().clone();
@@ -26,13 +30,11 @@ pub(crate) async fn run(
         }
         let now = clock.now();
         renew(&gateway, now).await;
-        if let Some(keep) = keep
-            && prune_at <= now
-        {
+        if prune_at <= now {
             prune_at = now + PRUNE_EVERY;
-            match gateway.store().prune(now - keep, false).await {
-                Ok(pruned) if pruned.messages == 0 => (),
-                Ok(pruned) => info!("forgot {} messages older than the retention", pruned.messages),
+            match gateway.prune(retention.cutoffs(now), false).await {
+                Ok(gone) if gone == Forgotten::default() => (),
+                Ok(gone) => info!("forgot what is older than the retention: {gone:?}"),
                 Err(err) => error!("could not prune: {:#}", anyhow::Error::from(err)),
             }
         }

@@ -16,6 +16,8 @@ pub mod plan;
 
 mod access;
 mod agent;
+mod albums;
+mod batch;
 mod calls;
 pub mod codes;
 pub mod dispatch;
@@ -26,6 +28,8 @@ mod janitor;
 mod live;
 mod outbox;
 mod prompt;
+mod questions;
+pub mod retention;
 mod turn;
 mod worker;
 

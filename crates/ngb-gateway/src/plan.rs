@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ngb_core::{
+    ask::{self, Answerer, OpenQuestion, Pressed},
     clock::Timestamp,
     decision::Decision,
     message::{Addressed, Content, Happening, Inbound, Outbound},
@@ -37,28 +38,42 @@ pub enum Step {
     MakeGroup,
 }
 
-/// Plans one event. `busy` says whether an agent works in the event's place now.
-pub fn plan(
-    inbound: &Inbound,
-    snapshot: &Snapshot,
-    new_chats: NewChats,
-    busy: bool,
-    now: Timestamp,
-) -> Step {
+/// What is known when an event is planned.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    pub snapshot: &'a Snapshot,
+    pub new_chats: NewChats,
+    /// Whether an agent works in the event's place now.
+    pub busy: bool,
+    /// The open questions of its chat, the oldest first.
+    pub open: &'a [OpenQuestion],
+    pub now: Timestamp,
+}
+
+/// Plans one event.
+pub fn plan(inbound: &Inbound, seen: &Seen<'_>) -> Step {
+    let Seen { snapshot, new_chats, busy, open, now } = *seen;
+    let account = inbound.place.jid.account();
+    let roles = snapshot.roles(account, &inbound.sender.id);
+    let who = Answerer { sender_id: &inbound.sender.id, roles: &roles };
     let content = match &inbound.what {
         Happening::Message(content) => content,
         Happening::Edit(_) | Happening::Delete { .. } => return Step::Write(Plan::Revise),
         Happening::Moved { to } => return Step::Write(Plan::Move { to: to.clone() }),
-        Happening::Pressed { value, .. } => {
-            return Step::Write(Plan::Press { value: value.clone() });
+        Happening::Pressed { platform_id, value } => {
+            return Step::Write(match ask::pressed(open, platform_id, value, who) {
+                Pressed::Answers(ask) => Plan::AnswerAsk { ask, value: value.clone() },
+                Pressed::NotYours(ask) => Plan::NotYours { ask },
+                Pressed::Nothing => {
+                    Plan::Drop { why: "no question with that button is open".to_owned() }
+                }
+            });
         }
         Happening::Unknown { kind } => {
             let why = format!("this version does not understand `{kind}`");
             return Step::Write(Plan::Drop { why });
         }
     };
-    let account = inbound.place.jid.account();
-    let roles = snapshot.roles(account, &inbound.sender.id);
     let bindings = snapshot.bindings(&inbound.place.jid);
     let access = snapshot.access(&inbound.place.jid);
 
@@ -66,6 +81,9 @@ pub fn plan(
         let highest = roles.iter().map(|(_, role)| *role).max().unwrap_or(Role::Guest);
         if let Some(command) = Command::parse(content, busy) {
             return command.plan(highest, busy, Lang::of(&content.text));
+        }
+        if let Some((ask, option)) = ask::answered(open, &inbound.place, content, who) {
+            return Step::Write(Plan::AnswerAsk { ask, value: option.value.clone() });
         }
     }
     let new_chats = match new_chats {
@@ -155,9 +173,10 @@ impl Command {
 mod tests {
     use ngb_core::{
         address::{Jid, Place},
+        ask::Audience,
         group::{Binding, Engage, Group, Limits, Scope, Senders},
-        id::{BindingId, GroupId},
-        message::{ChatFacts, ChatKind, Sender},
+        id::{AskId, BindingId, GroupId},
+        message::{Button, ChatFacts, ChatKind, Sender},
     };
     use ngb_store::Registry;
 
@@ -204,6 +223,45 @@ mod tests {
         }
     }
 
+    fn question() -> OpenQuestion {
+        let option = |label: &str| Button { label: label.into(), value: format!("n:{label}") };
+        OpenQuestion {
+            ask: AskId(1),
+            group: GroupId(1),
+            place: Place::from("telegram@main:1".parse::<Jid>().unwrap()),
+            options: vec![option("The attic"), option("The cellar")],
+            audience: Audience { asked: vec!["7".into()], ..Audience::default() },
+            numbered: true,
+            platform_id: Some("500".into()),
+        }
+    }
+
+    #[test]
+    fn press_table() {
+        let snapshot = snapshot();
+        let open = [question()];
+        #[rustfmt::skip]
+        let table = [
+            ("7", "n:The attic", "chosen"),
+            ("8", "n:The attic", "not yours"),
+            ("7", "x:The attic", "drop"),
+        ];
+        for (sender, value, want) in table {
+            let mut event = message("1", "", Addressed::No);
+            event.sender.id = sender.into();
+            event.what = Happening::Pressed { platform_id: "500".into(), value: value.into() };
+            let (new_chats, now) = (NewChats::Ask, Timestamp(0));
+            let seen = Seen { snapshot: &snapshot, new_chats, busy: false, open: &open, now };
+            let got = match plan(&event, &seen) {
+                Step::Write(Plan::AnswerAsk { .. }) => "chosen",
+                Step::Write(Plan::NotYours { .. }) => "not yours",
+                Step::Write(Plan::Drop { .. }) => "drop",
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(got, want, "{sender} presses {value}");
+        }
+    }
+
     #[test]
     fn plan_table() {
         use Addressed::{Direct, Mention, No};
@@ -223,10 +281,18 @@ mod tests {
             ("1", "/whoami",      No,      false, "answer"),
             ("2", "/stop",        No,      true,  "drop"),
             ("1", "/unknown",     Direct,  false, "engage"),
+            ("1", "2",            No,      false, "chosen"),
+            ("1", "the cellar",   No,      false, "chosen"),
+            ("1", "3",            No,      false, "keep"),
+            ("2", "2",            No,      false, "drop"),
         ];
         for (chat, text, addressed, busy, want) in table {
             let event = message(chat, text, addressed);
-            let got = match plan(&event, &snapshot(), NewChats::Ask, busy, Timestamp(0)) {
+            let snapshot = snapshot();
+            let open = [question()];
+            let (new_chats, now) = (NewChats::Ask, Timestamp(0));
+            let seen = Seen { snapshot: &snapshot, new_chats, busy, open: &open, now };
+            let got = match plan(&event, &seen) {
                 Step::Stop => "stop",
                 Step::MakeGroup => "make group",
                 Step::Write(Plan::Engage { .. }) => "engage",
@@ -234,6 +300,7 @@ mod tests {
                 Step::Write(Plan::Drop { .. }) => "drop",
                 Step::Write(Plan::OfferPairing { .. }) => "pairing",
                 Step::Write(Plan::Answer { .. }) => "answer",
+                Step::Write(Plan::AnswerAsk { .. }) => "chosen",
                 Step::Write(_) => "other",
             };
             assert_eq!(got, want, "{text} in chat {chat}, busy: {busy}");

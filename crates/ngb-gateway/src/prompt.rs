@@ -23,15 +23,33 @@ const MAX_CONTEXT_CHARS: usize = 2_000;
 const MAX_REPLY_CHARS: usize = 500;
 
 pub(crate) async fn build(turn: &Turn<'_>) -> Prompt {
-    let mut messages = Vec::new();
-    for message in &turn.work.context {
-        messages.push(shown(message, message.role.unwrap_or(Role::Guest), false, Vec::new()));
-    }
-    for job in &turn.work.jobs {
-        if let JobKind::Message(message) = &job.kind {
-            let files = files(turn, message).await;
-            messages.push(shown(message, job.role, true, files));
+    let engaged: Vec<(&StoredMessage, Role)> = (turn.work.jobs.iter())
+        .filter_map(|job| match &job.kind {
+            JobKind::Message(message) => Some((&**message, job.role)),
+            JobKind::Say { .. } => None,
+        })
+        .collect();
+    // In a group the parts of an album that came before the one that names the bot were kept as context.
+    let (early, context): (Vec<&StoredMessage>, Vec<&StoredMessage>) =
+        turn.work.context.iter().partition(|it| engaged.iter().any(|(of, _)| same_album(it, of)));
+    let mut messages: Vec<PromptMessage> = (context.into_iter())
+        .map(|it| shown(it, it.role.unwrap_or(Role::Guest), false, Vec::new()))
+        .collect();
+    let mut last: Option<&StoredMessage> = None;
+    for (message, role) in engaged {
+        let joins = last.is_some_and(|it| same_album(it, message));
+        let mut part = shown(message, role, true, Vec::new());
+        if !joins {
+            for it in early.iter().filter(|it| same_album(it, message)) {
+                part.files.extend(files(turn, it).await);
+            }
         }
+        part.files.extend(files(turn, message).await);
+        match messages.last_mut().filter(|_| joins) {
+            Some(whole) => join(whole, part),
+            None => messages.push(part),
+        }
+        last = Some(message);
     }
     let shared = turn.shared();
     let resumed = turn.had_effect.then(|| {
@@ -50,6 +68,21 @@ pub(crate) async fn build(turn: &Turn<'_>) -> Prompt {
         resumed,
         model: shared.limits.model.clone(),
     }
+}
+
+/// Whether two messages are parts of one album.
+fn same_album(a: &StoredMessage, b: &StoredMessage) -> bool {
+    a.content.album.is_some()
+        && (&a.content.album, &a.place, &a.sender_id) == (&b.content.album, &b.place, &b.sender_id)
+}
+
+/// Adds a part of an album to the parts before it.
+fn join(whole: &mut PromptMessage, part: PromptMessage) {
+    whole.files.extend(part.files);
+    if !whole.text.is_empty() && !part.text.is_empty() {
+        whole.text.push('\n');
+    }
+    whole.text += &part.text;
 }
 
 fn shown(message: &StoredMessage, role: Role, engaged: bool, files: Vec<String>) -> PromptMessage {

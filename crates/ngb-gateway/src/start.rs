@@ -26,7 +26,9 @@ use crate::{
     intake, janitor,
     local::LocalChannel,
     outbox::Outboxes,
+    questions::Questions,
     registry::Directory,
+    retention::Retention,
 };
 
 /// Which agent runs in the sandbox.
@@ -95,8 +97,7 @@ pub struct Parts {
     pub sandbox_state: watch::Receiver<SandboxState>,
     pub limits: RunLimits,
     pub caps: Caps,
-    /// How long rows are kept; none keeps them for ever.
-    pub keep: Option<Duration>,
+    pub retention: Retention,
     pub version: &'static str,
 }
 
@@ -123,7 +124,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         sandbox_state,
         limits,
         caps,
-        keep,
+        retention,
         version,
     } = parts;
     let homes = Homes::new(home).await?;
@@ -150,6 +151,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         outboxes: Outboxes::new(&bare, store.clone(), hub.clone(), clock.clone()),
         dispatcher: Dispatcher::new(caps, drain.clone()),
         hub,
+        questions: Questions::load(&store, clock.now()).await?,
         about: About { version, started_at: clock.now(), agent, sandbox: sandbox_state },
         inboxes,
         homes,
@@ -184,7 +186,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
             watch_channel(account, it.state.subscribe(), hub, stop.clone()),
         );
     }
-    tasks.spawn("janitor", janitor::run(gateway.clone(), keep, stop.clone()));
+    tasks.spawn("janitor", janitor::run(gateway.clone(), retention, stop.clone()));
     tasks.spawn("dispatch", {
         let gateway = gateway.clone();
         async move {

@@ -1,9 +1,11 @@
 //! Host calls: what an agent asks of the gateway, each done once.
 
 use ngb_core::{
+    address::Jid,
+    ask::{Audience, OpenQuestion},
     clock::Timestamp,
     decision::Decision,
-    id::{AskId, JobId, MessageId, OutboxId},
+    id::{AskId, GroupId, JobId, MessageId, OutboxId, RunId},
 };
 
 use crate::{
@@ -13,7 +15,7 @@ use crate::{
     intake, moves,
     outbox::{self, OutRow},
     runs,
-    sql::{row, sql, thread, to_json},
+    sql::{Row, row, sql, thread, to_json},
 };
 
 async fn call(tx: &mut Tx, it: &HostCallWrite) -> Result<Called, StoreError> {
@@ -37,12 +39,9 @@ async fn call(tx: &mut Tx, it: &HostCallWrite) -> Result<Called, StoreError> {
     let text = "SELECT message_id FROM jobs WHERE id = $1";
     let job = tx.row(sql("read a job", text).bind(it.job)).await?;
     let message = job.map(|it| it.opt_int("message_id")).transpose()?.flatten().map(MessageId);
-    let (mut ask, mut said) = (None, None);
+    let (mut ask, mut said) = (None, Vec::new());
     match &it.does {
-        CallEffect::Send(new) => {
-            let row = OutRow { run: Some(it.claim.run), ..OutRow::from(new) };
-            said = outbox::queue(tx, &[row]).await?.pop();
-        }
+        CallEffect::Send(parts) => said = say(tx, it.claim.run, parts).await?,
         CallEffect::SayLater { place, text, run_at, role } => {
             let values = row![
                 it.claim.group,
@@ -62,22 +61,23 @@ async fn call(tx: &mut Tx, it: &HostCallWrite) -> Result<Called, StoreError> {
             tx.run_many(sql("queue a later word", insert), vec![values]).await?;
             intake::wake_lanes(tx, vec![row![it.claim.lane, *run_at]]).await?;
         }
-        CallEffect::Ask { place, text, options, expires_at } => {
-            let (item, about) = (text.clone(), message);
-            let new =
-                NewOutbox { place: place.clone(), item, about, job: Some(it.job), live: false };
-            let row = OutRow { run: Some(it.claim.run), ..OutRow::from(&new) };
-            said = outbox::queue(tx, &[row]).await?.pop();
-            let outbox = said.as_ref().map(|it| it.id);
-            let insert = "INSERT INTO asks (job_id, run_id, jid, thread, outbox_id, options, expires_at, created_at)
+        CallEffect::Ask { parts, options, numbered, audience, expires_at } => {
+            said = say(tx, it.claim.run, parts).await?;
+            let (Some(last), Some(queued)) = (parts.last(), said.last()) else {
+                return Err(StoreError::Fenced(it.claim.run));
+            };
+            let insert = "INSERT INTO asks (job_id, run_id, jid, thread, outbox_id, options, numbered, audience,
+                              expires_at, created_at)
                           VALUES {values} RETURNING id";
             let values = row![
                 it.job,
                 it.claim.run,
-                place.jid.to_string(),
-                thread(place),
-                outbox,
+                last.place.jid.to_string(),
+                thread(&last.place),
+                queued.id,
                 to_json(options)?,
+                *numbered,
+                to_json(audience)?,
                 *expires_at,
                 it.now,
             ];
@@ -93,6 +93,11 @@ async fn call(tx: &mut Tx, it: &HostCallWrite) -> Result<Called, StoreError> {
     let kind = Decision::Called;
     tx.decide_at(it.now, NewDecision { message, job, run, kind, detail: it.name.to_owned() });
     Ok(Called::New { result: it.result.clone(), ask, said })
+}
+
+async fn say(tx: &mut Tx, run: RunId, parts: &[NewOutbox]) -> Result<Vec<Queued>, StoreError> {
+    let row = |new| OutRow { run: Some(run), ..OutRow::from(new) };
+    outbox::queue(tx, &parts.iter().map(row).collect::<Vec<_>>()).await
 }
 
 async fn live(
@@ -140,6 +145,40 @@ impl Store {
         let text = "SELECT platform_id FROM outbox WHERE id = $1";
         let row = self.row(sql("read a sent item", text).bind(item)).await?;
         Ok(row.map(|it| it.opt_text("platform_id")).transpose()?.flatten())
+    }
+
+    /// The questions of a chat that are open at `now`, the oldest first.
+    pub async fn open_questions(
+        &self,
+        jid: &Jid,
+        now: Timestamp,
+    ) -> Result<Vec<OpenQuestion>, StoreError> {
+        let text = "SELECT a.id, a.jid, a.thread, a.options, a.numbered, a.audience, o.platform_id, j.group_id
+                    FROM asks a JOIN outbox o ON o.id = a.outbox_id JOIN jobs j ON j.id = a.job_id
+                    WHERE a.jid = $1 AND a.answer IS NULL AND a.expires_at > $2 ORDER BY a.id";
+        let query = sql("read open questions", text).bind(jid.to_string()).bind(now);
+        let open = |row: &Row| {
+            Ok(OpenQuestion {
+                ask: AskId(row.int("id")?),
+                group: GroupId(row.int("group_id")?),
+                place: row.place()?,
+                options: row.json("options")?,
+                audience: match row.opt_text("audience")? {
+                    Some(_) => row.json("audience")?,
+                    None => Audience::default(),
+                },
+                numbered: row.flag("numbered")?,
+                platform_id: row.opt_text("platform_id")?,
+            })
+        };
+        self.rows(query).await?.iter().map(open).collect()
+    }
+
+    /// The chats with a question that is open at `now`.
+    pub async fn asked_chats(&self, now: Timestamp) -> Result<Vec<Jid>, StoreError> {
+        let text = "SELECT DISTINCT jid FROM asks WHERE answer IS NULL AND expires_at > $1";
+        let rows = self.rows(sql("read where questions are open", text).bind(now)).await?;
+        rows.iter().map(|it| it.parsed("jid")).collect()
     }
 
     /// Answers a question; `None` when it was answered before, or is no longer open.

@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction, postgres::PgArguments, 
 
 use crate::{
     DatabaseError, NewDecision, StoreError,
+    albums::Albums,
     dialect::Dialect,
     sql::{Row, Sql, Value, row, sql},
     sqlite,
@@ -63,6 +64,7 @@ pub(crate) struct Cache {
     pub(crate) lanes: HashMap<(i64, String), i64>,
     /// Chats as they were last written: title and when.
     pub(crate) chats: HashMap<String, (String, Timestamp)>,
+    pub(crate) albums: Albums,
 }
 
 /// Entries of each kind that the [`Cache`] holds; it begins anew when it is full.

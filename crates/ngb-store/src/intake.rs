@@ -251,6 +251,8 @@ pub(crate) fn message_row(
         &content.text,
         to_json(&content.media)?,
         content.reply_to.as_deref(),
+        content.quote.as_deref(),
+        content.album.as_deref(),
         addressed,
         group,
         lane,
@@ -262,7 +264,7 @@ pub(crate) fn message_row(
 
 pub(crate) const INSERT_MESSAGES: &str =
     "INSERT INTO messages (jid, thread, platform_id, author, sender_id, sender_name, role, text, media, reply_to,
-        addressed, group_id, lane_id, state, sent_at, received_at)
+        quote, album, addressed, group_id, lane_id, state, sent_at, received_at)
      VALUES {values} ON CONFLICT DO NOTHING RETURNING id, jid, platform_id";
 
 /// A message whose id the chat had is a repeat, also under another event key.
@@ -311,7 +313,9 @@ async fn jobs(tx: &mut Tx, items: &mut [Item<'_>]) -> Result<Vec<(LaneId, GroupI
             continue;
         };
         let Plan::Engage { group, role, .. } = &item.arrival.plan else { continue };
-        due.entry(lane).or_insert((*group, item.now));
+        let run_at = tx.cache.albums.run_at(lane, content.album.is_some(), item.now);
+        let first = due.entry(lane).or_insert((*group, run_at));
+        first.1 = first.1.min(run_at);
         let place = &item.inbound().place;
         rows.push(row![
             *group,
@@ -323,7 +327,7 @@ async fn jobs(tx: &mut Tx, items: &mut [Item<'_>]) -> Result<Vec<(LaneId, GroupI
             role.as_str(),
             content.text.len(),
             "queued",
-            item.now,
+            run_at,
             item.now,
         ]);
     }
@@ -386,9 +390,23 @@ async fn follow(tx: &mut Tx, item: &mut Item<'_>) -> Result<(), StoreError> {
         }
         Plan::Revise => item.message = moves::revise(tx, inbound, item.now).await?,
         Plan::Move { to } => moves::move_chat(tx, &inbound.place.jid, to).await?,
-        Plan::Press { value } => item.answered = moves::press(tx, inbound, value, item.now).await?,
+        Plan::AnswerAsk { ask, value } => {
+            let by = by(inbound);
+            item.answered = moves::answer(tx, *ask, value, &by, item.now).await?;
+            let detail = match &item.answered {
+                Some(_) => "it answers a question",
+                None => "it answers a question that is no longer open",
+            };
+            item.decide(tx, Decision::AskAnswered, detail);
+        }
+        Plan::NotYours { ask } => moves::not_yours(tx, *ask, &by(inbound), item.now).await?,
     }
     Ok(())
+}
+
+/// Who did it, for the log.
+fn by(inbound: &Inbound) -> String {
+    format!("{}#{}", inbound.place.jid.account(), inbound.sender.id)
 }
 
 async fn say(

@@ -22,6 +22,7 @@ mod checkpoint;
 mod store;
 mod writer;
 
+mod albums;
 mod calls;
 mod claims;
 mod intake;

@@ -18,7 +18,7 @@ use crate::{
 pub(crate) fn select(rest: &str) -> String {
     format!(
         "SELECT m.id, m.jid, m.thread, m.platform_id, m.author, m.sender_id, m.sender_name, m.role, m.text, m.media,
-            m.reply_to, m.addressed, m.in_reply_to, m.group_id, m.lane_id, m.run_id, m.sent_at, m.received_at,
+            m.reply_to, m.quote, m.album, m.addressed, m.in_reply_to, m.group_id, m.lane_id, m.run_id, m.sent_at, m.received_at,
             coalesce((SELECT j.state FROM jobs j WHERE j.message_id = m.id ORDER BY j.id DESC LIMIT 1), m.state) AS state,
             (SELECT r.text FROM messages r WHERE r.jid = m.jid AND r.platform_id = m.reply_to) AS reply_text
          FROM messages m WHERE {rest}"
@@ -49,10 +49,15 @@ pub(crate) fn stored(row: &Row) -> Result<StoredMessage, StoreError> {
             text: row.text("text")?,
             media: row.json("media")?,
             reply_to: row.opt_text("reply_to")?,
+            quote: row.opt_text("quote")?,
+            album: row.opt_text("album")?,
             addressed: row.word("addressed", addressed)?,
         },
         in_reply_to: row.opt_int("in_reply_to")?.map(MessageId),
-        reply_text: row.opt_text("reply_text")?,
+        reply_text: match row.opt_text("quote")? {
+            Some(quote) => Some(quote),
+            None => row.opt_text("reply_text")?,
+        },
         group: row.opt_int("group_id")?.map(GroupId),
         lane: row.opt_int("lane_id")?.map(LaneId),
         run: row.opt_int("run_id")?.map(RunId),

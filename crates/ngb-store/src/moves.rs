@@ -5,7 +5,7 @@ use ngb_core::{
     clock::Timestamp,
     decision::Decision,
     id::{AskId, JobId, LaneId, MessageId, RunId},
-    message::{Button, Content, Happening, Inbound},
+    message::{Content, Happening, Inbound},
 };
 
 use crate::{
@@ -119,31 +119,23 @@ pub(crate) async fn move_chat(tx: &mut Tx, from: &Jid, to: &Jid) -> Result<(), S
     Ok(())
 }
 
-/// The button under a question: answers it if it is still open.
-pub(crate) async fn press(
+/// Notes that somebody pressed a button of a question that is not for them.
+pub(crate) async fn not_yours(
     tx: &mut Tx,
-    inbound: &Inbound,
-    value: &str,
+    ask: AskId,
+    by: &str,
     now: Timestamp,
-) -> Result<Option<AnsweredAsk>, StoreError> {
-    let Happening::Pressed { platform_id, .. } = &inbound.what else { return Ok(None) };
+) -> Result<(), StoreError> {
     let text =
-        "SELECT a.id, a.options, o.platform_id FROM asks a JOIN outbox o ON o.id = a.outbox_id
-                WHERE a.jid = $1 AND a.answer IS NULL AND a.expires_at > $2 ORDER BY a.id DESC";
-    let query = sql("look for a question", text).bind(inbound.place.jid.to_string()).bind(now);
-    let mut fits = Vec::new();
-    for row in tx.rows(query).await? {
-        let options: Vec<Button> = row.json("options")?;
-        if options.iter().any(|it| it.value == value) {
-            // Two questions may have the same buttons: the one that was pressed goes first.
-            let pressed = row.opt_text("platform_id")?.as_ref() == Some(platform_id);
-            fits.push((!pressed, AskId(row.int("id")?)));
-        }
-    }
-    fits.sort_by_key(|it| it.0);
-    let Some((_, ask)) = fits.first() else { return Ok(None) };
-    let by = format!("{}#{}", inbound.place.jid.account(), inbound.sender.id);
-    answer(tx, *ask, value, &by, now).await
+        "SELECT j.id, j.message_id FROM asks a JOIN jobs j ON j.id = a.job_id WHERE a.id = $1";
+    let Some(row) = tx.row(sql("look for a question", text).bind(ask)).await? else {
+        return Ok(());
+    };
+    let message = row.opt_int("message_id")?.map(MessageId);
+    let job = Some(JobId(row.int("id")?));
+    let detail = format!("`{by}` pressed a button of a question that is not for them");
+    tx.decide_at(now, NewDecision { message, job, run: None, kind: Decision::Dropped, detail });
+    Ok(())
 }
 
 /// Answers a question once.

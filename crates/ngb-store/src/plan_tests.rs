@@ -89,7 +89,7 @@ async fn nothing_scans() {
 
     let conn = rusqlite::Connection::open(&path).unwrap();
     let mut seen = 0;
-    for text in texts.iter().filter(|it| !it.starts_with("BEGIN")) {
+    for text in texts.iter().filter(|it| !it.starts_with("BEGIN") && !it.starts_with("ALTER")) {
         let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
         let mut steps = explain.raw_query();
         while let Some(row) = steps.next().unwrap() {

@@ -1,11 +1,15 @@
 //! Numbers about what is stored, and the removal of what is old.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use ngb_core::{clock::Timestamp, id::GroupId};
+use ngb_core::{
+    clock::Timestamp,
+    id::GroupId,
+    message::{MediaKind, MediaRef, Outbound},
+};
 
 use crate::{
-    Counts, DayUsage, Pruned, Store, StoreError,
+    Counts, Cutoffs, DayUsage, Pruned, Store, StoreError,
     db::Tx,
     sql::{Row, sql},
 };
@@ -16,59 +20,99 @@ const ROWS_A_TRANSACTION: i64 = 1_000;
 /// How much longer event keys are kept than messages: Meta repeats an event for 7 days.
 const EVENT_KEYS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// What may go: `$1` is the time before which rows are old. Never a row that something still needs.
-const OLD: [(&str, &str); 6] = [
-    (
-        "outbox",
-        "o.created_at < $1 AND o.state NOT IN ('pending', 'sending')
-         AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.live_outbox_id = o.id AND j.state IN ('queued', 'running'))
-         AND NOT EXISTS (SELECT 1 FROM asks a WHERE a.outbox_id = o.id AND a.answer IS NULL AND a.expires_at >= $1)",
-    ),
-    // A dead letter stays until somebody decides about it.
-    ("jobs", "o.ended_at < $1 AND o.state IN ('done', 'cancelled')"),
-    (
-        "runs",
-        "o.ended_at < $1 AND o.state <> 'running' AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.run_id = o.id)",
-    ),
-    (
-        "messages",
-        "o.received_at < $1
-         AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.message_id = o.id)
-         AND NOT EXISTS (SELECT 1 FROM outbox u WHERE (u.about = o.id OR u.answer_id = o.id)
-             AND u.state IN ('pending', 'sending'))",
-    ),
-    (
-        "decisions",
-        "o.at < $1 AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.id = o.message_id)
-         AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = o.job_id)",
-    ),
-    ("events", "o.at < $1"),
+/// Runs and usage of the day that still counts stay: caps are reckoned from them.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// One kind of rows that may go.
+struct Kind {
+    table: &'static str,
+    /// Which of its rows `o` may go: `$1` is the time before which they are old. Never a row that something still needs.
+    old: &'static str,
+    /// Which cutoff holds for it.
+    before: fn(&Cutoffs, now: Timestamp) -> Option<Timestamp>,
+    count: fn(&mut Pruned) -> &mut u64,
+}
+
+const KINDS: [Kind; 9] = [
+    Kind {
+        table: "outbox",
+        old: "o.created_at < $1 AND o.state NOT IN ('pending', 'sending')
+            AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.live_outbox_id = o.id AND j.state IN ('queued', 'running'))
+            AND NOT EXISTS (SELECT 1 FROM asks a WHERE a.outbox_id = o.id AND a.answer IS NULL AND a.expires_at >= $1)",
+        before: |it, _| it.messages,
+        count: |it| &mut it.outbox,
+    },
+    Kind {
+        table: "jobs",
+        old: "o.ended_at < $1 AND o.state IN ('done', 'cancelled')",
+        before: |it, _| it.messages,
+        count: |it| &mut it.jobs,
+    },
+    Kind {
+        table: "jobs",
+        old: "o.ended_at < $1 AND o.state = 'dead'",
+        before: |it, _| it.dead_letters,
+        count: |it| &mut it.dead_letters,
+    },
+    Kind {
+        table: "runs",
+        old: "o.ended_at < $1 AND o.state <> 'running' AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.run_id = o.id)",
+        before: |it, now| it.messages.map(|it| it.min(now - DAY)),
+        count: |it| &mut it.runs,
+    },
+    Kind {
+        table: "messages",
+        old: "o.received_at < $1
+            AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.message_id = o.id)
+            AND NOT EXISTS (SELECT 1 FROM outbox u WHERE (u.about = o.id OR u.answer_id = o.id)
+                AND u.state IN ('pending', 'sending'))",
+        before: |it, _| it.messages,
+        count: |it| &mut it.messages,
+    },
+    Kind {
+        table: "decisions",
+        old: "o.at < $1 AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.id = o.message_id)
+            AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = o.job_id)",
+        before: |it, _| it.messages,
+        count: |it| &mut it.decisions,
+    },
+    Kind {
+        table: "events",
+        old: "o.at < $1",
+        before: |it, _| it.messages.map(|it| it - EVENT_KEYS),
+        count: |it| &mut it.event_keys,
+    },
+    Kind {
+        table: "usage_counts",
+        old: "o.at < $1",
+        before: |it, now| it.usage.map(|it| it.min(now - DAY)),
+        count: |it| &mut it.usage,
+    },
+    Kind {
+        table: "audit",
+        old: "o.at < $1",
+        before: |it, _| it.audit,
+        count: |it| &mut it.audit,
+    },
 ];
 
 struct Part {
-    table: &'static str,
-    old: &'static str,
+    kind: &'static Kind,
     before: Timestamp,
 }
 
 async fn remove(tx: &mut Tx, it: &Part) -> Result<u64, StoreError> {
-    let Part { table, old, before } = it;
-    let text = match *table {
-        "events" => {
-            "DELETE FROM events WHERE (account, event_key) IN (
-                 SELECT o.account, o.event_key FROM events o WHERE o.at < $1 ORDER BY o.at LIMIT $2)"
-                .to_owned()
-        }
-        _ => format!(
-            "DELETE FROM {table} WHERE id IN (SELECT o.id FROM {table} o WHERE {old} ORDER BY o.id LIMIT $2)
-             RETURNING id"
-        ),
-    };
-    let query = sql("prune", text).bind(*before).bind(ROWS_A_TRANSACTION);
+    let Part { kind: Kind { table, old, .. }, before } = it;
     if *table == "events" {
-        return tx.run(query).await;
+        let text = "DELETE FROM events WHERE (account, event_key) IN (
+                 SELECT o.account, o.event_key FROM events o WHERE o.at < $1 ORDER BY o.at LIMIT $2)";
+        return tx.run(sql("prune", text).bind(*before).bind(ROWS_A_TRANSACTION)).await;
     }
-    let rows = tx.rows(query).await?;
+    let text = format!(
+        "DELETE FROM {table} WHERE id IN (SELECT o.id FROM {table} o WHERE {old} ORDER BY o.id LIMIT $2)
+         RETURNING id"
+    );
+    let rows = tx.rows(sql("prune", text).bind(*before).bind(ROWS_A_TRANSACTION)).await?;
     let ids = rows.iter().map(|it| it.int("id")).collect::<Result<Vec<_>, _>>()?;
     if *table == "jobs" && !ids.is_empty() {
         for text in [
@@ -82,29 +126,23 @@ async fn remove(tx: &mut Tx, it: &Part) -> Result<u64, StoreError> {
 }
 
 impl Store {
-    /// Removes what is older than `before` and not in use, a thousand rows a transaction; with `dry_run` only counts.
+    /// Removes what is old by `cutoffs` and not in use, a thousand rows a transaction; with `dry_run` only counts.
     ///
-    /// Usage and the audit log stay.
-    pub async fn prune(&self, before: Timestamp, dry_run: bool) -> Result<Pruned, StoreError> {
+    /// A dry run counts no rows that are in use only by others that would go as well: a message whose job is old.
+    pub async fn prune(&self, cutoffs: Cutoffs, dry_run: bool) -> Result<Pruned, StoreError> {
         let mut res = Pruned::default();
-        for (table, old) in OLD {
-            let before = if table == "events" { before - EVENT_KEYS } else { before };
-            let count = match table {
-                "outbox" => &mut res.outbox,
-                "jobs" => &mut res.jobs,
-                "runs" => &mut res.runs,
-                "messages" => &mut res.messages,
-                "decisions" => &mut res.decisions,
-                _ => &mut res.event_keys,
-            };
+        let now = self.now();
+        for kind in &KINDS {
+            let Some(before) = (kind.before)(&cutoffs, now) else { continue };
+            let count = (kind.count)(&mut res);
             if dry_run {
-                let text = format!("SELECT count(*) AS n FROM {table} o WHERE {old}");
+                let text = format!("SELECT count(*) AS n FROM {} o WHERE {}", kind.table, kind.old);
                 let row = self.row(sql("count what is old", text).bind(before)).await?;
                 *count = row.map_or(Ok(0), |it| it.count("n"))?;
                 continue;
             }
             loop {
-                let part = Part { table, old, before };
+                let part = Part { kind, before };
                 let removed = self.write(part, |tx, it| Box::pin(remove(tx, it))).await?;
                 *count += removed;
                 if removed == 0 {
@@ -113,6 +151,30 @@ impl Store {
             }
         }
         Ok(res)
+    }
+
+    /// The items that may still have to be sent and that hold a file.
+    pub async fn unsent_files(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let text = "SELECT outbox.item FROM outbox WHERE outbox.state IN ('pending', 'sending')";
+        let mut paths = Vec::new();
+        for row in self.rows(sql("read what waits to be sent", text)).await? {
+            if let Outbound::File { path, .. } = row.json("item")? {
+                paths.push(path);
+            }
+        }
+        Ok(paths)
+    }
+
+    /// The long texts of messages that are older than `before`: of those that are still in use, once they were pruned.
+    pub async fn long_texts(&self, before: Timestamp) -> Result<Vec<String>, StoreError> {
+        let text = "SELECT media FROM messages WHERE received_at < $1 AND media <> '[]'";
+        let mut names = Vec::new();
+        for row in self.rows(sql("read old files", text).bind(before)).await? {
+            let media: Vec<MediaRef> = row.json("media")?;
+            let long = media.into_iter().filter(|it| it.kind == MediaKind::LongText);
+            names.extend(long.map(|it| it.reference));
+        }
+        Ok(names)
     }
 
     /// Numbers for health and metrics.

@@ -12,7 +12,8 @@ pub(crate) struct Migration {
 /// Most lanes of a group that run at a time: rows of table `slots`.
 pub(crate) const MAX_SLOTS: i64 = 64;
 
-pub(crate) const MIGRATIONS: &[Migration] = &[Migration { version: 1, statements: V1 }];
+pub(crate) const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, statements: V1 }, Migration { version: 2, statements: V2 }];
 
 const V1: &[&str] = &[
     "CREATE TABLE groups (id {id}, name TEXT NOT NULL, folder TEXT NOT NULL, is_main BIGINT NOT NULL,
@@ -126,4 +127,12 @@ const V1: &[&str] = &[
         path TEXT NOT NULL, PRIMARY KEY (message_id, n))",
     // Only ever added to.
     "CREATE TABLE audit (id {id}, at BIGINT NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL, detail TEXT NOT NULL)",
+];
+
+/// What a message quotes and which album it is of; who may answer a question.
+const V2: &[&str] = &[
+    "ALTER TABLE messages ADD COLUMN quote TEXT",
+    "ALTER TABLE messages ADD COLUMN album TEXT",
+    "ALTER TABLE asks ADD COLUMN audience TEXT",
+    "ALTER TABLE asks ADD COLUMN numbered BIGINT NOT NULL DEFAULT 0",
 ];

@@ -2,6 +2,7 @@
 
 use ngb_core::{
     address::{Account, Jid, Place},
+    ask::Audience,
     clock::Timestamp,
     decision::Decision,
     frame::SessionMark,
@@ -46,8 +47,10 @@ pub enum Plan {
     Revise,
     /// The chat has a new address; bindings, access and lanes go with it.
     Move { to: Jid },
-    /// A button was pressed; the question is answered if it is still open and, when it names an audience, by one of it.
-    Press { value: String },
+    /// A pressed button or a text that answers a question, if it is still open.
+    AnswerAsk { ask: AskId, value: String },
+    /// A button of a question that is not for whoever pressed it.
+    NotYours { ask: AskId },
 }
 
 /// A batch of arrivals: one transaction.
@@ -220,18 +223,17 @@ pub struct HostCallWrite {
 
 #[derive(Clone, Debug)]
 pub enum CallEffect {
-    Send(NewOutbox),
+    /// Say something; a text in as many parts as it needs.
+    Send(Vec<NewOutbox>),
     /// A job of kind [`JobKind::Say`] in the lane of the run.
-    SayLater {
-        place: Place,
-        text: String,
-        run_at: Timestamp,
-        role: Role,
-    },
+    SayLater { place: Place, text: String, run_at: Timestamp, role: Role },
     Ask {
-        place: Place,
-        text: Outbound,
+        /// What is sent: the question, whose last part an answer refers to. Never empty.
+        parts: Vec<NewOutbox>,
         options: Vec<Button>,
+        /// Whether the options are shown with numbers.
+        numbered: bool,
+        audience: Audience,
         expires_at: Timestamp,
     },
 }
@@ -241,7 +243,7 @@ pub enum Called {
     New {
         result: String,
         ask: Option<AskId>,
-        said: Option<Queued>,
+        said: Vec<Queued>,
     },
     /// The call was made before; for a question, its answer if there is one.
     Before {
@@ -340,7 +342,8 @@ pub struct StoredMessage {
     pub role: Option<Role>,
     pub content: Content,
     pub in_reply_to: Option<MessageId>,
-    /// The text of the message that `content.reply_to` names, if it is kept.
+    /// What it answers: the part that was quoted, or the text of the message that `content.reply_to` names, as far as
+    /// anybody knows it.
     pub reply_text: Option<String>,
     pub group: Option<GroupId>,
     pub lane: Option<LaneId>,
@@ -486,9 +489,30 @@ pub struct Counts {
     pub repeats: u64,
 }
 
+/// Before which time rows are old, by kind; none keeps a kind for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cutoffs {
+    /// Messages and what became of them: jobs, runs, decisions, sends. Event keys stay for 30 days more.
+    pub messages: Option<Timestamp>,
+    pub dead_letters: Option<Timestamp>,
+    pub usage: Option<Timestamp>,
+    pub audit: Option<Timestamp>,
+}
+
+impl From<Timestamp> for Cutoffs {
+    /// The same for all kinds.
+    fn from(before: Timestamp) -> Self {
+        let it = Some(before);
+        Self { messages: it, dead_letters: it, usage: it, audit: it }
+    }
+}
+
 /// What `prune` removed, or would.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Pruned {
+    pub dead_letters: u64,
+    pub usage: u64,
+    pub audit: u64,
     pub messages: u64,
     pub jobs: u64,
     pub runs: u64,

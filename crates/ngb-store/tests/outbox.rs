@@ -3,8 +3,10 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::*;
-use ngb_core::{clock::Timestamp, id::OutboxId, message::Outbound, route::Access};
+use ngb_core::{clock::Timestamp, id::OutboxId, job::JobState, message::Outbound, route::Access};
 use ngb_store::*;
 
 on_both!(
@@ -16,6 +18,7 @@ on_both!(
     a_move_takes_the_rows_along,
     an_answer_is_found_by_its_platform_ids,
     prune_never_touches_what_is_in_use,
+    each_kind_has_its_time,
     groups_and_bindings,
     people_and_logins,
 );
@@ -154,10 +157,14 @@ async fn prune_never_touches_what_is_in_use(fix: Fix) {
     let running = fix.accept(vec![engage(group, "3", "c", "running")], 1).await;
     let waiting = fix.accept(vec![engage(group, "3", "d", "waiting")], 1).await;
     let before = T0 + LEASE;
-    let dry = fix.store.prune(before, true).await.unwrap();
-    let pruned = fix.store.prune(before, false).await.unwrap();
+    let only = |before| Cutoffs { messages: Some(before), ..Cutoffs::default() };
+    let dry = fix.store.prune(before.into(), true).await.unwrap();
+    let pruned = fix.store.prune(only(before), false).await.unwrap();
     assert_eq!((dry.outbox, pruned.outbox), (1, 1));
-    assert_eq!((pruned.jobs, pruned.runs), (2, 2), "{pruned:?}");
+    assert_eq!((dry.runs, pruned.runs), (0, 0), "caps of the day are reckoned from them");
+    fix.hand.send_replace(T0 + Duration::from_secs(25 * 3_600));
+    let runs = fix.store.prune(only(before), false).await.unwrap().runs;
+    assert_eq!((pruned.jobs, runs), (2, 2), "{pruned:?}");
     assert_eq!(pruned.messages, 2, "the answered one and its answer");
     assert_eq!(pruned.event_keys, 0, "they stay for 30 days more");
     for it in [&unsent, &running, &waiting] {
@@ -168,7 +175,34 @@ async fn prune_never_touches_what_is_in_use(fix: Fix) {
     assert_eq!(again.recorded, [Recorded::Repeat { message: None }], "its key is still known");
     fix.finish(running.claims[0], "x").await.unwrap();
     let later = Timestamp(before.0 + 31 * 24 * 3_600_000);
-    assert_eq!(fix.store.prune(later, false).await.unwrap().event_keys, 4);
+    assert_eq!(fix.store.prune(only(later), false).await.unwrap().event_keys, 4);
+}
+
+async fn each_kind_has_its_time(fix: Fix) {
+    let group = fix.group("home").await;
+    let done = fix.accept(vec![engage(group, "1", "a", "hi")], 1).await;
+    let mut finish = fix.answer(done.claims[0], "").await;
+    finish.jobs[0].1 = JobState::Dead { reason: "no key".into() };
+    finish.usage = vec![Usage { provider: "p".into(), model: "m".into(), ..Usage::default() }];
+    fix.store.finish(finish).await.unwrap();
+    fix.store.audit("ann", "grant", "x").await.unwrap();
+    let (before, now) = (T0 + LEASE, T0 + Duration::from_secs(25 * 3_600));
+    fix.hand.send_replace(now);
+    let it = Some(before);
+    #[rustfmt::skip]
+    let table = [
+        (Cutoffs { messages: it, ..Cutoffs::default() },     [0, 0, 0]),
+        (Cutoffs { dead_letters: it, ..Cutoffs::default() }, [1, 0, 0]),
+        (Cutoffs { usage: it, ..Cutoffs::default() },        [0, 1, 0]),
+        (Cutoffs { audit: it, ..Cutoffs::default() },        [0, 0, 1]),
+        (before.into(),                                      [0, 0, 0]),
+    ];
+    for (cutoffs, want) in table {
+        for dry_run in [true, false] {
+            let gone = fix.store.prune(cutoffs, dry_run).await.unwrap();
+            assert_eq!([gone.dead_letters, gone.usage, gone.audit], want, "{cutoffs:?}");
+        }
+    }
 }
 
 async fn groups_and_bindings(fix: Fix) {

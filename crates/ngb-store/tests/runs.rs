@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use common::*;
 use ngb_core::{
+    ask::Audience,
     clock::Timestamp,
     decision::Decision,
     frame::SessionMark,
@@ -205,10 +206,10 @@ async fn calls_are_keyed(fix: Fix) {
     let group = fix.group("home").await;
     let done = fix.accept(vec![engage(group, "1", "a", "hi")], 1).await;
     let (claim, job) = (done.claims[0], job_of(&done.recorded[0]));
-    let send = || CallEffect::Send(say("2", "psst", None));
+    let send = || CallEffect::Send(vec![say("2", "psst", None)]);
     let first = fix.store.call(call(claim, job, "h", 0, send())).await.unwrap();
-    let Called::New { said: Some(said), .. } = &first else { panic!("{first:?}") };
-    assert!(said.sending.is_some());
+    let Called::New { said, .. } = &first else { panic!("{first:?}") };
+    assert!(said[0].sending.is_some());
     let again = fix.store.call(call(claim, job, "h", 0, send())).await.unwrap();
     assert_eq!(again, Called::Before { result: "{\"n\":0}".into(), ask: None, answer: None });
     let second = fix.store.call(call(claim, job, "h", 1, send())).await.unwrap();
@@ -232,28 +233,47 @@ async fn calls_are_keyed(fix: Fix) {
 async fn a_question_is_answered_once(fix: Fix) {
     let group = fix.group("home").await;
     let done = fix.accept(vec![engage(group, "1", "a", "hi")], 1).await;
+    let asked_by = done.recorded[0].clone();
     let (claim, job) = (done.claims[0], job_of(&done.recorded[0]));
     let options: Vec<Button> =
         ["yes", "no"].map(|it| Button { label: it.into(), value: format!("7:{it}") }).into();
     let text = Outbound::Text { text: "may I?".into(), reply_to: None, buttons: options.clone() };
+    let audience = Audience { asked: vec!["7".into()], least: Role::Member };
     let ask = |expires_at| CallEffect::Ask {
-        place: place("1"),
-        text: text.clone(),
+        parts: vec![
+            say("1", "a long question", None),
+            NewOutbox { item: text.clone(), ..say("1", "", None) },
+        ],
         options: options.clone(),
+        numbered: false,
+        audience: audience.clone(),
         expires_at,
     };
     let asked = fix.store.call(call(claim, job, "q", 0, ask(T0 + LEASE))).await.unwrap();
-    let Called::New { ask: Some(id), said: Some(said), .. } = asked else { panic!("{asked:?}") };
-    fix.store.settle(vec![sent(said.id, "500")]).await.unwrap();
-    let press = |key: &str, value: &str| Arrival {
+    let Called::New { ask: Some(id), said, .. } = asked else { panic!("{asked:?}") };
+    assert_eq!(said.len(), 2, "each part has its row");
+    for (said, platform_id) in said.iter().zip(["499", "500"]) {
+        fix.store.settle(vec![sent(said.id, platform_id)]).await.unwrap();
+    }
+    let open = fix.store.open_questions(&place("1").jid, T0).await.unwrap();
+    let [question] = &*open else { panic!("{open:?}") };
+    assert_eq!((question.ask, question.group, &question.audience), (id, group, &audience));
+    assert_eq!(question.platform_id.as_deref(), Some("500"), "the part with the buttons");
+    assert_eq!(fix.store.asked_chats(T0).await.unwrap(), [place("1").jid]);
+    let press = |key: &str, value: &str, plan: Plan| Arrival {
         inbound: inbound(
             key,
             "1",
             Happening::Pressed { platform_id: "500".into(), value: value.into() },
         ),
-        plan: Plan::Press { value: value.into() },
+        plan,
     };
-    let batch = vec![press("p0", "nonsense"), press("p1", "7:yes"), press("p2", "7:no")];
+    let answers = |value: &str| Plan::AnswerAsk { ask: id, value: value.into() };
+    let batch = vec![
+        press("p0", "7:yes", Plan::NotYours { ask: id }),
+        press("p1", "7:yes", answers("7:yes")),
+        press("p2", "7:no", answers("7:no")),
+    ];
     let done = fix.accept(batch, 0).await;
     let answered: Vec<_> = done
         .recorded
@@ -266,6 +286,10 @@ async fn a_question_is_answered_once(fix: Fix) {
     let yes = AnsweredAsk { ask: id, run: claim.run, value: "7:yes".into() };
     assert_eq!(answered, [None, Some(yes), None]);
     assert_eq!(fix.store.answer_ask(id, "7:no", "ann").await.unwrap(), None);
+    assert_eq!(fix.store.open_questions(&place("1").jid, T0).await.unwrap(), []);
+    let why = fix.store.why(message_of(&asked_by)).await.unwrap();
+    let stranger = |it: &DecisionRow| it.detail.contains("is not for them");
+    assert!(why.decisions.iter().any(stranger), "{why:?}");
     let again = fix.store.call(call(claim, job, "q", 0, ask(T0 + LEASE))).await.unwrap();
     assert!(matches!(again, Called::Before { answer: Some(it), .. } if it == "7:yes"));
     let old = fix.store.call(call(claim, job, "q", 1, ask(T0))).await.unwrap();

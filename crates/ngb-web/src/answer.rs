@@ -30,7 +30,7 @@ pub(crate) struct Waiter {
 pub(crate) enum Heard {
     /// Something about the message: a step of its run, a question.
     Event(Event),
-    Settled(Settled),
+    Settled(Box<Settled>),
 }
 
 /// What became of the message.
@@ -58,7 +58,7 @@ impl Waiter {
         loop {
             if self.look {
                 if let Some(settled) = self.settled().await? {
-                    return Ok(Heard::Settled(settled));
+                    return Ok(Heard::Settled(Box::new(settled)));
                 }
                 self.look = false;
             }
@@ -77,7 +77,7 @@ impl Waiter {
                         Some(id) => self.gateway.store().message(*id).await?,
                         None => None,
                     };
-                    Some(Heard::Settled(Settled { outcome, answer }))
+                    Some(Heard::Settled(Box::new(Settled { outcome, answer })))
                 }
                 Event::RunStarted { run, messages, .. } => {
                     if messages.contains(&self.message) {

@@ -117,6 +117,10 @@ impl From<HandleError> for ApiError {
             HandleError::MainGroup => {
                 Self::new(StatusCode::CONFLICT, "main_group", err.to_string())
             }
+            HandleError::NoQuestion(_) => {
+                Self::new(StatusCode::CONFLICT, "no_question", err.to_string())
+            }
+            HandleError::NotYours => Self::new(StatusCode::FORBIDDEN, "not_yours", err.to_string()),
             HandleError::NotAccepted(NotAccepted::Closed) => Self::stopping(),
             HandleError::NotAccepted(NotAccepted::NotStored) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_stored", err.to_string())

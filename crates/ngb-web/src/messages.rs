@@ -16,7 +16,6 @@ use ngb_core::{
     address::{ChannelKind, Jid, Place},
     clock::Timestamp,
     id::MessageId,
-    message::Sender,
 };
 use ngb_gateway::{
     handle::{Post, Posted},
@@ -206,7 +205,7 @@ async fn wait(
     let settled = async {
         loop {
             if let Heard::Settled(it) = waiter.next().await? {
-                return Ok::<_, ApiError>(it);
+                return Ok::<_, ApiError>(*it);
             }
         }
     };
@@ -267,7 +266,6 @@ fn stream_answer(
 pub(crate) struct Press {
     #[serde(alias = "chatJid", alias = "chat_jid")]
     jid: String,
-    thread: Option<String>,
     value: String,
 }
 
@@ -278,9 +276,7 @@ pub(crate) async fn press(
     Input(press): Input<Press>,
 ) -> Result<Json<Value>, ApiError> {
     let jid = groups::resolve(&app, &press.jid)?;
-    let sender = Sender { id: who.sender_id(), name: who.name, is_bot: false };
-    let place = Place { jid, thread: press.thread.map(Into::into) };
-    app.gateway.press(place, sender, press.value).await?;
+    app.gateway.press(&jid, &who.sender_id(), &press.value).await?;
     Ok(Json(json!({ "ok": true })))
 }
 

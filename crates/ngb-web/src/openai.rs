@@ -178,7 +178,7 @@ fn streamed(
         loop {
             let heard = tokio::select! {
                 heard = state.waiter.next() => heard,
-                () = state.app.drain.cancelled() => Ok(Heard::Settled(Settled { outcome: "failed", answer: None })),
+                () = state.app.drain.cancelled() => Ok(Heard::Settled(Box::new(Settled { outcome: "failed", answer: None }))),
             };
             let settled = match heard {
                 Ok(Heard::Event(Event::Step { step: Step::Text { delta }, .. })) => {

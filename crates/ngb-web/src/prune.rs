@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use ngb_core::clock::Timestamp;
-use ngb_gateway::store::Pruned;
+use ngb_gateway::retention::Forgotten;
 use serde::Deserialize;
 
 use crate::{App, door::Who, error::ApiError, input::Input};
@@ -16,17 +16,17 @@ pub(crate) struct What {
     dry_run: bool,
 }
 
-/// Forgets rows that are older and not in use; tells how many of each kind.
+/// Forgets what is older and not in use; tells how much of each kind.
 pub(crate) async fn prune(
     State(app): State<App>,
     who: Who,
     Input(what): Input<What>,
-) -> Result<Json<Pruned>, ApiError> {
+) -> Result<Json<Forgotten>, ApiError> {
     let before = Timestamp(what.before_ms);
-    let pruned = app.gateway.store().prune(before, what.dry_run).await?;
+    let gone = app.gateway.prune(before.into(), what.dry_run).await?;
     if !what.dry_run {
-        let detail = format!("before {before}: {} messages", pruned.messages);
+        let detail = format!("before {before}: {} messages", gone.rows.messages);
         app.gateway.store().audit(&who.name, "pruned", &detail).await?;
     }
-    Ok(Json(pruned))
+    Ok(Json(gone))
 }

@@ -197,7 +197,7 @@ async fn start(home: &Path, store: &Store, clock: &Clock, flood: Flood) -> anyho
             zone: "UTC".into(),
         },
         caps: Caps { max_runs: 0, max_live_bytes: 0 },
-        keep: None,
+        retention: ngb_gateway::retention::Retention::default(),
         version: "bench",
     })
     .await

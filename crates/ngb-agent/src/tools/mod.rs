@@ -5,6 +5,7 @@ use std::time::Duration;
 use ngb_core::{
     clock::Clock,
     frame::{HostCall, Step},
+    role::Role,
     text::shorten,
 };
 use serde::Deserialize;
@@ -65,6 +66,8 @@ pub(crate) enum Call {
     Ask {
         question: String,
         options: Vec<String>,
+        #[serde(default)]
+        anyone: bool,
     },
 }
 
@@ -152,9 +155,10 @@ impl Tools {
             Call::ScheduleTask { after_seconds, text } => {
                 ask_host(turn, HostCall::ScheduleTask { after_seconds, text }).await
             }
-            Call::Ask { question, options } => {
+            Call::Ask { question, options, anyone } => {
                 let options = options.iter().map(|it| button(it)).collect();
-                ask_host(turn, HostCall::Ask { question, options }).await
+                let least = anyone.then_some(Role::Guest);
+                ask_host(turn, HostCall::Ask { question, options, least }).await
             }
         }
     }
@@ -211,7 +215,8 @@ mod tests {
         let turn = Turn::new(PromptId(1), out, OpenCalls::default());
         let mut tools = Tools::new(Folders::under("/nowhere".as_ref()), clock);
         // A question that nobody answers.
-        let ask = Call::Ask { question: "well?".into(), options: vec!["yes".into()] };
+        let (question, options) = ("well?".into(), vec!["yes".into()]);
+        let ask = Call::Ask { question, options, anyone: false };
         let mut working = tokio_test::task::spawn(tools.call_heard(&turn, ask));
         assert!(working.poll().is_pending());
         assert!(matches!(heard.try_recv(), Ok(FromAgent::Effect { .. })));

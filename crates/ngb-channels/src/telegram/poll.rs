@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use ngb_core::notice::Notice;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
@@ -11,7 +12,7 @@ use super::{
     api::ApiError,
     wire::{self, Read},
 };
-use crate::{ChannelError, Intake, NotAccepted, Pulse, Retry};
+use crate::{Accepted, ChannelError, Intake, NotAccepted, Pulse, Retry};
 
 /// How long Telegram holds a poll open when nothing is there. 50 s is the most it does.
 const POLL: Duration = Duration::from_secs(50);
@@ -29,7 +30,7 @@ pub(super) const ALLOWED: &[&str] = &[
     "my_chat_member",
 ];
 
-/// The first pause when nothing can be stored.
+/// The first pause when nothing can be stored, and the least time from one poll to the next when nothing comes.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 
 /// The longest pause when nothing can be stored.
@@ -59,6 +60,7 @@ impl Telegram {
         let mut aside = Aside::new();
         aside.push(Box::pin(self.introduce(intake.pulse.clone())));
         loop {
+            let began = self.clock.now();
             let asked = json!({
                 "offset": offset, "timeout": POLL.as_secs(), "limit": BATCH, "allowed_updates": ALLOWED,
             });
@@ -86,7 +88,12 @@ impl Telegram {
                 });
             };
             if updates.is_empty() {
-                continue;
+                // A server that does not hold polls open would be asked without an end.
+                let rest = FIRST_WAIT.saturating_sub(self.clock.now().since(began));
+                tokio::select! {
+                    () = beside(&mut aside, self.clock.sleep(rest)) => continue,
+                    () = intake.stop.cancelled() => return Ok(()),
+                }
             }
             // Beside the others: one of them may be the one that is asking, and nobody else wakes it.
             let me = tokio::select! {
@@ -124,9 +131,13 @@ impl Telegram {
         aside: &mut Aside<'a>,
     ) -> Result<bool, ChannelError> {
         match intake.inbox.accept_all(read.events).await {
-            Ok(_) => {
-                for id in read.pressed {
-                    aside.push(Box::pin(self.answer_press(id)));
+            Ok(accepted) => {
+                for press in read.pressed {
+                    let word = match accepted.get(press.event) {
+                        Some(Accepted::NotYours) => Some(Notice::NotYours.say(press.lang, None)),
+                        _ => None,
+                    };
+                    aside.push(Box::pin(self.answer_press(press.id, word)));
                 }
                 Ok(true)
             }
@@ -158,11 +169,14 @@ impl Telegram {
         }
     }
 
-    /// Ends the spinner on a button. It is a courtesy with a short life, so a failure is only noted.
-    async fn answer_press(&self, id: String) {
-        if let Err(err) =
-            self.api.call("answerCallbackQuery", &json!({"callback_query_id": id})).await
-        {
+    /// Ends the spinner on a button, with a word for whoever pressed it alone. It is a courtesy with a short life, so a
+    /// failure is only noted.
+    async fn answer_press(&self, id: String, word: Option<String>) {
+        let mut answer = json!({"callback_query_id": id});
+        if let Some(word) = word {
+            answer["text"] = word.into();
+        }
+        if let Err(err) = self.api.call("answerCallbackQuery", &answer).await {
             tracing::debug!(account = %self.profile.account, "could not answer a button press: {err}");
         }
     }

@@ -95,15 +95,31 @@ impl Telegram {
         upload: &Upload<'_>,
     ) -> Result<Sent, ChannelError> {
         let doing = || format!("send `{}` to `{to}`", upload.name);
-        let sent = self.upload(to, upload, is_photo(upload.name)).await;
-        sent.map(|it| receipt(&it)).map_err(|it| self.moved(it, doing()))
+        let mut form = FileForm { kind: FileKind::of(upload.name), formatted: true };
+        loop {
+            match self.upload(to, upload, form).await {
+                Ok(it) => return Ok(receipt(&it)),
+                // A picture with sides that Telegram doesn't like, a voice that somebody doesn't want: still a document.
+                Err(err) if form.kind != FileKind::Document && is_about_the_file(&err) => {
+                    tracing::debug!("`{}` goes as a document: {err}", upload.name);
+                    form.kind = FileKind::Document;
+                }
+                Err(err) if form.formatted && err.says("can't parse entities") => {
+                    tracing::warn!(
+                        "Telegram could not parse our entities, sending plain text: {err}"
+                    );
+                    form.formatted = false;
+                }
+                Err(err) => return Err(self.moved(err, doing())),
+            }
+        }
     }
 
     async fn upload(
         &self,
         to: &Place,
         upload: &Upload<'_>,
-        is_photo: bool,
+        how: FileForm,
     ) -> Result<Value, ApiError> {
         let file = tokio::fs::File::open(upload.path).await.map_err(ApiError::File)?;
         let facts = file.metadata().await.map_err(ApiError::File)?;
@@ -122,18 +138,21 @@ impl Telegram {
                 upload.name
             )));
         }
-        let photo = is_photo && size <= MAX_PHOTO_BYTES;
-        let (method, field) =
-            if photo { ("sendPhoto", "photo") } else { ("sendDocument", "document") };
+        let too_large = how.kind == FileKind::Photo && MAX_PHOTO_BYTES < size;
+        let (method, field) = if too_large { FileKind::Document } else { how.kind }.method();
 
         let mut form = Form::new();
         let mut params = target(to)?;
         params.extend(reply(upload.reply_to));
         if let Some(head) = split(upload.caption, CAPTION).first() {
-            let rendered = markup::render(head);
-            params.insert("caption".into(), rendered.text.into());
-            if !rendered.entities.is_empty() {
-                params.insert("caption_entities".into(), rendered.entities.into());
+            if how.formatted {
+                let rendered = markup::render(head);
+                params.insert("caption".into(), rendered.text.into());
+                if !rendered.entities.is_empty() {
+                    params.insert("caption_entities".into(), rendered.entities.into());
+                }
+            } else {
+                params.insert("caption".into(), head.as_str().into());
             }
         }
         for (key, value) in params {
@@ -144,13 +163,7 @@ impl Telegram {
         let bytes = tokio_util::io::ReaderStream::new(tokio::io::AsyncReadExt::take(file, size));
         let body = reqwest::Body::wrap_stream(bytes);
         let part = Part::stream_with_length(body, size).file_name(upload.name.to_owned());
-        match self.api.upload(method, form.part(field, part)).await {
-            // A picture with sides that Telegram doesn't like is still a document.
-            Err(err) if photo && (err.says("PHOTO_") || err.says("IMAGE_PROCESS")) => {
-                Box::pin(self.upload(to, upload, false)).await
-            }
-            done => done,
-        }
+        self.api.upload(method, form.part(field, part)).await
     }
 
     pub(super) async fn typing(&self, to: &Place) -> Result<Sent, ChannelError> {
@@ -218,7 +231,57 @@ fn receipt(message: &Value) -> Sent {
     Sent { platform_id: message["message_id"].as_i64().map(|it| it.to_string()) }
 }
 
-fn is_photo(name: &str) -> bool {
-    let end = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
-    matches!(end.as_str(), "jpg" | "jpeg" | "png" | "webp")
+/// How a file is shown in a chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FileKind {
+    Photo,
+    Animation,
+    Video,
+    /// Telegram plays Opus in an OGG as a voice message, and shows any other as a file.
+    Voice,
+    Audio,
+    Document,
+}
+
+/// How a file goes out.
+#[derive(Clone, Copy, Debug)]
+struct FileForm {
+    kind: FileKind,
+    /// Whether its caption is rendered.
+    formatted: bool,
+}
+
+impl FileKind {
+    /// By the end of its name: what the Bot API says that each method takes.
+    fn of(name: &str) -> Self {
+        let end = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+        match end.as_str() {
+            "jpg" | "jpeg" | "png" | "webp" => Self::Photo,
+            "gif" => Self::Animation,
+            "mp4" => Self::Video,
+            "ogg" | "oga" | "opus" => Self::Voice,
+            "mp3" | "m4a" => Self::Audio,
+            _ => Self::Document,
+        }
+    }
+
+    /// The method and the name of its field.
+    fn method(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Photo => ("sendPhoto", "photo"),
+            Self::Animation => ("sendAnimation", "animation"),
+            Self::Video => ("sendVideo", "video"),
+            Self::Voice => ("sendVoice", "voice"),
+            Self::Audio => ("sendAudio", "audio"),
+            Self::Document => ("sendDocument", "document"),
+        }
+    }
+}
+
+/// Whether Telegram refused what a file is, and not where it goes: `PHOTO_INVALID_DIMENSIONS`, `IMAGE_PROCESS_FAILED`,
+/// `VOICE_MESSAGES_FORBIDDEN`, `wrong file identifier`, ...
+fn is_about_the_file(err: &ApiError) -> bool {
+    let words =
+        ["PHOTO_", "IMAGE_PROCESS", "VIDEO_", "VOICE_", "AUDIO_", "wrong file", "wrong type"];
+    words.iter().any(|it| err.says(it))
 }

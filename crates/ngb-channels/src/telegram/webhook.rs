@@ -65,8 +65,8 @@ impl Telegram {
         }
         intake.pulse.beat(self.clock.now());
         if MAX_UPDATE_BYTES < request.body.len() {
-            warn!(account = %self.profile.account, bytes = request.body.len(), "an update was too long and is dropped");
-            return Ok(200);
+            warn!(account = %self.profile.account, bytes = request.body.len(), "an update was too long and is refused");
+            return Ok(413);
         }
         let Ok(update) = serde_json::from_slice::<Value>(&request.body) else {
             // It is from Telegram, and posting it again would not mend it.

@@ -7,6 +7,7 @@ use ngb_core::{
     address::{Account, Jid, Place},
     clock::Timestamp,
     message::{Addressed, ChatFacts, ChatKind, Content, Happening, Inbound, Sender},
+    notice::Lang,
     text::{Unit, shorten},
 };
 use serde_json::Value;
@@ -39,12 +40,27 @@ pub(super) struct Read {
     pub(super) events: Vec<Inbound>,
     /// One more than the last `update_id`.
     pub(super) next_offset: Option<i64>,
-    /// The ids of the button presses in it, which want an answer.
-    pub(super) pressed: Vec<String>,
+    pub(super) pressed: Vec<Press>,
+}
+
+/// A press of a button, which wants an answer.
+#[derive(Debug)]
+pub(super) struct Press {
+    pub(super) id: String,
+    /// The place of its event in the batch.
+    pub(super) event: usize,
+    /// What the app of whoever pressed is set to.
+    pub(super) lang: Lang,
 }
 
 /// Longest kind of an unknown update that is kept, in characters.
 const MAX_KIND_CHARS: usize = 60;
+
+/// Longest quote that is kept, in characters.
+const MAX_QUOTE_CHARS: usize = 1_000;
+
+/// Longest name of whom a message was forwarded from, in characters.
+const MAX_NAME_CHARS: usize = 100;
 
 /// The chat of an event that names none.
 const NO_CHAT: &str = "0";
@@ -57,8 +73,11 @@ pub(super) fn read_all(updates: &[Value], account: &Account, me: &Me) -> Read {
             let next = id.saturating_add(1);
             read.next_offset = Some(read.next_offset.map_or(next, |it| it.max(next)));
         }
-        if let Some(press) = update["callback_query"]["id"].as_str() {
-            read.pressed.push(press.to_owned());
+        let press = &update["callback_query"];
+        if let Some(id) = press["id"].as_str() {
+            let tag = press["from"]["language_code"].as_str().unwrap_or_default();
+            let lang = if tag.starts_with("zh") { Lang::Zh } else { Lang::En };
+            read.pressed.push(Press { id: id.to_owned(), event: read.events.len(), lang });
         }
         let event_key = match id {
             Some(id) => id.to_string(),
@@ -129,7 +148,8 @@ fn read_edit(message: &Value, _: &Account, me: &Me) -> Option<Happening> {
 
 fn read_press(press: &Value, _: &Account, _: &Me) -> Option<Happening> {
     Some(Happening::Pressed {
-        platform_id: id_text(&press["message"]["message_id"])?,
+        // Without it the value still says whose button it is.
+        platform_id: id_text(&press["message"]["message_id"]).unwrap_or_default(),
         value: press["data"].as_str()?.to_owned(),
     })
 }
@@ -146,11 +166,16 @@ fn content(message: &Value, me: &Me) -> Option<Content> {
     if text.is_empty() && media.is_empty() {
         return None;
     }
+    if let Some(from) = forwarded_from(message) {
+        text = format!("[forwarded from {from}]\n{text}").trim_end().to_owned();
+    }
     Some(Content {
         platform_id: id_text(&message["message_id"])?,
         text,
         media,
         reply_to: answered(message).and_then(|it| id_text(&it["message_id"])),
+        quote: quote(message),
+        album: id_text(&message["media_group_id"]),
         addressed: addressed(message, me),
     })
 }
@@ -162,6 +187,36 @@ fn answered(message: &Value) -> Option<&Value> {
         || (message["is_topic_message"] == true
             && reply["message_id"] == message["message_thread_id"]);
     (!opens_topic).then_some(reply)
+}
+
+/// The words that a message is about: the part that was quoted, or else the text of the message that it answers. One of
+/// another chat stands there too, which nobody could look up.
+fn quote(message: &Value) -> Option<String> {
+    let words = |it: &Value| {
+        let text = it["text"].as_str().or(it["caption"].as_str())?;
+        (!text.is_empty()).then(|| shorten(text, MAX_QUOTE_CHARS))
+    };
+    message.get("quote").and_then(words).or_else(|| answered(message).and_then(words))
+}
+
+/// Whose message was forwarded, as Telegram's `MessageOrigin` says.
+fn forwarded_from(message: &Value) -> Option<String> {
+    let origin = message.get("forward_origin")?;
+    let title = |chat: &Value| chat["title"].as_str().map(str::to_owned);
+    let name = match origin["type"].as_str()? {
+        "user" => Some(full_name(&origin["sender_user"])),
+        "hidden_user" => origin["sender_user_name"].as_str().map(str::to_owned),
+        "chat" => title(&origin["sender_chat"]),
+        "channel" => title(&origin["chat"]),
+        _ => None,
+    };
+    // A name is not to look like the end of the mark.
+    let name = name.unwrap_or_default().replace(['[', ']', '\n'], " ");
+    Some(if name.trim().is_empty() {
+        "somebody".to_owned()
+    } else {
+        shorten(name.trim(), MAX_NAME_CHARS)
+    })
 }
 
 fn addressed(message: &Value, me: &Me) -> Addressed {

@@ -10,7 +10,8 @@ use crate::stage::Stage;
 fn brief(event: &Inbound) -> Value {
     let what = serde_json::to_value(&event.what).unwrap();
     let mut brief = json!({"place": event.place.to_string(), "type": what["type"]});
-    let kept = ["text", "reply_to", "addressed", "kind", "value", "to", "platform_id"];
+    let kept =
+        ["text", "reply_to", "quote", "album", "addressed", "kind", "value", "to", "platform_id"];
     for key in kept.into_iter().filter(|key| what.get(key).is_some_and(|it| it != "no")) {
         brief[key] = what[key].clone();
     }
@@ -67,6 +68,14 @@ async fn each_kind_of_message() {
         ("caption mention",   message(G, json!({"photo": [{"file_id": "a", "width": 9, "height": 9}], "caption": "@nano_test_bot", "caption_entities": entity("mention", 0, 14)})), with(said(&g, "@nano_test_bot"), json!({"addressed": "mention", "media": "photo a 7-photo.jpg"}))),
         ("reply to us",       message(G, json!({"text": "x", "reply_to_message": {"message_id": 3, "from": {"id": 123_456}}})), with(said(&g, "x"), json!({"addressed": "reply", "reply_to": "3"}))),
         ("reply to another",  message(G, json!({"text": "x", "reply_to_message": {"message_id": 3, "from": {"id": 9}}})), with(said(&g, "x"), json!({"reply_to": "3"}))),
+        ("reply, its words",  message(G, json!({"text": "x", "reply_to_message": {"message_id": 3, "from": {"id": 9}, "text": "the whole text"}})), with(said(&g, "x"), json!({"reply_to": "3", "quote": "the whole text"}))),
+        ("reply to a part",   message(G, json!({"text": "x", "quote": {"text": "whole", "position": 4, "is_manual": true}, "reply_to_message": {"message_id": 3, "from": {"id": 9}, "text": "the whole text"}})), with(said(&g, "x"), json!({"reply_to": "3", "quote": "whole"}))),
+        ("reply elsewhere",   message(G, json!({"text": "x", "quote": {"text": "whole", "position": 4}, "external_reply": {"origin": {}, "message_id": 8}})), with(said(&g, "x"), json!({"quote": "whole"}))),
+        ("part of an album",  message(5, json!({"media_group_id": "1364", "photo": [{"file_id": "a", "width": 9, "height": 9}]})), with(said("5", ""), json!({"album": "1364", "media": "photo a 7-photo.jpg", "addressed": "direct"}))),
+        ("forward, person",   message(5, json!({"text": "x", "forward_origin": {"type": "user", "date": 1, "sender_user": {"id": 9, "first_name": "Bo", "last_name": "C"}}})), with(said("5", "[forwarded from Bo C]\nx"), direct.clone())),
+        ("forward, hidden",   message(5, json!({"text": "x", "forward_origin": {"type": "hidden_user", "date": 1, "sender_user_name": "B]\no"}})), with(said("5", "[forwarded from B  o]\nx"), direct.clone())),
+        ("forward, channel",  message(5, json!({"photo": [{"file_id": "a", "width": 9, "height": 9}], "forward_origin": {"type": "channel", "date": 1, "chat": {"id": G, "title": "News"}, "message_id": 2}})), with(said("5", "[forwarded from News]"), json!({"media": "photo a 7-photo.jpg", "addressed": "direct"}))),
+        ("forward, new kind", message(5, json!({"text": "x", "forward_origin": {"type": "new"}})), with(said("5", "[forwarded from somebody]\nx"), direct.clone())),
         ("topic",             message(G, json!({"text": "x", "message_thread_id": 4, "is_topic_message": true, "reply_to_message": {"message_id": 4, "from": {"id": 123_456}, "forum_topic_created": {}}})), said(&format!("{G}/4"), "x")),
         ("chain of answers",  message(G, json!({"text": "x", "message_thread_id": 4})),                 said(&g, "x")),
         ("photo, largest",    message(5, json!({"photo": [{"file_id": "s", "width": 1, "height": 1}, {"file_id": "l", "width": 90, "height": 90}, {"file_id": "m", "width": 5, "height": 5}]})), with(said("5", ""), json!({"media": "photo l 7-photo.jpg", "addressed": "direct"}))),
@@ -154,4 +163,30 @@ async fn an_edit_names_the_message_and_a_press_is_answered() {
     assert!(matches!(&got[2].what, Happening::Pressed { value, .. } if value == "yes"));
     let platform = stage.server.platform.clone();
     platform.wait(|_| !platform.calls("answerCallbackQuery").is_empty()).await;
+    assert_eq!(platform.calls("answerCallbackQuery")[0].fields.get("text"), None);
+}
+
+/// Who may not answer a question is told so alone, in the language of their app.
+#[tokio::test]
+async fn a_stranger_who_presses_is_told_so() {
+    let mut stage = Stage::new().await;
+    let press = |id: &str, lang: &str| {
+        json!({"callback_query": {
+            "id": id, "from": {"id": 9, "first_name": "B", "language_code": lang}, "data": "yes",
+            "message": {"message_id": 3, "date": 1, "chat": {"id": G, "type": "supergroup"}},
+        }})
+    };
+    stage.server.platform.push_raw(vec![press("cb1", "en"), press("cb2", "zh-hans")]);
+    let offer = stage.offer().await;
+    let accepted = vec![ngb_channels::Accepted::New, ngb_channels::Accepted::NotYours];
+    offer.accepted.send(Ok(accepted)).unwrap();
+    let platform = stage.server.platform.clone();
+    platform.wait(|_| platform.calls("answerCallbackQuery").len() == 2).await;
+    let told: Vec<_> = platform
+        .calls("answerCallbackQuery")
+        .iter()
+        .map(|it| (it.fields["callback_query_id"].clone(), it.fields.get("text").cloned()))
+        .collect();
+    assert!(told.contains(&(json!("cb1"), None)), "{told:?}");
+    assert!(told.contains(&(json!("cb2"), Some(json!("这个问题不对你开放。")))), "{told:?}");
 }

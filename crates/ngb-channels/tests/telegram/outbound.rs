@@ -3,7 +3,7 @@
 use futures_util::StreamExt as _;
 use ngb_channels::{Answer, Channel as _, Question};
 use ngb_core::message::{Button, MediaKind, MediaRef, Outbound};
-use ngb_sim::telegram::{Config, Server};
+use ngb_sim::telegram::{Config, Fault, How, Server, When};
 use serde_json::{Value, json};
 
 use crate::stage::{Stage, channel, text};
@@ -63,6 +63,11 @@ async fn files_go_out_and_come_back() {
         ("a.png",    300,           "sendPhoto"),
         ("b.png",    11 << 20,      "sendDocument"),
         ("c.txt",    300,           "sendDocument"),
+        ("d.OGG",    300,           "sendVoice"),
+        ("e.mp3",    300,           "sendAudio"),
+        ("f.mp4",    300,           "sendVideo"),
+        ("g.gif",    300,           "sendAnimation"),
+        ("h",        300,           "sendDocument"),
     ];
     for (name, size, method) in table {
         let path = folder.path().join(name);
@@ -86,6 +91,46 @@ async fn files_go_out_and_come_back() {
         }
         assert_eq!(read, size);
     }
+}
+
+/// What Telegram refuses for its form goes out in a simpler one.
+#[tokio::test]
+async fn a_refused_form_is_not_a_refused_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, "x").unwrap();
+        let caption = "a *b*".to_owned();
+        Outbound::File { path, name: name.into(), caption, reply_to: None }
+    };
+    let edit = Outbound::Edit { platform_id: "1".into(), text: "c *d*".into(), buttons: vec![] };
+    let entities = "Bad Request: can't parse entities: unsupported start tag";
+    #[rustfmt::skip]
+    let table = [
+        (text("a *b*"),  "sendMessage",     entities,                                 "sendMessage",     "a *b*"),
+        (edit,           "editMessageText", entities,                                 "sendMessage",     "c *d*"),
+        (file("a.png"),  "sendPhoto",       entities,                                 "sendPhoto",       "a *b*"),
+        (file("a.png"),  "sendPhoto",       "Bad Request: PHOTO_INVALID_DIMENSIONS",  "sendDocument",    "a b"),
+        (file("a.png"),  "sendPhoto",       "Bad Request: IMAGE_PROCESS_FAILED",      "sendDocument",    "a b"),
+        (file("a.ogg"),  "sendVoice",       "Bad Request: VOICE_MESSAGES_FORBIDDEN",  "sendDocument",    "a b"),
+        (file("a.mp4"),  "sendVideo",       "Bad Request: wrong type of the web page content", "sendDocument", "a b"),
+    ];
+    let stage = Stage::new().await;
+    let platform = &stage.server.platform;
+    for (item, method, description, shown_as, shown) in table {
+        let how = How::Refuse { code: 400, description: description.into() };
+        platform.fault(Fault { method: method.into(), how, when: When::Next(1) });
+        stage.send("5", &item).await.unwrap();
+        let sent = platform.sent(0).pop().unwrap();
+        assert_eq!((sent.method.as_str(), sent.text.as_str()), (shown_as, shown), "{description}");
+        assert!(shown == "a b" || sent.entities.is_empty(), "{description}");
+    }
+    // What is refused for where it goes is not tried in another form.
+    let how = How::Refuse { code: 400, description: "Bad Request: chat not found".into() };
+    platform.fault(Fault { method: "sendPhoto".into(), how, when: When::Next(1) });
+    let err = stage.send("5", &file("b.png")).await.unwrap_err();
+    assert_eq!(err.retry, ngb_channels::Retry::Never);
+    assert!(platform.calls("sendDocument").iter().all(|it| it.files[0].1 != "b.png"));
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! The gateway as a chat transcript: what people write, what is said back.
 #![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
 
+mod albums;
+mod questions;
 mod stage;
 
 use std::{
@@ -220,6 +222,7 @@ async fn a_question_waits_for_a_person() {
             let what = HostCall::Ask {
                 question: "Sure?".into(),
                 options: vec![option("Yes"), option("No")],
+                least: None,
             };
             actor.say(&FromAgent::Call { prompt: prompt.id, call: 1, what }).await;
             let Some(ToAgent::CallResult { outcome: CallOutcome::Ok { value }, .. }) =
@@ -245,8 +248,8 @@ async fn a_question_waits_for_a_person() {
             break options;
         }
     };
-    let sender = ngb_core::message::Sender { id: "u1".into(), name: "Ann".into(), is_bot: false };
-    stage.gateway.press(stage::place("1"), sender, options[1].value.clone()).await.unwrap();
+    let chat = stage::place("1").jid;
+    stage.gateway.press(&chat, "u1", &options[1].value).await.unwrap();
     assert_eq!(stage.heard().await.1, "you chose no");
 }
 

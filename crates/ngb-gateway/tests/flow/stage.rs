@@ -29,6 +29,7 @@ use ngb_gateway::{
     Gateway, Parts, RunLimits, Running,
     dispatch::Caps,
     handle::{Bind, SandboxState},
+    retention::Retention,
     start::Driver,
 };
 use ngb_sandbox::{Sandbox, fake::Fake};
@@ -75,8 +76,10 @@ impl Channel for Platform {
         Ok(Sent { platform_id: Some(format!("p-{}", delivery.key)) })
     }
 
-    async fn fetch(&self, _: &MediaRef) -> Result<MediaStream, ChannelError> {
-        unreachable!("no test sends a file")
+    /// Each file holds its own reference.
+    async fn fetch(&self, media: &MediaRef) -> Result<MediaStream, ChannelError> {
+        let bytes = media.reference.clone().into_bytes().into();
+        Ok(Box::pin(futures_util::stream::iter([Ok(bytes)])))
     }
 
     async fn ask(&self, _: &Question) -> Result<Answer, ChannelError> {
@@ -125,11 +128,13 @@ pub(crate) fn asked(prompt: &Prompt) -> String {
 pub(crate) struct Setting {
     pub(crate) max_runs: usize,
     pub(crate) retry_base: Duration,
+    /// Whether the platform has buttons.
+    pub(crate) buttons: bool,
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { max_runs: 16, retry_base: Duration::from_millis(1) }
+        Self { max_runs: 16, retry_base: Duration::from_millis(1), buttons: true }
     }
 }
 
@@ -179,7 +184,7 @@ impl Stage {
                 edits: true,
                 edit_interval: Duration::from_millis(1_500),
                 typing: true,
-                buttons: true,
+                buttons: setting.buttons,
                 max_file_bytes: 1 << 20,
                 idempotent_sends: false,
                 webhook: false,
@@ -219,7 +224,7 @@ impl Stage {
                 zone: "UTC".into(),
             },
             caps: Caps { max_runs: setting.max_runs, max_live_bytes: 1 << 40 },
-            keep: None,
+            retention: Retention::default(),
             version: "test",
             store,
             clock,
@@ -283,11 +288,15 @@ impl Stage {
         inbox.accept_all(events).await.unwrap()
     }
 
+    /// The next thing that is said anywhere.
+    pub(crate) async fn item(&mut self) -> (Place, Outbound) {
+        let next = Clock::System.timeout(Duration::from_secs(20), self.said.recv()).await;
+        next.expect("something is said within 20 s").expect("the platform lives")
+    }
+
     /// The next thing that is said anywhere: chat and text.
     pub(crate) async fn heard(&mut self) -> (String, String) {
-        let next = Clock::System.timeout(Duration::from_secs(20), self.said.recv()).await;
-        let (place, item) =
-            next.expect("something is said within 20 s").expect("the platform lives");
+        let (place, item) = self.item().await;
         let text = match item {
             Outbound::Text { text, .. } | Outbound::Edit { text, .. } => text,
             other => format!("{other:?}"),
@@ -308,6 +317,11 @@ impl Stage {
     /// Whether nothing more was said so far.
     pub(crate) fn is_quiet(&mut self) -> bool {
         self.said.try_recv().is_err()
+    }
+
+    /// Ends it as it is, without a word; the home is for another.
+    pub(crate) fn kill(self) -> Arc<TempDir> {
+        self.home.clone()
     }
 
     /// Drains and stops; everything that was under way is over.

@@ -19,6 +19,8 @@ pub enum How {
     TooManyRequests { retry_after_s: u32 },
     /// A status with Telegram's envelope, or with a page of HTML for 502 and above; nothing is done.
     Status { code: u16 },
+    /// The Bot API's own refusal with these words; nothing is done.
+    Refuse { code: u16, description: String },
     /// The connection closes and nothing is done.
     CutBefore,
     /// It is done, and the connection closes without an answer.

@@ -142,6 +142,9 @@ async fn call(platform: &Platform, method: String, request: Request) -> Result<R
             return Ok(failed(&failure));
         }
         Some(How::Status { code }) => return Ok(status(*code)),
+        Some(How::Refuse { code, description }) => {
+            return Ok(failed(&Failure::new(*code, description.as_str())));
+        }
         Some(How::CutBefore) => return Err(Cut),
         Some(How::CutAfter | How::HalfBody | How::Slow { .. }) | None => (),
     }

@@ -34,6 +34,7 @@ pub(super) fn call(platform: &Platform, method: &str, params: &Params) -> Result
         "sendvoice" => send(platform, method, params, Some("voice")),
         "sendaudio" => send(platform, method, params, Some("audio")),
         "sendvideo" => send(platform, method, params, Some("video")),
+        "sendanimation" => send(platform, method, params, Some("animation")),
         "editmessagetext" => edit(platform, params, true),
         "editmessagereplymarkup" => edit(platform, params, false),
         "sendchataction" => {

@@ -277,6 +277,11 @@ impl Platform {
         self.lock().sent.get(first..).unwrap_or_default().to_vec()
     }
 
+    /// Why the latest update could not be posted.
+    pub fn webhook_error(&self) -> Option<String> {
+        self.lock().webhook.as_ref()?.last_error.clone()
+    }
+
     pub fn figures(&self) -> Figures {
         let state = self.lock();
         Figures {

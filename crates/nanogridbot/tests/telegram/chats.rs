@@ -1,0 +1,145 @@
+//! What people do on Telegram, and what they see.
+
+use ngb_sim::telegram::{Draft, Fault, How, Press, When};
+use serde_json::{Value, json};
+
+use crate::common::{Stage, program};
+
+fn photo(file_id: &str, album: &str) -> serde_json::Map<String, Value> {
+    let more = json!({
+        "media_group_id": album,
+        "photo": [{"file_id": file_id, "file_unique_id": file_id, "width": 9, "height": 9}],
+    });
+    let Value::Object(more) = more else { unreachable!("it is an object") };
+    more
+}
+
+/// Three pictures in one message: one answer, and all three files are there.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_is_one_question() {
+    let stage = Stage::new().await;
+    let (_gateway, chats) = stage.with_chats(1).await;
+    let chat = chats[0];
+    let files: Vec<String> =
+        ["a", "b", "c"].iter().map(|it| stage.platform().add_file(*it)).collect();
+    let mut drafts: Vec<Draft> = files
+        .iter()
+        .map(|it| Draft { chat, more: photo(it, "13640"), ..Draft::default() })
+        .collect();
+    drafts[0].more.insert("caption".into(), "tool:bash {\"command\":\"cat inbox/*\"}".into());
+    stage.platform().push(&drafts);
+    stage.settled_text("abc").await;
+    let answers = stage.platform().sent(0);
+    assert_eq!(answers.len(), 1, "{answers:?}");
+}
+
+/// A question with buttons: a stranger's press gets a word and changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_who_asked_may_answer() {
+    let stage = Stage::new().await;
+    let _gateway = stage.started().await;
+    let group = -1_001_000_000_007;
+    stage.cli(&["bind", &format!("telegram@main:{group}"), "main", "--always"]).await;
+    let ask = r#"tool:ask {"question":"Which?","options":["Left","Right"]}"#;
+    stage.platform().push(&[Draft { from: Some(7), ..Draft::text(group, ask) }]);
+    let question = stage.platform().wait_sent(1).await.remove(0);
+    let keys = question.reply_markup.unwrap();
+    let data = keys["inline_keyboard"][1][0]["callback_data"].as_str().unwrap().to_owned();
+    let press = |from: i64| Draft {
+        from: Some(from),
+        press: Some(Press { message_id: question.id, data: data.clone() }),
+        ..Draft::text(group, "")
+    };
+    let platform = stage.platform();
+    platform.push(&[press(8)]);
+    platform.wait(|_| platform.calls("answerCallbackQuery").len() == 1).await;
+    let told = &platform.calls("answerCallbackQuery")[0].fields["text"];
+    assert_eq!(told, &json!("This question is not open for you."));
+    platform.push(&[press(7)]);
+    stage.settled_text("Right").await;
+    platform.wait(|_| platform.calls("answerCallbackQuery").len() == 2).await;
+    assert_eq!(platform.calls("answerCallbackQuery")[1].fields.get("text"), None);
+}
+
+/// A group that becomes a supergroup keeps its binding, and its conversation goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_moves_keeps_its_agent() {
+    let (from, to) = (-42, -1_001_000_000_042);
+    let stage = Stage::new().await;
+    let _gateway = stage.started().await;
+    stage.cli(&["bind", &format!("telegram@main:{from}"), "main", "--always"]).await;
+    stage.platform().push(&[Draft::text(from, "before the move")]);
+    stage.settled_text("before the move").await;
+    stage.platform().migrate(from, to);
+    stage.platform().push(&[Draft::text(to, "after the move")]);
+    stage.settled_text("after the move").await;
+    stage.platform().push(&[Draft::text(to, "recall:before")]);
+    stage.settled_text("before the move").await;
+    let answers = stage.platform().sent(0);
+    assert_eq!(answers[1].chat, to, "{answers:?}");
+}
+
+/// An edit of a message that waits is what the agent gets.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_reaches_what_waits() {
+    let stage = Stage::new().await;
+    let (_gateway, chats) = stage.with_chats(1).await;
+    let typing = stage.platform().calls("sendChatAction").len();
+    stage.model.behave(|it| it.first_token_ms = 1_500);
+    stage.platform().push(&[Draft::text(chats[0], "first")]);
+    stage.typing_since(typing).await;
+    let second = stage.platform().push(&[Draft::text(chats[0], "secnod")])[0];
+    let edit = Draft { edit_of: Some(second), ..Draft::text(chats[0], "second") };
+    stage.platform().push(&[edit]);
+    stage.settled_text("second").await;
+    assert!(stage.platform().sent(0).iter().all(|it| !it.text.contains("secnod")));
+}
+
+/// What `status` says of the account: since when it is quiet, and what a refused token needs.
+#[tokio::test(flavor = "multi_thread")]
+async fn status_says_how_the_account_is_doing() {
+    let mut stage = Stage::new().await;
+    let gateway = stage.started().await;
+    // The first poll is over once something came by it.
+    stage.platform().push(&[Draft::text(5, "who is there?")]);
+    stage.platform().wait_confirmed().await;
+    let account = account(&stage).await;
+    assert_eq!((&account["state"], &account["why"]), (&json!("up"), &json!("")));
+    assert!(account["last_heard_at"].is_string(), "{account}");
+    stage.kill(gateway).await;
+
+    stage.platform().fault(Fault {
+        method: "getUpdates".into(),
+        how: How::Status { code: 401 },
+        when: When::Next(1),
+    });
+    let _gateway = stage.start();
+    let account = loop {
+        match account_of(&stage).await {
+            Some(account) if account["state"] == "down" => break account,
+            _ => (),
+        }
+    };
+    let why = account["why"].as_str().unwrap();
+    assert!(why.contains("refused the token") && why.contains("@BotFather"), "{why}");
+    assert!(!why.contains(&stage.telegram.token), "{why}");
+}
+
+async fn account(stage: &Stage) -> Value {
+    loop {
+        // The pulse is beaten once the answer is read.
+        match account_of(stage).await {
+            Some(account) if account["last_heard_at"].is_string() => return account,
+            _ => (),
+        }
+    }
+}
+
+/// The account in `status`; none while the gateway is not up.
+async fn account_of(stage: &Stage) -> Option<Value> {
+    let mut command = program(&stage.home);
+    let out = command.args(["--json", "status"]).output().await.unwrap();
+    let status: Value = serde_json::from_slice(&out.stdout).ok()?;
+    let of = |it: &&Value| it["account"] == "telegram@main";
+    status["channels"].as_array()?.iter().find(of).cloned()
+}
