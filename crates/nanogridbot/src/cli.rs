@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Send one prompt to a group's agent and print the answer.
     Run(Run),
+    /// Talk to a group's agent in this terminal.
+    Shell(Shell),
     /// Print a fresh link to the page.
     Open,
     /// Show what runs, what waits and how each channel is doing.
@@ -112,6 +114,16 @@ pub(crate) struct Run {
     /// Give up after so long, e.g. `5m`.
     #[arg(long, default_value = "30m")]
     pub(crate) timeout: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Shell {
+    /// The group; default the main one.
+    #[arg(short, long, default_value = "main")]
+    pub(crate) group: String,
+    /// Go on with an earlier conversation; default the latest.
+    #[arg(long, value_name = "CONVERSATION", num_args = 0..=1, default_missing_value = "")]
+    pub(crate) resume: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,9 @@
 //! The commands that talk to a gateway: the running one, or one that lives as long as the command.
 
-use std::{io::Read as _, process::ExitCode};
+use std::{
+    io::{IsTerminal as _, Read as _},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, bail};
 use ngb_core::clock::Timestamp;
@@ -10,7 +13,7 @@ use crate::{
     cli::{self, BadArgument},
     client::{Client, escaped},
     context::Context,
-    print::{self, say, text},
+    print::{self, harmless, say, text},
     settings::parse_duration,
 };
 
@@ -49,6 +52,7 @@ pub(crate) async fn run(ctx: &Context, args: &cli::Run) -> anyhow::Result<ExitCo
     let text = answer["answer"]["text"].as_str();
     let failed = text.is_none() || answer["outcome"] != "answered";
     ctx.show(&answer, |_| match text {
+        Some(text) if std::io::stdout().is_terminal() => say(&harmless(text)),
         Some(text) => say(text),
         None => eprintln!(
             "error: no answer within {}; `nanogridbot why {}` tells more",

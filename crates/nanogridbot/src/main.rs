@@ -18,6 +18,7 @@ mod original;
 mod print;
 mod serve;
 mod settings;
+mod shell;
 mod shown;
 
 use std::process::ExitCode;
@@ -71,6 +72,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command.unwrap_or_else(|| Command::Serve(cli::Serve::default())) {
         Command::Serve(args) => serve::serve(&ctx.home, &args).await,
         Command::Run(args) => commands::run(&ctx, &args).await,
+        Command::Shell(args) => shell::shell(&ctx, &args).await,
         Command::Open => commands::open(&ctx).await,
         Command::Status => commands::status(&ctx).await,
         Command::Doctor(args) => doctor::doctor(&ctx, &args).await,

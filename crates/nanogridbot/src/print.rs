@@ -20,6 +20,11 @@ pub(crate) fn say(line: &str) {
     lines(&[line]);
 }
 
+/// `text` without what a terminal would obey: an agent's words must not move the cursor or name the window.
+pub(crate) fn harmless(text: &str) -> String {
+    text.chars().filter(|it| !it.is_control() || matches!(it, '\n' | '\t')).collect()
+}
+
 /// The text behind `key`, or nothing.
 pub(crate) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()

@@ -28,7 +28,7 @@ pub(crate) struct Waiter {
 /// What comes next.
 #[derive(Debug)]
 pub(crate) enum Heard {
-    /// Something about the message: a step of its run, a question.
+    /// Something about the message: its run begins, a step of it, a question.
     Event(Event),
     Settled(Box<Settled>),
 }
@@ -80,10 +80,10 @@ impl Waiter {
                     Some(Heard::Settled(Box::new(Settled { outcome, answer })))
                 }
                 Event::RunStarted { run, messages, .. } => {
-                    if messages.contains(&self.message) {
+                    messages.contains(&self.message).then(|| {
                         self.run = Some(*run);
-                    }
-                    None
+                        Heard::Event(event.event.clone())
+                    })
                 }
                 Event::Message { author: Author::System, in_reply_to, .. }
                     if *in_reply_to == Some(self.message) =>

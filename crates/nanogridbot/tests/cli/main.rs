@@ -7,4 +7,5 @@ mod hooks;
 mod output;
 mod refusals;
 mod secrets;
+mod shell;
 mod stand;
