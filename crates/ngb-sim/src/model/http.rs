@@ -262,7 +262,7 @@ fn spoil(pieces: &mut Vec<Piece>, fault: Option<&Fault>, shape: Shape) -> bool {
             }));
             false
         }
-        Some(Fault::Status { .. } | Fault::Malformed) | None => false,
+        Some(Fault::None | Fault::Status { .. } | Fault::Malformed) | None => false,
     }
 }
 

@@ -74,6 +74,8 @@ impl Default for Behaviour {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
+    /// None: the ones behind it come later.
+    None,
     /// Answers with this status, and `retry-after` when given, in seconds.
     Status {
         status: u16,

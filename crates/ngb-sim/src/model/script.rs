@@ -20,7 +20,7 @@ use super::{Answer, Asked, Item, ToolCall};
 const SUMMARISE: &str = "<summarise>";
 
 /// What stands for the result of a tool that did not end: it is called again.
-const CUT_OFF: &str = "[interrupted by";
+const CUT_OFF: &str = "[cut off before";
 
 /// Longest summary, in bytes.
 const MAX_SUMMARY_BYTES: usize = 4_000;
