@@ -41,6 +41,9 @@ const WINDOW_PARTS_AN_ANSWER: u64 = 4;
 
 const INTERRUPTED: &str = "[interrupted by a person before it ended]";
 
+/// Stands where a try died in the midst of a call, by no wish of anybody.
+const CUT_OFF: &str = "[cut off before it ended: nobody knows how far it came]";
+
 /// The driver.
 pub(crate) struct Builtin {
     tools: Tools,
@@ -77,6 +80,14 @@ impl Builtin {
             outcome: Outcome::Failed { failure, reason },
             session: prompt.session.clone(),
         };
+        // What was done stays known, to the next try and to whatever is asked after the last one.
+        let failed_at_work = |this: &Self, failure, reason: String| {
+            let worked = failed(failure, reason);
+            if !turn.had_effect() {
+                return worked;
+            }
+            Worked { session: this.session.as_ref().map(Transcript::mark), ..worked }
+        };
         let Some(spec) = prompt.model.clone() else {
             return failed(Failure::Permanent, "no model is set".to_owned());
         };
@@ -90,11 +101,14 @@ impl Builtin {
         };
         let outcome = match ended {
             Some(Ok(text)) => Outcome::Answered { text },
-            Some(Err(Trouble::Failed { failure, reason })) => return failed(failure, reason),
-            Some(Err(Trouble::TooLong(reason))) => return failed(Failure::PromptTooLarge, reason),
-            Some(Err(Trouble::Malformed(reason))) => return failed(Failure::Permanent, reason),
-            Some(Err(Trouble::NoTools)) => {
-                return failed(Failure::Permanent, "the model refuses tools".to_owned());
+            Some(Err(trouble)) => {
+                let (failure, reason) = match trouble {
+                    Trouble::Failed { failure, reason } => (failure, reason),
+                    Trouble::TooLong(reason) => (Failure::PromptTooLarge, reason),
+                    Trouble::Malformed(reason) => (Failure::Permanent, reason),
+                    Trouble::NoTools => (Failure::Permanent, "the model refuses tools".to_owned()),
+                };
+                return failed_at_work(self, failure, reason);
             }
             None => {
                 if let Err(err) = self.close_interrupted() {
@@ -131,7 +145,7 @@ impl Builtin {
         }
         match &prompt.resumed {
             Some(note) => {
-                let open = close_calls(session.live(), INTERRUPTED);
+                let open = close_calls(session.live(), CUT_OFF);
                 if open != session.live() {
                     session.push(Entry::Restart { live: open })?;
                 }
@@ -167,11 +181,7 @@ impl Builtin {
 
     fn push(&mut self, entry: Entry) -> Result<(), Trouble> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        session.push(entry).map_err(|err| Trouble::Failed {
-            // A disk that is full for a moment.
-            failure: Failure::Passing,
-            reason: format!("the transcript can't be written: {err}"),
-        })
+        session.push(entry).map_err(kept_badly)
     }
 
     async fn converse(&mut self, turn: &Turn, mut spec: ModelSpec) -> Result<String, Trouble> {
@@ -266,7 +276,7 @@ impl Builtin {
                 }
                 Trouble::Malformed(_) => {
                     work.mended = true;
-                    let live = flatten(&close_calls(self.live(), INTERRUPTED));
+                    let live = flatten(&close_calls(self.live(), CUT_OFF));
                     self.push(Entry::Restart { live })?;
                 }
                 Trouble::NoTools if !talks_only => {
@@ -287,7 +297,16 @@ impl Builtin {
         let limit = work.limit * 100 / work.scale;
         let model = self.model(work.turn, false);
         match compact(&model, &work.spec, self.live(), limit).await? {
-            Some(live) => self.push(Entry::Restart { live }),
+            Some(live) => {
+                if let Some(session) = &self.session
+                    && session.is_long()
+                {
+                    // The file before stays for a retry that begins at its mark.
+                    self.session =
+                        Some(Transcript::create(&self.tools.folders).map_err(kept_badly)?);
+                }
+                self.push(Entry::Restart { live })
+            }
             None => Err(Trouble::TooLong(reason)),
         }
     }
@@ -295,6 +314,11 @@ impl Builtin {
     fn model<'a>(&'a self, turn: &'a Turn, shown: bool) -> Model<'a> {
         Model { folders: &self.tools.folders, clock: &self.clock, turn, shown }
     }
+}
+
+fn kept_badly(err: io::Error) -> Trouble {
+    // A disk that is full for a moment.
+    Trouble::failed(Failure::Passing, format!("the transcript can't be written: {err}"))
 }
 
 /// `text` in at most about `max` bytes: its start, and more of its end, where commands say how it went.

@@ -110,6 +110,11 @@ impl Turn {
         Ok(())
     }
 
+    /// Whether the gateway was told of an effect of this prompt.
+    pub(crate) fn had_effect(&self) -> bool {
+        self.effect_told.load(Relaxed)
+    }
+
     /// Asks the gateway to do something; returns its answer's value.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ use ngb_core::{
     tasks::Crew,
 };
 use tokio::{net::UnixListener, sync::Semaphore};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::{
@@ -45,13 +46,22 @@ const MAX_REQUEST_BYTES: usize = 32 * 1024 * 1024;
 const MAX_SOCKET_PATH_BYTES: usize = 107;
 
 /// The run that may use a door now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Current {
     pub run: RunId,
+    /// The one model that it may ask; none is no model at all.
+    pub model: Option<Allowed>,
     /// The least role of those who asked.
     pub role: Role,
     /// What the run may still spend, in tokens; none is without end.
     pub tokens_left: Option<u64>,
+}
+
+/// A model by its provider's name in the settings and its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    pub provider: String,
+    pub model: String,
 }
 
 /// A way out for one agent process. Dropping it closes the socket and everything that goes through it.
@@ -64,12 +74,20 @@ pub struct Door {
 /// Who is admitted, and what was used.
 #[derive(Clone, Default)]
 struct DoorState {
-    admitted: Arc<Mutex<Option<(Current, Budget)>>>,
+    admitted: Arc<Mutex<Option<Admission>>>,
     ledger: Ledger,
 }
 
+/// A run that is let through, until `over` fires: what it has under way is cut then.
+#[derive(Clone)]
+struct Admission {
+    current: Current,
+    budget: Budget,
+    over: CancellationToken,
+}
+
 impl DoorState {
-    fn admitted(&self) -> MutexGuard<'_, Option<(Current, Budget)>> {
+    fn admitted(&self) -> MutexGuard<'_, Option<Admission>> {
         self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -100,6 +118,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) group: GroupId,
     pub(crate) current: Current,
     pub(crate) budget: Budget,
+    /// Fires when the run may use the door no longer.
+    pub(crate) over: CancellationToken,
     pub(crate) ledger: &'a Ledger,
     pub(crate) redactor: &'a Redactor,
     pub(crate) clock: &'a Clock,
@@ -124,10 +144,17 @@ impl Door {
         &self.dir
     }
 
-    /// Lets requests through in the name of `current`, or none; those under way go on.
+    /// Lets requests through in the name of `current`, or none. Those that were let through before are cut, also in the
+    /// middle of an answer; what came of it is counted.
     pub fn admit(&self, current: Option<Current>) {
-        *self.state.admitted() =
-            current.map(|it| (it, Budget(Arc::new(Mutex::new(it.tokens_left)))));
+        let admission = current.map(|current| {
+            let budget = Budget(Arc::new(Mutex::new(current.tokens_left)));
+            Admission { current, budget, over: CancellationToken::new() }
+        });
+        let before = std::mem::replace(&mut *self.state.admitted(), admission);
+        if let Some(before) = before {
+            before.over.cancel();
+        }
     }
 
     /// What was used and not taken before.
@@ -202,7 +229,8 @@ async fn answer(
     group: GroupId,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
-    let Some((current, budget)) = state.admitted().clone() else {
+    let admitted = state.admitted().clone();
+    let Some(Admission { current, budget, over }) = admitted else {
         return Ok(refuse(Why::Closed, "no run is current: nothing goes out between runs"));
     };
     let asking = Asking {
@@ -210,22 +238,32 @@ async fn answer(
         group,
         current,
         budget,
+        over: over.clone(),
         ledger: &state.ledger,
         redactor: &shared.redactor,
         clock: &shared.clock,
     };
+    tokio::select! {
+        biased;
+        () = over.cancelled() => Ok(refuse(Why::Closed, "the run that asked is over")),
+        res = serve(shared, &asking, request) => Ok(res),
+    }
+}
+
+/// Does what is asked, if it is something that goes out.
+async fn serve(shared: &Shared, asking: &Asking<'_>, request: Request<Incoming>) -> Response<Body> {
     let (head, body) = request.into_parts();
     if head.uri.scheme().is_some() {
-        return Ok(shared.egress.fetch(&asking, head.method, &head.uri.to_string()).await);
+        return shared.egress.fetch(asking, head.method, &head.uri.to_string()).await;
     }
     let path = head.uri.path().strip_prefix("/model/");
     let Some(path) = path.filter(|_| head.method == Method::POST) else {
         let message = format!("`{} {}` is not something that goes out", head.method, head.uri);
-        return Ok(refuse(Why::NotAllowed, &message));
+        return refuse(Why::NotAllowed, &message);
     };
     let body = match Limited::new(body, MAX_REQUEST_BYTES).collect().await {
         Ok(body) => body.to_bytes(),
-        Err(err) => return Ok(refuse(Why::TooLarge, &format!("the request was not read: {err}"))),
+        Err(err) => return refuse(Why::TooLarge, &format!("the request was not read: {err}")),
     };
-    Ok(model::forward(&asking, &shared.providers, path, &head.headers, body).await)
+    model::forward(asking, &shared.providers, path, &head.headers, body).await
 }

@@ -36,7 +36,7 @@ mod model;
 mod door;
 
 pub use address::PublicOnly;
-pub use door::{Current, Door};
+pub use door::{Allowed, Current, Door};
 pub use reply::REFUSED;
 pub use usage::Usage;
 

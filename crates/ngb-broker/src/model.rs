@@ -13,6 +13,7 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use ngb_core::frame::ProviderKind;
 use serde::Deserialize;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tracing::{info, warn};
 
 use crate::{
@@ -71,6 +72,18 @@ pub(crate) async fn forward(
     let Ok(request) = serde_json::from_slice::<Request>(&body) else {
         return refuse(Why::NotAllowed, "the request is not JSON with a `model`");
     };
+    // A run has one model: a dearer one, or one of another provider, is not the agent's to choose.
+    match &asking.current.model {
+        Some(it) if it.provider == name && it.model == request.model => (),
+        Some(it) => {
+            let message = format!(
+                "this run's model is `{}/{}`, not `{name}/{}`",
+                it.provider, it.model, request.model
+            );
+            return refuse(Why::NotAllowed, &message);
+        }
+        None => return refuse(Why::NotAllowed, "this run has no model"),
+    }
     if !asking.budget.allows(estimate(body.len())) {
         let message = "the token budget of this group for today is used up";
         return refuse(Why::OverBudget, message);
@@ -117,7 +130,8 @@ pub(crate) async fn forward(
     }
     let stream = answer.bytes_stream();
     let budget = asking.budget.clone();
-    let counted = Counted { stream, counter, budget, passed: 0, broken: None };
+    let over = Box::pin(asking.over.clone().cancelled_owned());
+    let counted = Counted { stream, counter, budget, over, passed: 0, broken: None };
     head.map(|()| StreamBody::new(counted).boxed_unsync())
 }
 
@@ -170,6 +184,8 @@ struct Counted<S> {
     stream: S,
     counter: Counter,
     budget: Budget,
+    /// Comes when the run may use the door no longer.
+    over: Pin<Box<WaitForCancellationFutureOwned>>,
     passed: usize,
     /// How the stream broke; told once what came before it has left.
     broken: Option<io::Error>,
@@ -194,6 +210,9 @@ where
         let this = self.get_mut();
         if let Some(why) = this.broken.take() {
             return Poll::Ready(Some(Err(why)));
+        }
+        if this.over.as_mut().poll(cx).is_ready() {
+            return this.break_off(cx, io::Error::other("the run that asked is over"));
         }
         let piece = match ready!(this.stream.poll_next_unpin(cx)) {
             None => return Poll::Ready(None),

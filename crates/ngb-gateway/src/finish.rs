@@ -103,6 +103,10 @@ pub(crate) fn finish(facts: Facts<'_>, ended: Ended) -> Finish {
             let stopped = Notice::Stopped.say(lang, about);
             (Author::Assistant, format!("{}\n\n{stopped}", without_internal(facts.partial)))
         }
+        Ended::Permanent { notice, .. } if facts.had_effect => {
+            let part = Notice::PartlyDone.say(lang, about);
+            (Author::System, format!("{}\n{part}", notice.say(lang, None)))
+        }
         Ended::Permanent { notice, .. } => (Author::System, notice.say(lang, about)),
         Ended::Passing(_) if gave_up && facts.had_effect => {
             (Author::System, Notice::PartlyDone.say(lang, about))

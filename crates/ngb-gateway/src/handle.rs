@@ -97,6 +97,14 @@ pub enum HandleError {
     Files(#[from] std::io::Error),
     #[error("the message could not be taken: {0}")]
     NotAccepted(#[from] ngb_channels::NotAccepted),
+    #[error("lane {lane} remembers no version {version}")]
+    NoMemory { lane: LaneId, version: u64 },
+    #[error("could not read or write what lane {lane} remembers")]
+    Memory {
+        lane: LaneId,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("could not make the folder of group `{group}`")]
     Folder {
         group: String,
@@ -323,19 +331,20 @@ impl Gateway {
         self.changed().await
     }
 
-    /// Takes a group away. Its folder is kept aside unless `purge`.
+    /// Takes a group away. Its folder and those of its lanes are kept aside unless `purge`.
     pub async fn remove_group(&self, group: GroupId, purge: bool) -> Result<(), HandleError> {
         let found = self.0.directory.snapshot().group(group).cloned();
         let Some(found) = found else { return Err(HandleError::NoGroup(group.to_string())) };
         if found.is_main {
             return Err(HandleError::MainGroup);
         }
+        let lanes = self.0.store.lanes(group).await?.into_iter().map(|it| it.0).collect();
         self.0.store.remove_group(group).await?;
         self.changed().await?;
         self.0.dispatcher.end_group(group);
         self.0
             .homes
-            .put_aside(&found.folder, purge, self.0.clock.now())
+            .put_aside(&found.folder, lanes, purge, self.0.clock.now())
             .await
             .map_err(|source| HandleError::Folder { group: found.name.to_string(), source })
     }

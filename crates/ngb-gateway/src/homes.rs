@@ -128,25 +128,30 @@ impl Homes {
         Ok(pairs.into())
     }
 
-    /// Moves a removed group's folder to `<home>/removed`, or deletes it.
+    /// Moves a removed group's folder to `<home>/removed`, and those of its lanes, with their transcripts, to a folder
+    /// beside it; or deletes them.
     pub async fn put_aside(
         &self,
         folder: &FolderName,
+        lanes: Vec<LaneId>,
         purge: bool,
         now: Timestamp,
     ) -> io::Result<()> {
-        let from = self.group(folder);
         let aside = self.home.join("removed");
-        let to = aside.join(format!("{folder}-{}", now.0));
+        let of_group = aside.join(format!("{folder}-{}", now.0));
+        let of_lanes = aside.join(format!("{folder}-{}-lanes", now.0));
+        let mut moves = vec![(self.group(folder), of_group)];
+        moves.extend(lanes.iter().map(|it| (self.lane(*it), of_lanes.join(it.to_string()))));
         blocking("put a group aside", move || {
-            if !from.exists() {
-                return Ok(());
+            for (from, to) in moves.into_iter().filter(|(from, _)| from.exists()) {
+                if purge {
+                    std::fs::remove_dir_all(&from)?;
+                } else {
+                    private_dir(to.parent().unwrap_or(&aside))?;
+                    std::fs::rename(&from, &to)?;
+                }
             }
-            if purge {
-                return std::fs::remove_dir_all(&from);
-            }
-            private_dir(&aside)?;
-            std::fs::rename(&from, &to)
+            Ok(())
         })
         .await
     }

@@ -35,7 +35,9 @@ pub(crate) struct Live {
     lang: Lang,
     began_at: Timestamp,
     text: String,
-    /// The tool that runs now.
+    /// When it last grew.
+    grew_at: Timestamp,
+    /// The tool that runs now, or ran last.
     doing: String,
     message: Option<OutboxId>,
     shown: String,
@@ -49,7 +51,7 @@ impl Live {
         let message = work.jobs.iter().find_map(|it| it.live.as_ref()).map(|it| it.outbox);
         let next_at = limits.map(|_| now + WORKING_AFTER);
         let lang = finish::lang(work);
-        Self { limits, lang, began_at: now, message, next_at, ..Self::default() }
+        Self { limits, lang, began_at: now, grew_at: now, message, next_at, ..Self::default() }
     }
 
     /// The row that showed it first.
@@ -66,6 +68,7 @@ impl Live {
         match step {
             Step::Text { delta } => {
                 self.text += delta;
+                self.grew_at = now;
                 let soon = (self.began_at + FIRST_SHOW).max(now);
                 if self.limits.is_some() && self.message.is_none() {
                     self.next_at = self.next_at.map(|it| it.min(soon));
@@ -132,18 +135,32 @@ impl Live {
         Ok(())
     }
 
+    /// What the message shows now: the answer so far, and after a while without more of it one line of what runs.
     fn current(&self, limit: Limit, now: Timestamp) -> String {
         let text = without_internal(&self.text);
-        if text.trim().is_empty() {
+        let text = text.trim();
+        let quiet = WORKING_AFTER <= now.since(self.grew_at) && !self.doing.is_empty();
+        let working = (text.is_empty() || quiet).then(|| {
             let seconds = now.since(self.began_at).as_secs();
             let doing = if self.doing.is_empty() { "…".to_owned() } else { self.doing.clone() };
-            return Notice::Working { seconds, doing }.say(self.lang, None);
+            Notice::Working { seconds, doing }.say(self.lang, None)
+        });
+        let Some(working) = working else { return beginning(text, limit, MARGIN) };
+        if text.is_empty() {
+            return working;
         }
-        let room = Limit { max: limit.max.saturating_sub(MARGIN), unit: limit.unit };
-        if room.fits(&text) {
-            return text;
-        }
-        let first = ngb_core::text::split(&text, room).into_iter().next().unwrap_or_default();
-        format!("{first}\n…")
+        // A UTF-16 unit is at most as much as a byte, in any unit that a platform counts in.
+        let shown = beginning(text, limit, MARGIN + working.len());
+        format!("{shown}\n\n{working}")
     }
+}
+
+/// As much of `text` as fits when `margin` is kept free, with an ellipsis where it was cut.
+fn beginning(text: &str, limit: Limit, margin: usize) -> String {
+    let room = Limit { max: limit.max.saturating_sub(margin), unit: limit.unit };
+    if room.fits(text) {
+        return text.to_owned();
+    }
+    let first = ngb_core::text::split(text, room).into_iter().next().unwrap_or_default();
+    format!("{first}\n…")
 }

@@ -1,10 +1,12 @@
 //! One lane's worker: takes claims, keeps its agent alive between them, and ends it when nobody wants it.
 
-use std::sync::Arc;
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
 
+use futures_util::FutureExt as _;
 use ngb_core::id::{GroupId, LaneId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 
 use crate::{
     agent::Agent,
@@ -30,11 +32,20 @@ impl Worker {
     pub(crate) async fn work(mut self) {
         let mut agent: Option<Agent> = None;
         while let Some(assigned) = self.next(&mut agent).await {
-            let (over, more) =
-                turn::run(&self.gateway, &mut agent, assigned.claim, &mut self.orders).await;
-            if let turn::Over::Useless = over {
-                agent = None;
-            }
+            let run = turn::run(&self.gateway, &mut agent, assigned.claim, &mut self.orders);
+            let more = match AssertUnwindSafe(run).catch_unwind().await {
+                Ok((over, more)) => {
+                    if let turn::Over::Useless = over {
+                        agent = None;
+                    }
+                    more
+                }
+                Err(panic) => {
+                    let reason = format!("the gateway's worker panicked: {}", words_of(&*panic));
+                    error!("run {}: {reason}", assigned.claim.run);
+                    turn::broke(&self.gateway, agent.take(), assigned.claim, reason).await
+                }
+            };
             let memory = agent.as_ref().map(|it| Arc::clone(&it.memory));
             self.gateway.0.dispatcher.live(self.lane, memory);
             self.gateway.0.dispatcher.over(self.lane, assigned.permit, more);
@@ -72,4 +83,10 @@ impl Worker {
         self.assigned.close();
         assigned.or(self.assigned.recv().await)
     }
+}
+
+/// What a panic said.
+fn words_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no word")
 }

@@ -49,7 +49,8 @@ struct Change {
 async fn change_dead(tx: &mut Tx, it: &Change) -> Result<LaneId, StoreError> {
     // A dead letter that was put back has all its tries again.
     let text = if it.kind == Decision::Revived {
-        "UPDATE jobs SET state = 'queued', run_at = $2, failures = 0, gateway_deaths = 0, ended_at = NULL
+        "UPDATE jobs SET state = 'queued', run_at = $2, failures = 0, gateway_deaths = 0, told_waiting = 0,
+             ended_at = NULL
          WHERE id = $1 AND state = 'dead' RETURNING lane_id, message_id"
     } else {
         "UPDATE jobs SET state = 'cancelled', ended_at = $2 WHERE id = $1 AND state = 'dead'
@@ -118,6 +119,13 @@ impl Store {
         let text = "SELECT id FROM lanes WHERE group_id = $1 AND lane_key = $2";
         let row = self.row(sql("look for a lane", text).bind(group).bind(key)).await?;
         Ok(row.map(|it| it.int("id")).transpose()?.map(LaneId))
+    }
+
+    /// The lanes of a group, with their keys.
+    pub async fn lanes(&self, group: GroupId) -> Result<Vec<(LaneId, String)>, StoreError> {
+        let text = "SELECT id, lane_key FROM lanes WHERE group_id = $1 ORDER BY id";
+        let rows = self.rows(sql("read lanes", text).bind(group)).await?;
+        rows.iter().map(|it| Ok((LaneId(it.int("id")?), it.text("lane_key")?))).collect()
     }
 
     /// Jobs that wait in a lane.

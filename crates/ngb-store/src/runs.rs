@@ -80,12 +80,16 @@ async fn end_jobs(tx: &mut Tx, live: &[&Finish]) -> Result<(), StoreError> {
             };
             let ended = run_at.is_none().then_some(finish.now.0);
             let word = state.as_str();
-            rows.push(row![*job, word, run_at, tries.failures, tries.gateway_deaths, error, ended]);
+            // What is said about a job that waits again is that it takes longer; once is enough.
+            let told = run_at.is_some() && finish.answer.is_some();
+            let (failures, deaths) = (tries.failures, tries.gateway_deaths);
+            rows.push(row![*job, word, run_at, failures, deaths, error, ended, told]);
         }
     }
-    let text = "WITH given (id, state, run_at, failures, deaths, error, ended_at) AS (VALUES {values})
+    let text = "WITH given (id, state, run_at, failures, deaths, error, ended_at, told) AS (VALUES {values})
                 UPDATE jobs SET state = given.state, run_at = coalesce(given.run_at, jobs.run_at), failures = given.failures,
-                    gateway_deaths = given.deaths, error = given.error, ended_at = given.ended_at
+                    gateway_deaths = given.deaths, error = given.error, ended_at = given.ended_at,
+                    told_waiting = CASE WHEN given.told = 1 THEN 1 ELSE jobs.told_waiting END
                 FROM given WHERE jobs.id = given.id AND jobs.state = 'running'";
     tx.run_many(sql("end jobs", text), rows).await?;
     let text = "UPDATE jobs SET state = 'queued', run_at = $1 WHERE state = 'running' AND run_id IN ({list})";
@@ -323,17 +327,6 @@ impl Store {
     /// [`StoreError::Fenced`] when the run no longer holds its lane; then it must not do it.
     pub async fn effect(&self, claim: &Claim, job: JobId) -> Result<(), StoreError> {
         self.write((*claim, job), |tx, it| Box::pin(effect(tx, it))).await
-    }
-
-    /// Marks that the chat was told that the answer takes longer.
-    pub async fn told_waiting(&self, job: JobId) -> Result<(), StoreError> {
-        self.write(job, |tx, it| {
-            Box::pin(async move {
-                let text = "UPDATE jobs SET told_waiting = 1 WHERE id = $1";
-                tx.run(sql("mark a job as told", text).bind(*it)).await.map(drop)
-            })
-        })
-        .await
     }
 
     /// Begins a new session in a lane with its next run.

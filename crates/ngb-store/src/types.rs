@@ -479,6 +479,8 @@ pub struct Counts {
     pub messages_in: u64,
     pub messages_out: u64,
     pub jobs_queued: u64,
+    /// Those of them that a person or an agent has put off: reminders.
+    pub tasks_active: u64,
     pub jobs_running: u64,
     pub jobs_dead: u64,
     pub runs_running: u64,

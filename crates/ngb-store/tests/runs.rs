@@ -33,6 +33,8 @@ on_both!(
     jobs_without_an_answer_wait_again,
     leases,
     use_is_counted,
+    a_run_that_the_gateways_death_cut_off_is_not_of_the_day,
+    a_task_is_no_message_that_waits,
 );
 
 async fn one_run_a_lane_and_slots(fix: Fix) {
@@ -173,6 +175,42 @@ async fn deaths_are_counted(fix: Fix) {
     let why = fix.store.why(message_of(&done.recorded[0])).await.unwrap();
     let requeued = why.decisions.iter().filter(|it| it.kind == Decision::Requeued).count();
     assert_eq!(requeued, 9);
+}
+
+async fn a_run_that_the_gateways_death_cut_off_is_not_of_the_day(fix: Fix) {
+    let group = fix.group("home").await;
+    fix.accept(vec![engage(group, "1", "a", "hi")], 0).await;
+    let runs = async || fix.store.used_today(group, T0).await.unwrap().0;
+    assert_eq!(fix.claim(1).await.len(), 1);
+    assert_eq!(runs().await, 1);
+    fix.store.recover(T0).await.unwrap();
+    assert_eq!(runs().await, 0);
+    let claim = fix.claim(1).await[0];
+    fix.finish(claim, "hi").await.unwrap();
+    assert_eq!(runs().await, 1);
+}
+
+async fn a_task_is_no_message_that_waits(fix: Fix) {
+    let group = fix.group("home").await;
+    let claim = fix.accept(vec![engage(group, "1", "a", "remind me")], 1).await.claims[0];
+    let job = fix.store.work(&claim).await.unwrap().jobs[0].id;
+    let (text, role) = ("tea!".to_owned(), Role::Member);
+    let does = CallEffect::SayLater { place: place("1"), text, run_at: T0 + LEASE, role };
+    let call = HostCallWrite {
+        claim,
+        job,
+        name: "schedule_task",
+        arguments_hash: "h".into(),
+        n: 0,
+        now: T0,
+        does,
+        result: "{}".into(),
+    };
+    fix.store.call(call).await.unwrap();
+    fix.finish(claim, "I will").await.unwrap();
+    fix.accept(vec![engage(group, "1", "b", "hi")], 0).await;
+    let counts = fix.store.counts().await.unwrap();
+    assert_eq!((counts.jobs_queued, counts.tasks_active), (2, 1));
 }
 
 async fn context_goes_once(fix: Fix) {

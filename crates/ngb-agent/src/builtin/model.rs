@@ -42,7 +42,7 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
-    fn failed(failure: Failure, reason: impl Into<String>) -> Self {
+    pub(super) fn failed(failure: Failure, reason: impl Into<String>) -> Self {
         Self::Failed { failure, reason: reason.into() }
     }
 }

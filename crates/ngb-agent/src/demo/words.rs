@@ -1,5 +1,7 @@
 //! What the demonstration understands and says, in English and Chinese.
 
+use ngb_core::notice::Lang;
+
 /// One of the five things it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
@@ -36,8 +38,10 @@ pub(crate) enum Words {
 
 impl Words {
     pub(crate) fn for_text(text: &str) -> Self {
-        let han = |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c);
-        if text.chars().any(han) { Self::Chinese } else { Self::English }
+        match Lang::of(text) {
+            Lang::En => Self::English,
+            Lang::Zh => Self::Chinese,
+        }
     }
 
     fn pick<'a>(self, english: &'a str, chinese: &'a str) -> &'a str {

@@ -5,9 +5,10 @@ use std::{fs, path::Path, time::Duration};
 use futures_util::future::join_all;
 use ngb_core::{
     clock::Clock,
-    frame::{Failure, FromAgent, Outcome, ProviderKind, Step, ToAgent},
+    frame::{Failure, FromAgent, Outcome, ProviderKind, SessionMark, Step, ToAgent},
 };
 use ngb_sim::model::Fault;
+use serde_json::{Value, json};
 
 use crate::{
     kitchen::{KEY, KINDS, Kitchen, current},
@@ -189,7 +190,35 @@ async fn a_retry_begins_at_the_mark_and_a_resumed_one_goes_on() {
     at.agent.done().await;
     let last = at.sim.requests().pop().unwrap().body.to_string();
     assert!(last.contains("echo plum") && last.contains("go on"), "{last}");
+    assert!(!last.contains("by a person"), "nobody interrupted it: {last}");
     assert_eq!(last.matches("third").count(), 2, "asked once, answered once: {last}");
+}
+
+/// The model goes away after a tool has changed something: the session keeps what was done.
+#[tokio::test]
+async fn a_failure_after_an_effect_keeps_the_session() {
+    let mut at = Kitchen::open(KINDS[0].0, KINDS[0].1).await;
+    at.ask("first apple").await;
+    let gone = Fault::Status { status: 429, retry_after: Some(3_600) };
+    let text = "tool:bash {\"command\":\"echo x >> effects; echo pear\"}\nsecond";
+    at.sim.fail([Fault::None, gone]);
+    let failed = at.outcome(text).await;
+    assert!(matches!(failed, Outcome::Failed { failure: Failure::Passing, .. }), "{failed:?}");
+    // The next try goes on from the call's result, and the call is not made again.
+    at.restart().await;
+    let mut resumed =
+        prompt(ngb_core::frame::PromptId(900), text, at.mark.clone(), Some(at.spec.clone()));
+    resumed.resumed = Some("An earlier try at this was cut off.".into());
+    at.agent.send(ToAgent::Prompt(Box::new(resumed))).await;
+    let (_, outcome, mark) = at.agent.done().await;
+    assert_eq!(outcome, Outcome::Answered { text: "second\npear\n".into() });
+    assert_eq!(fs::read_to_string(at.path("group/effects")).unwrap(), "x\n");
+    // And when nobody goes on, the next thing that is asked knows of it as well.
+    at.mark = mark;
+    at.sim.fail([Fault::None, Fault::Status { status: 401, retry_after: None }]);
+    let failed = at.outcome("tool:bash {\"command\":\"echo plum\"}\nthird").await;
+    assert!(matches!(failed, Outcome::Failed { failure: Failure::KeyRefused, .. }), "{failed:?}");
+    assert!(at.ask("recall:plum").await.contains("plum"));
 }
 
 #[tokio::test]
@@ -283,6 +312,30 @@ async fn two_hundred_turns_fit_and_a_fact_of_the_third_is_still_there() {
         assert!(3 < shortened.count());
     }))
     .await;
+}
+
+#[tokio::test]
+async fn a_long_transcript_is_left_behind_when_its_conversation_is_shortened() {
+    let mut at = Kitchen::open(KINDS[0].0, KINDS[0].1).await;
+    at.spec.window_tokens = 16_000;
+    at.ask("fact: the cellar code is 7431").await;
+    let id = at.mark.take().unwrap().id;
+    let path = at.path(&format!("lane/sessions/{id}.jsonl"));
+    let said = fs::read_to_string(&path).unwrap();
+    let said: Vec<Value> = said.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+    // Nine megabytes that were said before, and count no longer.
+    let old = json!({"entry": "user", "text": "x".repeat(9 << 20)});
+    let rest = json!({"entry": "restart", "live": said});
+    fs::write(&path, format!("{old}\n{rest}\n")).unwrap();
+    at.restart().await;
+    at.mark = Some(SessionMark { id: id.clone(), entries: 2 });
+    for turn in 0..60 {
+        at.ask(&format!("turn {turn} {}", "and so on ".repeat(100))).await;
+    }
+    assert_ne!(at.mark.as_ref().unwrap().id, id);
+    assert!(at.ask("recall:7431").await.contains("the cellar code is 7431"));
+    at.restart().await;
+    assert!(at.ask("recall:7431").await.contains("the cellar code is 7431"));
 }
 
 #[tokio::test]

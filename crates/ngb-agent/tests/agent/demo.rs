@@ -11,7 +11,10 @@ async fn what_it_says() {
     let table: &[(&str, &[&str])] = &[
         ("echo marker-1",               &["=marker-1"]),
         ("echo two\nlines ",            &["=two\nlines "]),
-        ("hello [m-2] 日本",             &["hello [m-2] 日本", "演示代理", "写一个文件"]),
+        ("你好 [m-2]",                   &["你好 [m-2]", "演示代理", "写一个文件"]),
+        ("Schöne Grüße! [m-2a]",        &["Schöne Grüße! [m-2a]", "five things"]),
+        ("ファイルを書いて [m-2b] 日本",    &["ファイルを書いて [m-2b] 日本", "five things"]),
+        ("مرحبا [m-2c] 👩‍👩‍👧",              &["مرحبا [m-2c] 👩‍👩‍👧", "five things"]),
         ("hello [m-3]",                 &["hello [m-3]", "demonstration", "five things", "show the walls"]),
         ("please write a file m-4",     &["m-4", "wrote 6", "Written by the demonstration agent at 2"]),
         ("write a file again",          &["wrote 6", "Written by the demonstration agent at 2"]),

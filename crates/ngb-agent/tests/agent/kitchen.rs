@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use ngb_broker::{
-    Auth, Broker, BrokerConfig, Current, Door, Provider, egress_client, model_client,
+    Allowed, Auth, Broker, BrokerConfig, Current, Door, Provider, egress_client, model_client,
 };
 use ngb_core::{
     clock::Clock,
@@ -34,7 +34,8 @@ pub(crate) struct Kitchen {
 }
 
 pub(crate) fn current(tokens_left: Option<u64>) -> Option<Current> {
-    Some(Current { run: RunId(1), role: Role::Member, tokens_left })
+    let model = Some(Allowed { provider: "sim".into(), model: "sim-1".into() });
+    Some(Current { run: RunId(1), model, role: Role::Member, tokens_left })
 }
 
 impl Kitchen {

@@ -7,7 +7,8 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use ngb_broker::{
-    Auth, Broker, BrokerConfig, Current, Door, Provider, REFUSED, egress_client, model_client,
+    Allowed, Auth, Broker, BrokerConfig, Current, Door, Provider, REFUSED, egress_client,
+    model_client,
 };
 use ngb_core::{
     clock::Clock,
@@ -105,7 +106,7 @@ impl Bench {
             egress_http: egress_client(plain_client()).unwrap(),
         };
         let door = Broker::new(config, Clock::System).unwrap().open(LaneId(7), GroupId(3)).unwrap();
-        door.admit(Some(current(None)));
+        door.admit(Some(current(&CASES[0], None)));
         Self { _dir: dir, sim, door }
     }
 
@@ -123,6 +124,14 @@ impl Bench {
             bytes.extend(frame.into_data().unwrap());
         }
         (Response::from_parts(head, ()), bytes)
+    }
+
+    /// Asks in a run whose model is the one that is asked for.
+    async fn ask_admitted(&self, case: &Case, body: &Value) -> (Response<()>, String) {
+        let model = body["model"].as_str().unwrap().to_owned();
+        let model = Some(Allowed { provider: case.name.into(), model });
+        self.door.admit(Some(Current { model, ..current(case, None) }));
+        self.ask(case, body).await
     }
 
     async fn ask(&self, case: &Case, body: &Value) -> (Response<()>, String) {
@@ -145,8 +154,12 @@ impl Bench {
     }
 }
 
-fn current(tokens_left: Option<u64>) -> Current {
-    Current { run: RunId(11), role: Role::Member, tokens_left }
+/// A run that may ask the model of a case, as [`Case::body`] names it.
+fn current(case: &Case, tokens_left: Option<u64>) -> Current {
+    let body = (case.body)("");
+    let model = body["model"].as_str().unwrap().to_owned();
+    let model = Some(Allowed { provider: case.name.into(), model });
+    Current { run: RunId(11), model, role: Role::Member, tokens_left }
 }
 
 fn why(head: &Response<()>) -> &str {
@@ -157,7 +170,7 @@ fn why(head: &Response<()>) -> &str {
 async fn the_key_is_added_outside_and_nothing_else_passes() {
     let bench = Bench::start(&[]).await;
     for case in CASES {
-        let (head, text) = bench.ask(case, &(case.body)("say:hello there")).await;
+        let (head, text) = bench.ask_admitted(case, &(case.body)("say:hello there")).await;
         assert_eq!(head.status(), 200, "{}: {text}", case.name);
         assert!(text.contains("hello there"), "{text}");
         assert!(!text.contains(KEY));
@@ -193,7 +206,7 @@ async fn tokens_are_counted_to_the_token() {
         for (text, fault, complete) in table {
             bench.sim.fail(fault.clone());
             let before = total(&bench);
-            bench.ask(case, &(case.body)(text)).await;
+            bench.ask_admitted(case, &(case.body)(text)).await;
             let usage = bench.door.take_usage();
             let name = case.name;
             assert_eq!(usage.len(), 1, "{name} {text} {fault:?}: {usage:?}");
@@ -209,7 +222,7 @@ async fn tokens_are_counted_to_the_token() {
         }
         let whole =
             json!({"model": "m", "stream": false, "messages": [{"role": "user", "content": "hi"}]});
-        bench.ask(case, &whole).await;
+        bench.ask_admitted(case, &whole).await;
         let usage = &bench.door.take_usage()[0];
         assert!(usage.complete && usage.model == "m" && usage.output_tokens == 1, "{usage:?}");
     }
@@ -235,17 +248,17 @@ async fn refusals() {
     assert_eq!((head.status(), why(&head)), (StatusCode::FORBIDDEN, "closed"));
     assert!(text.contains("no run is current"), "{text}");
 
-    bench.door.admit(Some(current(Some(3))));
+    bench.door.admit(Some(current(case, Some(3))));
     let (head, _) = bench.ask(case, &body).await;
     assert_eq!((head.status(), why(&head)), (StatusCode::PAYMENT_REQUIRED, "over_budget"));
 
     // Enough for one, which uses it up.
-    bench.door.admit(Some(current(Some(100))));
+    bench.door.admit(Some(current(case, Some(100))));
     assert_eq!(bench.ask(case, &(case.body)("long:400")).await.0.status(), 200);
     assert_eq!(why(&bench.ask(case, &body).await.0), "over_budget");
     assert_eq!(bench.sim.requests().len(), 1, "refused before the call");
 
-    bench.door.admit(Some(current(None)));
+    bench.door.admit(Some(current(case, None)));
     let post = |path: &str, body: &str| {
         Request::post(path).header("host", "x").body(Full::from(body.to_owned())).unwrap()
     };
@@ -272,7 +285,7 @@ async fn errors_of_a_provider_come_in_with_their_wait_and_without_the_key() {
     let bench = Bench::start(&[]).await;
     for case in CASES {
         bench.sim.fail([Fault::Status { status: 429, retry_after: Some(17) }]);
-        let (head, text) = bench.ask(case, &(case.body)("hi")).await;
+        let (head, text) = bench.ask_admitted(case, &(case.body)("hi")).await;
         assert_eq!(head.status(), 429);
         assert_eq!(head.headers()["retry-after"], "17");
         assert_eq!(why(&head), "");
@@ -281,7 +294,7 @@ async fn errors_of_a_provider_come_in_with_their_wait_and_without_the_key() {
         bench.sim.behave(|it| it.models = Some(vec![]));
         let mut body = (case.body)("hi");
         body["model"] = json!(KEY);
-        let (head, text) = bench.ask(case, &body).await;
+        let (head, text) = bench.ask_admitted(case, &body).await;
         assert_eq!(head.status(), 404);
         assert!(text.contains("[secret]") && !text.contains(KEY), "{text}");
         bench.sim.behave(|it| it.models = None);
@@ -361,4 +374,72 @@ async fn fetch_goes_to_named_hosts_only() {
     assert_eq!((text.len(), head.headers()["x-ngb-cut"].to_str().unwrap()), (2 << 20, "true"));
     let post = Request::post(url(good)).header("host", "x").body(Full::default()).unwrap();
     assert_eq!(why(&bench.send(post).await.0), "not_allowed");
+}
+
+#[tokio::test]
+async fn a_run_has_one_model() {
+    let bench = Bench::start(&[]).await;
+    let case = &CASES[0];
+    let mut dearer = (case.body)("hi");
+    dearer["model"] = json!("claude-of-another-price");
+    let (head, text) = bench.ask(case, &dearer).await;
+    assert_eq!(why(&head), "not_allowed");
+    let want = "this run's model is `anthropic/claude`, not `anthropic/claude-of-another-price`";
+    assert!(text.contains(want), "{text}");
+    let (head, text) = bench.ask(&CASES[1], &(CASES[1].body)("hi")).await;
+    assert_eq!(why(&head), "not_allowed", "another provider: {text}");
+    bench.door.admit(Some(Current { model: None, ..current(case, None) }));
+    assert_eq!(why(&bench.ask(case, &(case.body)("hi")).await.0), "not_allowed");
+    assert_eq!(bench.sim.requests().len(), 0, "refused before the call");
+    assert_eq!(bench.door.take_usage(), []);
+}
+
+#[tokio::test]
+async fn a_run_that_is_over_is_cut_in_the_middle_of_an_answer_and_counted() {
+    for case in CASES {
+        for next in [None, Some(current(case, None))] {
+            let bench = Bench::start(&[]).await;
+            bench.sim.behave(|it| {
+                it.piece_chars = 8;
+                it.piece_ms = 5;
+            });
+            bench.door.admit(Some(current(case, None)));
+            // It would take half a minute.
+            let request = Request::post(format!("/model/{}/{}", case.name, case.path))
+                .header("host", "broker")
+                .header("anthropic-version", "2023-06-01")
+                .body(Full::<Bytes>::from((case.body)("long:50000").to_string()))
+                .unwrap();
+            let stream = UnixStream::connect(bench.door.dir().join("broker.sock")).await.unwrap();
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+            let mut crew = Crew::default();
+            crew.spawn("connection", async move {
+                connection.await.ok();
+            });
+            let mut body = sender.send_request(request).await.unwrap().into_body();
+            let mut seen = Vec::new();
+            while seen.len() < 2_000 {
+                seen.extend(body.frame().await.unwrap().unwrap().into_data().unwrap());
+            }
+            bench.door.admit(next);
+            let mut cut = false;
+            while let Some(frame) = body.frame().await {
+                match frame {
+                    Ok(frame) => seen.extend(frame.into_data().unwrap()),
+                    Err(_) => {
+                        cut = true;
+                        break;
+                    }
+                }
+            }
+            assert!(cut, "{}: the end is no end of the answer", case.name);
+            let usage = bench.door.take_usage();
+            assert_eq!((usage.len(), usage[0].complete), (1, false), "{}: {usage:?}", case.name);
+            // What was seen is counted, and no more than what left the provider.
+            let said = String::from_utf8_lossy(&seen).matches("lorem").count() as u64;
+            assert!(said <= usage[0].output_tokens, "{}: {said} {usage:?}", case.name);
+            assert!(usage[0].output_tokens <= total(&bench).1, "{}: {usage:?}", case.name);
+        }
+    }
 }

@@ -2,8 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
 
 mod albums;
+mod failures;
+mod memory;
 mod questions;
 mod stage;
+mod watched;
 
 use std::{
     sync::{

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -46,6 +49,8 @@ pub(crate) struct Platform {
     profile: Profile,
     inbox: watch::Sender<Option<Inbox>>,
     said: mpsc::UnboundedSender<(Place, Outbound)>,
+    /// How often it was told that an answer is being made.
+    pub(crate) typing: watch::Sender<usize>,
     /// What the next sends fail with, the last one first.
     pub(crate) faults: Mutex<Vec<Retry>>,
     next: Mutex<u64>,
@@ -65,6 +70,7 @@ impl Channel for Platform {
 
     async fn send(&self, delivery: &Delivery<'_>) -> Result<Sent, ChannelError> {
         if let Outbound::Typing = delivery.item {
+            self.typing.send_modify(|it| *it += 1);
             return Ok(Sent::default());
         }
         if let Some(retry) = self.faults.lock().unwrap().pop() {
@@ -128,13 +134,25 @@ pub(crate) fn asked(prompt: &Prompt) -> String {
 pub(crate) struct Setting {
     pub(crate) max_runs: usize,
     pub(crate) retry_base: Duration,
+    pub(crate) clock: Clock,
+    /// How many starts of a sandbox panic.
+    pub(crate) panics: usize,
+    /// Why no sandbox can be had; none where it can.
+    pub(crate) refused: Option<&'static str>,
     /// Whether the platform has buttons.
     pub(crate) buttons: bool,
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { max_runs: 16, retry_base: Duration::from_millis(1), buttons: true }
+        Self {
+            max_runs: 16,
+            retry_base: Duration::from_millis(1),
+            clock: Clock::System,
+            panics: 0,
+            refused: None,
+            buttons: true,
+        }
     }
 }
 
@@ -166,7 +184,7 @@ impl Stage {
     {
         // Two are possible in one test process; the first stays.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let clock = Clock::System;
+        let clock = setting.clock;
         let store = Store::open(OpenOptions {
             url: format!("sqlite://{}/db", home.path().display()),
             backups_dir: home.path().join("backups"),
@@ -191,17 +209,24 @@ impl Stage {
             },
             inbox: watch::Sender::new(None),
             said: said_tx,
+            typing: watch::Sender::new(0),
             faults: Mutex::default(),
             next: Mutex::new(0),
         });
+        let panics = AtomicUsize::new(setting.panics);
         let sandbox = Fake::new(move |_, io| {
+            let left = panics.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
+            assert!(left.is_err(), "a planted panic");
             let script = script.clone();
             async move {
                 script(Actor::new(io).await).await;
                 0
             }
         });
-        let probe = sandbox.probe().await.unwrap();
+        let state = match setting.refused {
+            Some(why) => SandboxState::Refused { why: why.into(), remedy: String::new() },
+            None => SandboxState::Ready(sandbox.probe().await.unwrap()),
+        };
         let sandbox: Arc<dyn Sandbox> = Arc::new(sandbox);
         let broker = BrokerConfig {
             dir: home.path().join("broker"),
@@ -215,7 +240,7 @@ impl Stage {
             home: home.path().to_owned(),
             channels: vec![(channel, NewChats::Ask)],
             sandbox: watch::channel(Some(sandbox)).1,
-            sandbox_state: watch::channel(SandboxState::Ready(probe)).1,
+            sandbox_state: watch::channel(state).1,
             limits: RunLimits {
                 driver: Driver::Demo,
                 model: None,

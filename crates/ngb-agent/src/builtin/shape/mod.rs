@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::entry::{Entry, Thought, ToolUse};
 
 mod anthropic;
+mod chat;
 mod ollama;
 mod openai;
 

@@ -3,38 +3,23 @@
 
 use serde_json::{Value, json};
 
-use super::{Ask, Delta, Entry, Reply, openai::functions, summary_text};
+use super::{
+    Ask, Delta, Reply,
+    chat::{self, Dialect},
+};
+
+const DIALECT: Dialect = Dialect {
+    call: |it| json!({"function": {"name": it.name, "arguments": it.input}}),
+    result: |_, tool, output| json!({"role": "tool", "tool_name": tool, "content": output}),
+};
 
 pub(super) fn body(ask: &Ask<'_>) -> Value {
-    let mut messages = vec![json!({"role": "system", "content": ask.system()})];
-    for entry in ask.entries {
-        match entry {
-            Entry::User { text } => messages.push(json!({"role": "user", "content": text})),
-            Entry::Summary { text, facts } => {
-                messages.push(json!({"role": "user", "content": summary_text(text, facts)}));
-            }
-            Entry::Assistant { text, calls, .. } => {
-                let mut message = json!({"role": "assistant", "content": text});
-                if !calls.is_empty() {
-                    let calls = calls
-                        .iter()
-                        .map(|it| json!({"function": {"name": it.name, "arguments": it.input}}));
-                    message["tool_calls"] = calls.collect();
-                }
-                messages.push(message);
-            }
-            Entry::Result { tool, output, .. } => {
-                messages.push(json!({"role": "tool", "tool_name": tool, "content": output}));
-            }
-            Entry::Restart { .. } => {}
-        }
-    }
     let mut body = json!({
-        "model": ask.spec.model, "stream": true, "messages": messages,
+        "model": ask.spec.model, "stream": true, "messages": chat::messages(ask, &DIALECT),
         "options": {"num_ctx": ask.spec.window_tokens, "num_predict": ask.spec.max_output_tokens},
     });
     if !ask.tools.is_empty() {
-        body["tools"] = functions(ask.tools);
+        body["tools"] = chat::functions(ask.tools);
     }
     body
 }

@@ -2,46 +2,29 @@
 
 use serde_json::{Value, json};
 
-use super::{Ask, Delta, Entry, Reply, summary_text};
+use super::{
+    Ask, Delta, Reply,
+    chat::{self, Dialect},
+};
+
+const DIALECT: Dialect = Dialect {
+    call: |it| {
+        json!({"id": it.id, "type": "function",
+               "function": {"name": it.name, "arguments": it.input.to_string()}})
+    },
+    result: |call, _, output| json!({"role": "tool", "tool_call_id": call, "content": output}),
+};
 
 pub(super) fn body(ask: &Ask<'_>) -> Value {
-    let mut messages = vec![json!({"role": "system", "content": ask.system()})];
-    for entry in ask.entries {
-        match entry {
-            Entry::User { text } => messages.push(json!({"role": "user", "content": text})),
-            Entry::Summary { text, facts } => {
-                messages.push(json!({"role": "user", "content": summary_text(text, facts)}));
-            }
-            Entry::Assistant { text, calls, .. } => {
-                let mut message = json!({"role": "assistant", "content": text});
-                if !calls.is_empty() {
-                    let calls = calls.iter().map(|it| {
-                        json!({"id": it.id, "type": "function",
-                               "function": {"name": it.name, "arguments": it.input.to_string()}})
-                    });
-                    message["tool_calls"] = calls.collect();
-                }
-                messages.push(message);
-            }
-            Entry::Result { call, output, .. } => {
-                messages.push(json!({"role": "tool", "tool_call_id": call, "content": output}));
-            }
-            Entry::Restart { .. } => {}
-        }
-    }
     let mut body = json!({
         "model": ask.spec.model, "max_completion_tokens": ask.spec.max_output_tokens,
-        "stream": true, "stream_options": {"include_usage": true}, "messages": messages,
+        "stream": true, "stream_options": {"include_usage": true},
+        "messages": chat::messages(ask, &DIALECT),
     });
     if !ask.tools.is_empty() {
-        body["tools"] = functions(ask.tools);
+        body["tools"] = chat::functions(ask.tools);
     }
     body
-}
-
-/// Tools as functions, which is also how Ollama wants them.
-pub(super) fn functions(tools: &[Value]) -> Value {
-    tools.iter().map(|it| json!({"type": "function", "function": it})).collect()
 }
 
 pub(super) fn take(reply: &mut Reply, data: &Value) -> Option<Delta> {

@@ -1,0 +1,204 @@
+//! The conversation of a run: the prompt, what the agent shows and asks, until it is done or out of time.
+
+use std::time::Duration;
+
+use ngb_core::{
+    clock::Timestamp,
+    decision::Decision,
+    failpoint::reach,
+    frame::{CallOutcome, FromAgent, Outcome, Step, ToAgent},
+    id::AskId,
+    notice::Notice,
+};
+use ngb_store::StoreError;
+use tokio::sync::mpsc;
+use tracing::{error, warn};
+
+use crate::{
+    agent::{Agent, AgentError},
+    calls::{self, OpenAsk},
+    dispatch::Order,
+    events::Event,
+    finish::{self, Ended},
+    prompt,
+    turn::{Lost, Over, Turn},
+};
+
+/// How often a platform is told that an answer is being made. Telegram shows the sign for 5 s.
+const TYPING_EVERY: Duration = Duration::from_secs(4);
+
+/// How long an answer may take before it is told for the first time. An answer that is faster needs no sign, and platforms
+/// count such calls.
+const TYPING_AFTER: Duration = Duration::from_millis(300);
+
+/// Longest that an agent may take to say `Done` after it was told to stop; then its sandbox is killed.
+const INTERRUPT_LIMIT: Duration = Duration::from_millis(150);
+
+impl Turn<'_> {
+    /// Gives the agent its prompt and hears it out.
+    pub(crate) async fn converse(
+        &mut self,
+        agent: &mut Agent,
+        orders: &mut mpsc::UnboundedReceiver<Order>,
+    ) -> Result<(Option<Ended>, Over), AgentError> {
+        let prompt = prompt::build(self).await;
+        agent.send(&ToAgent::Prompt(Box::new(prompt))).await?;
+        self.note(Decision::Prompted, String::new());
+        let clock = self.gateway.clock().clone();
+        let limits = self.group.limits.clone();
+        let out_of_time = self.started_at + limits.run();
+        let mut heard_at = clock.now();
+        let mut typing_at = self.started_at + TYPING_AFTER;
+        let mut must_end_at: Option<Timestamp> = None;
+        loop {
+            // A question to people is no silence of the agent's.
+            let silent_at =
+                if self.asks.is_empty() { heard_at + limits.silence() } else { out_of_time };
+            let ask_ends_at = self.asks.iter().map(|it| it.ends_at).min();
+            let next = [
+                Some(out_of_time),
+                Some(silent_at),
+                Some(typing_at),
+                self.live.next_at(),
+                ask_ends_at,
+                must_end_at,
+            ];
+            let wake_at = next.into_iter().flatten().min().unwrap_or(out_of_time);
+            tokio::select! {
+                frame = agent.next() => {
+                    heard_at = clock.now();
+                    match frame? {
+                        FromAgent::Done { prompts, outcome, session } if prompts.contains(&self.prompt) => {
+                            reach("after-done");
+                            self.session = session;
+                            return Ok((Some(ended(outcome)), Over::Alive));
+                        }
+                        FromAgent::Done { .. } => warn!("the agent of lane {} answered an old prompt", self.claim.lane),
+                        FromAgent::Progress { prompt, step } if prompt == self.prompt => self.progress(step),
+                        FromAgent::Effect { call, .. } => match self.effect().await {
+                            Ok(outcome) => agent.send(&ToAgent::CallResult { call, outcome }).await?,
+                            Err(Lost) => return Ok((None, Over::Useless)),
+                        },
+                        FromAgent::Call { call, what, .. } => match calls::call(self, call, what).await {
+                            Ok(Some(outcome)) => {
+                                agent.send(&ToAgent::CallResult { call, outcome }).await?;
+                                reach("after-call-answered");
+                            }
+                            Ok(None) => (),
+                            Err(Lost) => return Ok((None, Over::Useless)),
+                        },
+                        FromAgent::Ready { .. } | FromAgent::Usage { .. } | FromAgent::Progress { .. } => (),
+                    }
+                }
+                Some(order) = orders.recv() => match order {
+                    Order::Interrupt => {
+                        agent.send(&ToAgent::Interrupt { prompt: self.prompt }).await?;
+                        must_end_at = must_end_at.or(Some(clock.now() + INTERRUPT_LIMIT));
+                    }
+                    Order::Answer(answered) if answered.run == self.claim.run => {
+                        if let Some((call, outcome)) = self.answered(answered.ask, &answered.value) {
+                            agent.send(&ToAgent::CallResult { call, outcome }).await?;
+                        }
+                        heard_at = clock.now();
+                    }
+                    Order::Answer(_) => (),
+                },
+                () = clock.sleep_until(wake_at) => {
+                    let now = clock.now();
+                    if must_end_at.is_some_and(|it| it <= now) {
+                        return Ok((Some(Ended::Interrupted), Over::Useless));
+                    }
+                    if out_of_time <= now || silent_at <= now {
+                        return Ok((Some(self.too_long(out_of_time <= now)), Over::Useless));
+                    }
+                    if typing_at <= now {
+                        self.gateway.0.outboxes.typing(self.place());
+                        typing_at = now + TYPING_EVERY;
+                    }
+                    for (call, outcome) in self.unanswered(now) {
+                        agent.send(&ToAgent::CallResult { call, outcome }).await?;
+                    }
+                    if self.show(now).await.is_err() {
+                        return Ok((None, Over::Useless));
+                    }
+                }
+            }
+        }
+    }
+
+    fn progress(&mut self, step: Step) {
+        self.live.heard(&step, self.gateway.clock().now());
+        self.publish(Event::Step {
+            run: self.claim.run,
+            lane: self.claim.lane,
+            group: self.claim.group,
+            place: self.place().clone(),
+            step,
+        });
+    }
+
+    /// Shows the answer so far, where the platform can edit.
+    async fn show(&mut self, now: Timestamp) -> Result<(), Lost> {
+        let mut live = std::mem::take(&mut self.live);
+        let shown = live.show(self, now).await;
+        self.live = live;
+        shown
+    }
+
+    /// Marks that something is about to be done that can't be taken back.
+    async fn effect(&mut self) -> Result<CallOutcome, Lost> {
+        let job = self.job();
+        reach("before-effect");
+        match self.shared().store.effect(&self.claim, job).await {
+            Ok(()) => {
+                reach("after-effect");
+                self.had_effect = true;
+                Ok(CallOutcome::Ok { value: serde_json::Value::Null })
+            }
+            Err(StoreError::Fenced(_)) => Err(Lost),
+            Err(err) => {
+                error!("could not mark an effect: {:#}", anyhow::Error::from(err));
+                Ok(CallOutcome::Refused {
+                    reason: "the gateway could not write; try again".to_owned(),
+                })
+            }
+        }
+    }
+
+    /// The call that waited for a question, and what it is told.
+    fn answered(&mut self, ask: AskId, value: &str) -> Option<(u64, CallOutcome)> {
+        let at = self.asks.iter().position(|it| it.ask == ask)?;
+        let open = self.asks.remove(at);
+        Some((open.call, open.chosen(value)))
+    }
+
+    /// The calls whose questions nobody answered in time.
+    fn unanswered(&mut self, now: Timestamp) -> Vec<(u64, CallOutcome)> {
+        let late = self.asks.extract_if(.., |it| it.ends_at <= now);
+        let refused = |it: OpenAsk| {
+            (it.call, CallOutcome::Refused { reason: "nobody answered in time".to_owned() })
+        };
+        late.map(refused).collect()
+    }
+
+    fn too_long(&self, whole: bool) -> Ended {
+        let limits = &self.group.limits;
+        let (setting, seconds) = if whole {
+            ("run_seconds", limits.run_seconds)
+        } else {
+            ("silence_seconds", limits.silence_seconds)
+        };
+        Ended::Permanent {
+            reason: format!("the group's `{setting}` of {seconds} s ran out"),
+            notice: Notice::TookTooLong { minutes: seconds.div_ceil(60) },
+        }
+    }
+}
+
+fn ended(outcome: Outcome) -> Ended {
+    match outcome {
+        Outcome::Answered { text } => Ended::Answered { text },
+        Outcome::Interrupted => Ended::Interrupted,
+        Outcome::Failed { failure, reason } => finish::failed(failure, reason),
+    }
+}
