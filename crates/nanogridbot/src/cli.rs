@@ -235,6 +235,7 @@ pub(crate) struct Approve {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Dead {
     List,
+    Show { job: i64 },
     Requeue { job: i64 },
     Drop { job: i64 },
 }

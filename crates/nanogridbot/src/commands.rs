@@ -114,26 +114,29 @@ pub(crate) async fn approve(ctx: &Context, args: &cli::Approve) -> anyhow::Resul
 pub(crate) async fn why(ctx: &Context, message: i64) -> anyhow::Result<ExitCode> {
     let path = format!("/api/messages/{message}/why");
     let answer = ctx.with_gateway(async |client| client.get(&path).await).await?;
-    ctx.show(&answer, |it| {
-        let shown = &it["message"];
-        say(&format!("message {message} from {} in {}", text(shown, "sender"), text(shown, "jid")));
-        let mut before: Option<i64> = None;
-        for step in it["decisions"].as_array().into_iter().flatten() {
-            let at = step["at_ms"].as_i64();
-            let took = at
-                .zip(before)
-                .map(|(at, before)| format!("+{} ms", at - before))
-                .unwrap_or_default();
-            before = at.or(before);
-            let line = format!("  {:9} {:16} {}", took, text(step, "kind"), text(step, "detail"));
-            say(line.trim_end());
-        }
-        for row in it["outbox"].as_array().into_iter().flatten() {
-            let error = row["error"].as_str().map(|it| format!(": {it}")).unwrap_or_default();
-            say(&format!("  sent as {} ({}{error})", row["id"], text(row, "state")));
-        }
-    });
+    ctx.show(&answer, print_why);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The path of a message: a sentence, then each step with the time since the one before.
+fn print_why(it: &Value) {
+    let shown = &it["message"];
+    let (id, from, place) = (&shown["id"], text(shown, "sender"), text(shown, "jid"));
+    say(&format!("message {id} from {from} in {place}"));
+    say(text(it, "sentence"));
+    let mut before: Option<i64> = None;
+    for step in it["decisions"].as_array().into_iter().flatten() {
+        let at = step["at_ms"].as_i64();
+        let took =
+            at.zip(before).map(|(at, before)| format!("+{} ms", at - before)).unwrap_or_default();
+        before = at.or(before);
+        let line = format!("  {:9} {:16} {}", took, text(step, "kind"), text(step, "detail"));
+        say(line.trim_end());
+    }
+    for row in it["outbox"].as_array().into_iter().flatten() {
+        let error = row["error"].as_str().map(|it| format!(": {it}")).unwrap_or_default();
+        say(&format!("  sent as {} ({}{error})", row["id"], text(row, "state")));
+    }
 }
 
 /// `nanogridbot dead …`
@@ -141,6 +144,7 @@ pub(crate) async fn dead(ctx: &Context, command: &cli::Dead) -> anyhow::Result<E
     let answer = ctx
         .with_gateway(async |client| match command {
             cli::Dead::List => client.get("/api/dead").await,
+            cli::Dead::Show { job } => client.get(&format!("/api/dead/{job}")).await,
             cli::Dead::Requeue { job } => {
                 client.post(&format!("/api/dead/{job}/requeue"), json!({})).await
             }
@@ -161,6 +165,12 @@ pub(crate) async fn dead(ctx: &Context, command: &cli::Dead) -> anyhow::Result<E
             };
             let rows: Vec<_> = it.as_array().into_iter().flatten().map(row).collect();
             print::table(&["job", "message", "chat", "why"], &rows);
+        }
+        cli::Dead::Show { job } => {
+            say(&format!("job {job}: {}", text(&it["job"], "error")));
+            if !it["why"].is_null() {
+                print_why(&it["why"]);
+            }
         }
         cli::Dead::Requeue { job } => say(&format!("job {job} waits again")),
         cli::Dead::Drop { job } => say(&format!("job {job} is dropped")),

@@ -15,10 +15,10 @@ use crate::{
     settings::{self, Environment, Settings, SettingsError},
 };
 
-/// The model that is used when only a key of Anthropic's is found.
+/// The model that is used when a key of Anthropic's is found, and no `ANTHROPIC_MODEL`.
 const ANTHROPIC_MODEL: &str = "claude-sonnet-4-5";
 
-/// The model that is used when only a key of OpenAI's is found.
+/// The model that is used when a key of OpenAI's is found, and no `OPENAI_MODEL`.
 const OPENAI_MODEL: &str = "gpt-5-mini";
 
 /// Who answers, and with which model.
@@ -69,6 +69,29 @@ pub(crate) fn find(settings: &Settings, env: &Environment, net: &Net) -> anyhow:
     Ok(Models { driver, model, providers, found_in, secrets })
 }
 
+/// The variables of one provider, besides its key's.
+#[derive(Clone, Copy)]
+struct Usual {
+    name: &'static str,
+    url: &'static str,
+    model: &'static str,
+    default_model: &'static str,
+}
+
+const ANTHROPIC: Usual = Usual {
+    name: "anthropic",
+    url: "ANTHROPIC_BASE_URL",
+    model: "ANTHROPIC_MODEL",
+    default_model: ANTHROPIC_MODEL,
+};
+
+const OPENAI: Usual = Usual {
+    name: "openai",
+    url: "OPENAI_BASE_URL",
+    model: "OPENAI_MODEL",
+    default_model: OPENAI_MODEL,
+};
+
 /// The provider that the usual variables describe, put among the named ones unless it is there already.
 fn found_in_env(
     env: &Environment,
@@ -76,12 +99,12 @@ fn found_in_env(
 ) -> Result<Option<(String, &'static str)>, SettingsError> {
     #[rustfmt::skip]
     let known = [
-        ("ANTHROPIC_API_KEY",    "anthropic", ProviderKind::Anthropic, "x-api-key", "ANTHROPIC_BASE_URL", ANTHROPIC_MODEL),
-        ("ANTHROPIC_AUTH_TOKEN", "anthropic", ProviderKind::Anthropic, "bearer",    "ANTHROPIC_BASE_URL", ANTHROPIC_MODEL),
-        ("OPENAI_API_KEY",       "openai",    ProviderKind::OpenAi,    "bearer",    "OPENAI_BASE_URL",    OPENAI_MODEL),
+        ("ANTHROPIC_API_KEY",    ProviderKind::Anthropic, "x-api-key", ANTHROPIC),
+        ("ANTHROPIC_AUTH_TOKEN", ProviderKind::Anthropic, "bearer",    ANTHROPIC),
+        ("OPENAI_API_KEY",       ProviderKind::OpenAi,    "bearer",    OPENAI),
     ];
     let mut first = None;
-    for (variable, name, kind, auth, url, model) in known {
+    for (variable, kind, auth, Usual { name, url, model, default_model }) in known {
         if env.get(variable).is_none() || named.contains_key(name) {
             continue;
         }
@@ -93,6 +116,7 @@ fn found_in_env(
             headers: BTreeMap::new(),
         };
         named.insert(name.to_owned(), provider);
+        let model = env.get(model).unwrap_or(default_model);
         first = first.or(Some((format!("{name}/{model}"), variable)));
     }
     Ok(first)
@@ -158,4 +182,38 @@ fn headers(
         Ok((key, value))
     };
     from.iter().map(header).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Variables = &'static [(&'static str, &'static str)];
+    /// The model, the variable that it was found by, how the key is sent, and where.
+    type Found = (&'static str, &'static str, &'static str, Option<&'static str>);
+
+    #[test]
+    fn the_usual_variables() {
+        #[rustfmt::skip]
+        let table: &[(Variables, Option<Found>)] = &[
+            (&[],                                                            None),
+            (&[("ANTHROPIC_BASE_URL", "https://x")],                         None),
+            (&[("ANTHROPIC_API_KEY", "k")],                                  Some(("anthropic/claude-sonnet-4-5", "ANTHROPIC_API_KEY", "x-api-key", None))),
+            (&[("ANTHROPIC_AUTH_TOKEN", "k"), ("ANTHROPIC_MODEL", "m/1"),
+               ("ANTHROPIC_BASE_URL", "https://x")],                         Some(("anthropic/m/1", "ANTHROPIC_AUTH_TOKEN", "bearer", Some("https://x")))),
+            (&[("OPENAI_API_KEY", "k"), ("OPENAI_BASE_URL", "http://y/v1")], Some(("openai/gpt-5-mini", "OPENAI_API_KEY", "bearer", Some("http://y/v1")))),
+            (&[("OPENAI_API_KEY", "k"), ("OPENAI_MODEL", "z")],              Some(("openai/z", "OPENAI_API_KEY", "bearer", None))),
+            (&[("OPENAI_API_KEY", "k"), ("ANTHROPIC_API_KEY", "k")],         Some(("anthropic/claude-sonnet-4-5", "ANTHROPIC_API_KEY", "x-api-key", None))),
+        ];
+        for (variables, want) in table {
+            let mut named = BTreeMap::new();
+            let found = found_in_env(&Environment::of(variables), &mut named).unwrap();
+            let got = found.as_ref().map(|(model, variable)| {
+                let provider = &named[model.split('/').next().unwrap()];
+                let auth = provider.auth.as_deref().unwrap();
+                (model.as_str(), *variable, auth, provider.base_url.as_deref())
+            });
+            assert_eq!(got, *want, "{variables:?}");
+        }
+    }
 }

@@ -18,6 +18,22 @@ pub(crate) async fn list(State(app): State<App>) -> Result<Json<Value>, ApiError
     Ok(Json(jobs.iter().map(shape::job).collect()))
 }
 
+/// One of them, with the path of its message.
+pub(crate) async fn show(
+    State(app): State<App>,
+    Path(id): Path<JobId>,
+) -> Result<Json<Value>, ApiError> {
+    let store = app.gateway.store();
+    let found = store.job(id).await?.filter(|it| it.state == "dead");
+    let job = found.ok_or_else(|| ApiError::not_found(format_args!("dead letter `{id}`")))?;
+    let why = match job.message {
+        Some(message) => shape::why(&store.why(message).await?),
+        // A reminder is of no message.
+        None => Value::Null,
+    };
+    Ok(Json(json!({ "job": shape::job(&job), "why": why })))
+}
+
 /// Puts one back into its queue.
 pub(crate) async fn requeue(
     State(app): State<App>,

@@ -114,6 +114,9 @@ impl From<HandleError> for ApiError {
             HandleError::Address(it) => it.into(),
             HandleError::Name(it) => it.into(),
             HandleError::NoGroup(name) => Self::not_found(format_args!("group `{name}`")),
+            HandleError::NoMemory { lane, version } => {
+                Self::not_found(format_args!("version {version} of what lane {lane} remembers"))
+            }
             HandleError::MainGroup => {
                 Self::new(StatusCode::CONFLICT, "main_group", err.to_string())
             }

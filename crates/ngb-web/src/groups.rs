@@ -7,7 +7,7 @@ use axum::{
 use ngb_core::{
     address::{Account, ChannelKind, Jid, Place},
     group::{Engage, Group, Limits, Scope, Senders},
-    id::GroupId,
+    id::{GroupId, LaneId},
 };
 use ngb_gateway::{handle::Bind, store::GroupChange};
 use serde::Deserialize;
@@ -232,4 +232,33 @@ mod tests {
             }
         }
     }
+}
+
+/// What the group's lanes remember.
+pub(crate) async fn memory(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let group = find(&app, &id)?;
+    let lanes = app.gateway.memories(group.id).await?;
+    Ok(Json(json!({ "lanes": lanes })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PutBack {
+    version: u64,
+}
+
+/// Puts back what a lane remembered before.
+pub(crate) async fn put_memory_back(
+    State(app): State<App>,
+    who: Who,
+    Path(lane): Path<LaneId>,
+    Input(PutBack { version }): Input<PutBack>,
+) -> Result<Json<Value>, ApiError> {
+    app.gateway.put_memory_back(lane, version).await?;
+    let detail = format!("lane {lane}, version {version}");
+    app.gateway.store().audit(&who.name, "memory put back", &detail).await?;
+    Ok(Json(json!({ "ok": true })))
 }

@@ -54,7 +54,7 @@ pub(crate) async fn metrics(State(app): State<App>) -> Result<Json<Value>, ApiEr
     Ok(Json(json!({
         "active_containers": agents.working + agents.waiting,
         "registered_groups": counts.groups,
-        "active_tasks": counts.jobs_queued,
+        "active_tasks": counts.tasks_active,
         "connected_channels": accounts.iter().filter(|it| it.state == "up").count(),
         "total_channels": accounts.len(),
         "channels": status::channels(&app),

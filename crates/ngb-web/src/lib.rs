@@ -27,6 +27,7 @@ mod openai;
 mod openapi;
 mod prune;
 mod routes;
+mod sentence;
 mod shape;
 mod status;
 

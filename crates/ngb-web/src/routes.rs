@@ -70,6 +70,8 @@ table! {
     post   "/api/messages"                         SPEAK,     messages::post,     "Write to an agent; wait for the answer, stream it, or neither.";
     get    "/api/messages/{id}"                    READ,      messages::show,     "One message.";
     get    "/api/messages/{id}/why"                READ,      messages::why,      "What was decided about a message, and how long each step took.";
+    get    "/api/groups/{id}/memory"               OPERATE,   groups::memory,     "What the group's lanes remember, and the versions before.";
+    post   "/api/lanes/{id}/memory"                OPERATE,   groups::put_memory_back, "Put back what a lane remembered before: `version`.";
     post   "/api/press"                            STOP_OWN,  messages::press,    "Press a button under a question: `jid`, `value`.";
     post   "/api/lanes/{id}/stop"                  STOP,      messages::stop,     "Stop what an agent does on a lane.";
     get    "/api/live"                             READ,      live::show,         "What agents do at this moment, and the cursor for `/ws`.";
@@ -78,6 +80,7 @@ table! {
     post   "/api/pairings/{code}/approve"          APPROVE,   chats::approve,     "Let one in: `me`, or `group`, or neither for a group of its own.";
     post   "/api/pairings/{code}/deny"             APPROVE,   chats::deny,        "Refuse one.";
     get    "/api/dead"                             OPERATE,   dead::list,         "Work that was given up.";
+    get    "/api/dead/{id}"                        OPERATE,   dead::show,         "One of it: the `job`, and `why` of its message.";
     post   "/api/dead/{id}/requeue"                OPERATE,   dead::requeue,      "Put it back into its queue.";
     post   "/api/dead/{id}/drop"                   OPERATE,   dead::discard,      "Throw it away.";
     post   "/api/prune"                            CONFIGURE, prune::prune,       "Forget what is older than `before_ms`; only count with `dry_run`.";

@@ -55,6 +55,7 @@ pub(crate) fn why(it: &Why) -> Value {
         })
     });
     json!({
+        "sentence": crate::sentence::of(it),
         "message": message(&it.message),
         "decisions": decisions.collect::<Vec<_>>(),
         "jobs": it.jobs.iter().map(job).collect::<Vec<_>>(),
