@@ -14,12 +14,18 @@ use ngb_sim::{
 };
 use tokio::process::{Child, Command};
 
+/// The variable that names a gateway's database.
+const DATABASE_URL: &str = "NGB_DATABASE__URL";
+
 /// Longest that anything here may take; whoever waits so long has found a loss.
 const LIMIT: Duration = Duration::from_secs(90);
 
 /// How long before a kill the platform may have answered a send whose receipt is not yet on the disk. A commit takes a
 /// millisecond here, but on a busy machine the task that asks for it may wait for a processor.
 const RECEIPT: Duration = Duration::from_millis(100);
+
+/// Between two looks at what a gateway has said: a file tells nobody that it grew.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// What the tests share: the world outside of the gateway, and the folder that it keeps.
 pub(crate) struct Stage {
@@ -169,16 +175,70 @@ impl Stage {
     pub(crate) async fn kill(&mut self, mut gateway: Gateway) {
         gateway.child.start_kill().unwrap();
         gateway.child.wait().await.unwrap();
-        self.count_doubts(self.clock.now());
+        self.count_doubts(self.clock.now()).await;
     }
 
-    /// Counts the sends that a death at `died` hit: those that had no answer, and those that had it just now.
-    pub(crate) fn count_doubts(&mut self, died: Timestamp) {
+    /// Counts the sends that a death at `died` hit: as the platform saw it, those that had no answer or had it just now;
+    /// and no more than the gateway itself had under way.
+    async fn count_doubts(&mut self, died: Timestamp) {
         let hit = |it: &&SentMessage| it.answered_at.is_none_or(|at| died - RECEIPT <= at);
         let sent = self.platform().sent(0);
         // A message that was in doubt at an earlier death has had its turn.
         let since = |it: &&SentMessage| died - RECEIPT - Duration::from_secs(1) <= it.at;
-        self.in_doubt += sent.iter().filter(since).filter(hit).count();
+        let seen = sent.iter().filter(since).filter(hit).count();
+        self.in_doubt += seen.min(self.under_way().await);
+    }
+
+    /// Sends that a gateway, which must be dead, had handed to the platform without having written a receipt.
+    pub(crate) async fn under_way(&self) -> usize {
+        const SENDING: &str = "SELECT count(*) FROM outbox WHERE state = 'sending'";
+        let count: i64 = match self.env.get(DATABASE_URL) {
+            Some(url) => {
+                let pool = sqlx::PgPool::connect(url).await.unwrap();
+                sqlx::query_scalar(SENDING).fetch_one(&pool).await.unwrap()
+            }
+            None => {
+                // In a copy: what the log of the database holds is for the next gateway to take up.
+                let copy = tempfile::tempdir().unwrap();
+                for name in ["nanogridbot.db", "nanogridbot.db-wal"] {
+                    // Right after a checkpoint there may be no log.
+                    drop(std::fs::copy(self.home.join(name), copy.path().join(name)));
+                }
+                let copy = rusqlite::Connection::open(copy.path().join("nanogridbot.db")).unwrap();
+                copy.query_row(SENDING, [], |row| row.get(0)).unwrap()
+            }
+        };
+        usize::try_from(count).unwrap()
+    }
+
+    /// Has the gateways of this stage use a database of their own on the PostgreSQL of the tests.
+    #[expect(clippy::disallowed_methods, reason = "a test has no settings")]
+    pub(crate) async fn on_postgres(&mut self, name: &str) {
+        let base = std::env::var("NGB_TEST_POSTGRES")
+            .expect("NGB_TEST_POSTGRES is not set: scripts/test starts a PostgreSQL and sets it");
+        let schema = format!("{name}_{}", std::process::id());
+        let pool =
+            sqlx::PgPool::connect(&base).await.expect("NGB_TEST_POSTGRES can be connected to");
+        for text in ["DROP SCHEMA IF EXISTS {} CASCADE", "CREATE SCHEMA {}"] {
+            let text = text.replace("{}", &schema);
+            sqlx::query(sqlx::AssertSqlSafe(text)).execute(&pool).await.unwrap();
+        }
+        let and = if base.contains('?') { '&' } else { '?' };
+        let url = format!("{base}{and}options=-csearch_path%3D{schema}");
+        self.env.insert(DATABASE_URL.into(), url);
+    }
+
+    /// Lets a person of the chats be the owner, and waits until the bot has said so.
+    pub(crate) async fn with_owner(&self, chat: i64) {
+        const STRANGE_CHAT: i64 = 999;
+        let knock = Draft { from: Some(chat), ..Draft::text(STRANGE_CHAT, "hello?") };
+        self.platform().push(&[knock]);
+        self.settled_text("approve the code").await;
+        let sent = self.platform().sent(0);
+        let said = sent.iter().find(|it| it.text.contains("approve the code")).unwrap();
+        let code = said.text.rsplit(' ').next().unwrap().trim_end_matches('.');
+        self.cli(&["approve", code, "--me"]).await;
+        self.settled_text("This chat is approved").await;
     }
 
     /// What became of all messages so far.
@@ -232,6 +292,16 @@ impl Stage {
         }
         assert_eq!(*lost, 0, "{what}");
         assert!(*doubled <= in_doubt, "{what}: {figures:?}, in doubt {in_doubt}");
+    }
+
+    /// Waits until a gateway has said `text`.
+    pub(crate) async fn heard(&self, text: &str) {
+        let said = async {
+            while !std::fs::read_to_string(self.log()).unwrap_or_default().contains(text) {
+                self.clock.sleep(LOOK_AGAIN).await;
+            }
+        };
+        self.clock.timeout(LIMIT, said).await.expect("the gateway says so");
     }
 
     /// The end of what the gateways said.

@@ -13,9 +13,20 @@ const LATEST_KILL_MS: u64 = 2_500;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_dash_nine_five_times() {
-    let what = format!("kill -9 x{KILLS}");
-    let mut dice = Dice::roll_out(&what);
+    killed("kill -9", Stage::new().await).await;
+}
+
+/// The database outlives the gateway and knows of its claims only by their leases and the name of its node.
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_dash_nine_five_times_on_postgres() {
     let mut stage = Stage::new().await;
+    stage.on_postgres("crash_kill").await;
+    killed("kill -9 on PostgreSQL", stage).await;
+}
+
+async fn killed(how: &str, mut stage: Stage) {
+    let what = format!("{how} x{KILLS}");
+    let mut dice = Dice::roll_out(&what);
     let (first, chats) = stage.with_chats(20).await;
     stage.kill(first).await;
     for _ in 0..KILLS {

@@ -8,6 +8,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod failures;
 mod faults;
 mod kill;
 mod points;

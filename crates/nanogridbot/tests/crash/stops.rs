@@ -49,6 +49,8 @@ async fn a_stop_lets_work_end() {
     stage.typing_since(0).await;
     let pid = Pid::from_raw(i32::try_from(gateway.pid()).unwrap()).unwrap();
     kill_process(pid, Signal::TERM).unwrap();
+    // What comes before the signal is heard would rightly be answered.
+    stage.heard("stopping: what runs may end").await;
     // One in the busy chat and one in another.
     stage.push(&chats, 2);
     let status = gateway.ended().await;
