@@ -143,3 +143,56 @@ async fn account_of(stage: &Stage) -> Option<Value> {
     let of = |it: &&Value| it["account"] == "telegram@main";
     status["channels"].as_array()?.iter().find(of).cloned()
 }
+
+/// A wait that Telegram names is one chat's: the others go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_chat_waits_as_long_as_telegram_says() {
+    const WAIT_S: u32 = 8;
+    let stage = Stage::new().await;
+    let (_gateway, chats) = stage.with_chats(2).await;
+    let platform = stage.platform();
+    platform.fault(Fault {
+        method: "sendMessage".into(),
+        how: How::TooManyRequests { retry_after_s: WAIT_S },
+        when: When::Next(1),
+    });
+    platform.push(&[Draft::text(chats[0], "told to wait")]);
+    platform.wait(|_| !platform.calls("sendMessage").is_empty()).await;
+    platform.push(&[Draft::text(chats[1], "goes on")]);
+    stage.settled_text("told to wait").await;
+    let sent: Vec<i64> = platform.sent(0).iter().map(|it| it.chat).collect();
+    assert_eq!(sent, [chats[1], chats[0]]);
+    let refused_at = platform.calls("sendMessage")[0].at;
+    let waited = platform.sent(1)[0].at.since(refused_at);
+    assert!(u64::from(WAIT_S) <= waited.as_secs(), "{waited:?}");
+}
+
+/// What is quoted and whose words were forwarded stands in the prompt.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_agent_reads_what_is_quoted_and_forwarded() {
+    let stage = Stage::new().await;
+    let (_gateway, chats) = stage.with_chats(1).await;
+    let more = |more: Value| match more {
+        Value::Object(more) => more,
+        _ => unreachable!("it is an object"),
+    };
+    let quoting = more(json!({
+        "reply_to_message": {
+            "message_id": 3, "date": 1, "chat": {"id": chats[0], "type": "private"}, "from": {"id": 9},
+            "text": "one of two teapots",
+        },
+        "quote": {"text": "two teapots", "position": 7, "is_manual": true},
+    }));
+    let forwarded = more(json!({
+        "forward_origin": {"type": "user", "date": 1, "sender_user": {"id": 9, "first_name": "Grace"}},
+    }));
+    let draft = |text: &str, more| Draft { more, ..Draft::text(chats[0], text) };
+    stage.platform().push(&[draft("what is that?", quoting)]);
+    stage.settled_text("what is that?").await;
+    stage.platform().push(&[draft("hello from afar", forwarded)]);
+    stage.settled_text("hello from afar").await;
+    let prompts = stage.model.requests().iter().map(|it| it.body.to_string()).collect::<Vec<_>>();
+    let says = |words: &str| prompts.iter().any(|it| it.contains(words));
+    assert!(says("two teapots") && !says("one of two teapots"), "{prompts:?}");
+    assert!(says("[forwarded from Grace]"), "{prompts:?}");
+}

@@ -158,10 +158,21 @@ impl Telegram {
         }
     }
 
+    /// Shows that the line is good. What is known from before shows nothing, so Telegram is asked each time.
     async fn introduce(&self, pulse: Pulse) {
-        match self.me().await {
-            Ok(me) => {
-                info!(account = %self.profile.account, "the bot is `@{}`", me.username);
+        let is_known = self.me.initialized();
+        let asked = match is_known {
+            false => self.me().await.map(drop),
+            true => match self.api.call("getMe", &json!({})).await {
+                Ok(_) => Ok(()),
+                Err(err) => Err(err.doing("ask who the bot is")),
+            },
+        };
+        match asked {
+            Ok(()) => {
+                if let (false, Some(me)) = (is_known, self.me.get()) {
+                    info!(account = %self.profile.account, "the bot is `@{}`", me.username);
+                }
                 pulse.beat(self.clock.now());
             }
             // The poll says so too, and the first batch asks again.

@@ -176,6 +176,24 @@ async fn idle_is_up_before_the_first_poll_ends() {
     assert_eq!(stage.server.platform.figures().polls, 1);
 }
 
+/// Each try on a platform that was away was "connected" for a moment, by what was known from before.
+#[tokio::test]
+async fn who_is_away_is_not_connected() {
+    let mut stage = Stage::new().await;
+    stage.until(|it| *it == ChannelState::Up).await;
+    let other = Server::start(Config::default()).await.unwrap();
+    drop(std::mem::replace(&mut stage.server, other));
+    stage.until(|it| matches!(it, ChannelState::Waiting { .. })).await;
+    loop {
+        stage.status.changed().await.unwrap();
+        match &*stage.status.borrow_and_update() {
+            ChannelState::Connecting => (),
+            ChannelState::Waiting { .. } => return,
+            state => panic!("{state:?}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_flood_comes_whole_and_in_order() {
     const COUNT: usize = 10_000;

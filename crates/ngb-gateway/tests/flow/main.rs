@@ -5,6 +5,7 @@ mod albums;
 mod failures;
 mod memory;
 mod questions;
+mod retention;
 mod stage;
 mod watched;
 
