@@ -49,10 +49,10 @@ impl Context {
         let clock = gateway.clock().clone();
         let life = tasks.run(&clock, GRACE);
         let command = async {
+            // Whatever comes of it, the gateway ends with it.
+            let _drained = drain.drop_guard();
             let client = Client::connect(&self.home.socket()).await?;
-            let done = work(&client.context("the gateway of this command does not answer")?).await;
-            drain.cancel();
-            done
+            work(&client.context("the gateway of this command does not answer")?).await
         };
         let (stopped, done) = tokio::join!(life, command);
         gateway.store().close().await;

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 
-use crate::stand::{Stand, walk};
+use crate::stand::{Stand, done, walk};
 
 #[test]
 fn folders_are_0700_and_files_0600() {
@@ -51,4 +51,14 @@ fn folders_are_0700_and_files_0600() {
     }
     let done = gateway.stop();
     assert_eq!(done.code, Some(0), "{done:?}");
+}
+
+/// It hung: the command's client could not be made, and nobody told the command's own gateway to end.
+#[test]
+fn a_machine_without_certificates_runs_commands() {
+    let stand = Stand::new();
+    let mut command = stand.command(&["run", "-p", "echo hi"]);
+    command.env("SSL_CERT_FILE", "/nowhere").env("SSL_CERT_DIR", "/nowhere");
+    let got = done(command.output().unwrap());
+    assert_eq!((got.code, got.out.as_str()), (Some(0), "hi\n"), "{got:?}");
 }
