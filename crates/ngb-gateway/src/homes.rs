@@ -4,6 +4,7 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use ngb_core::{clock::Timestamp, group::FolderName, id::LaneId, tasks::blocking};
@@ -90,7 +91,8 @@ impl Homes {
     /// Copies the operator's instructions to where the group's agent can read them, and returns pairs of host path and
     /// path inside. `<home>/groups/global` is for every group, `<home>/instructions/<folder>` for one.
     ///
-    /// They are copies since the originals are the operator's alone; inside they are read-only.
+    /// They are copies since the originals are the operator's alone; inside they are read-only. The folder that a live agent
+    /// sees is kept, so that it finds what was changed in the meantime.
     pub async fn stage_instructions(
         &self,
         folder: &FolderName,
@@ -107,20 +109,16 @@ impl Homes {
             for (from, word) in sources {
                 let to = staged.join(word);
                 private_dir(&to)?;
+                give(&to, owner)?;
                 for name in INSTRUCTION_FILES {
                     match std::fs::read(from.join(name)) {
-                        Ok(text) => {
-                            let path = to.join(name);
-                            std::fs::write(&path, text)?;
-                            give(&path, owner)?;
-                        }
+                        Ok(text) => stage(&to.join(name), &text, owner)?,
                         Err(err) if err.kind() == io::ErrorKind::NotFound => {
                             remove(&to.join(name))?
                         }
                         Err(err) => return Err(err),
                     }
                 }
-                give(&to, owner)?;
             }
             Ok(())
         })
@@ -260,6 +258,18 @@ impl Homes {
         })
         .await
     }
+}
+
+/// Writes a file whole, or not at all where it is the same already: another lane's agent may be reading it.
+fn stage(path: &Path, text: &[u8], owner: Option<(u32, u32)>) -> io::Result<()> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    if std::fs::read(path).is_ok_and(|it| it == text) {
+        return give(path, owner);
+    }
+    let new = path.with_extension(format!("new-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+    std::fs::write(&new, text)?;
+    give(&new, owner)?;
+    std::fs::rename(&new, path)
 }
 
 /// Gives a file to the user that a group's agents are, where that is another than ours.

@@ -235,6 +235,9 @@ impl Turn<'_> {
                 Ok(started) => *agent = Some(started),
                 Err(ended) => return (Some(ended), Over::Useless),
             }
+        } else if let Err(err) = self.renew_instructions().await {
+            let reason = format!("the group's instructions can't be read: {err}");
+            return (Some(Ended::Passing(reason)), Over::Alive);
         }
         let Some(agent) = agent else { unreachable!("it was started") };
         let memory = std::sync::Arc::clone(&agent.memory);
@@ -271,6 +274,12 @@ impl Turn<'_> {
             Some(cap) if cap <= tokens => Err(capped("tokens_per_day", cap)),
             cap => Ok(cap.map(|it| it - tokens)),
         }
+    }
+
+    /// What the operator wrote since the agent was started counts from this run on.
+    async fn renew_instructions(&self) -> std::io::Result<()> {
+        let owner = self.shared().sandbox.borrow().as_ref().and_then(|it| it.owner(self.group.id));
+        self.shared().homes.stage_instructions(&self.group.folder, owner).await.map(drop)
     }
 
     /// Starts the agent, once it is known that a sandbox can be had.

@@ -10,6 +10,7 @@ mod stage;
 mod watched;
 
 use std::{
+    os::fd::AsRawFd as _,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -381,6 +382,44 @@ async fn a_text_of_ten_megabytes_comes_as_a_file() {
     assert_eq!(stage.heard().await.1, "true /workspace/group/inbox/1-0-message.txt");
     let path = stage.home().join("groups/home/inbox/1-0-message.txt");
     assert_eq!(std::fs::metadata(path).unwrap().len(), 10_500_000);
+}
+
+#[tokio::test]
+async fn new_instructions_count_from_the_next_run_of_a_live_agent() {
+    let home = Arc::new(tempfile::TempDir::new().unwrap());
+    let starts = Arc::new(AtomicUsize::new(0));
+    let staged = home.path().join("run/instructions/home/group");
+    let script = {
+        let (staged, starts) = (staged.clone(), Arc::clone(&starts));
+        move |mut actor: Actor| {
+            starts.fetch_add(1, Ordering::Relaxed);
+            let staged = staged.clone();
+            async move {
+                // What a live process sees of its read-only mount is this very folder.
+                let folder = std::fs::File::open(&staged).unwrap();
+                while let Some(ToAgent::Prompt(prompt)) = actor.hear().await {
+                    let path = format!("/proc/self/fd/{}/AGENTS.md", folder.as_raw_fd());
+                    let text = std::fs::read_to_string(path).unwrap_or("none".into());
+                    actor.done(prompt.id, &text).await;
+                }
+            }
+        }
+    };
+    let mut stage = Stage::on(Arc::clone(&home), Setting::default(), script).await;
+    stage.group("home", "1", Scope::Thread).await;
+    let source = home.path().join("instructions/home/AGENTS.md");
+    std::fs::create_dir_all(source.parent().unwrap()).unwrap();
+    for want in ["none", "be brief", "be kind", "none"] {
+        match want {
+            "none" => drop(std::fs::remove_file(&source)),
+            text => std::fs::write(&source, text).unwrap(),
+        }
+        stage.write("1", "go").await;
+        assert_eq!(stage.heard().await.1, want);
+    }
+    let names: Vec<_> = std::fs::read_dir(&staged).unwrap().collect();
+    assert!(names.is_empty(), "nothing half written is left: {names:?}");
+    assert_eq!(starts.load(Ordering::Relaxed), 1, "one process did it all");
 }
 
 #[tokio::test]
