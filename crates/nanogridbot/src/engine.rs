@@ -6,7 +6,7 @@ use ngb_core::clock::Clock;
 use ngb_gateway::handle::SandboxState;
 use ngb_sandbox::{
     Sandbox,
-    bare::Bare,
+    bare::{Bare, BareConfig},
     native::{DEFAULT_UID_BASE, NativeConfig},
 };
 use tokio::sync::watch;
@@ -60,10 +60,9 @@ pub(crate) async fn choose(
     })?;
     let install_id = home.install_id();
     if engine == "bare" {
-        warn!(
-            "`[sandbox] engine = \"bare\"`: agents run on this machine with every right of this user"
-        );
-        let bare = Bare::new(home.path().to_owned(), exe, install_id, std::env::vars());
+        let home = home.path().to_owned();
+        let config = BareConfig { home, exe, install_id, clock: clock.clone() };
+        let bare = Bare::new(config, std::env::vars());
         let probe = bare.probe().await?;
         return Ok((Arc::new(bare), probe));
     }

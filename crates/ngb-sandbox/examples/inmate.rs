@@ -22,7 +22,8 @@ use ngb_core::{
     id::{GroupId, LaneId},
 };
 use ngb_sandbox::{
-    RunSpec, Sandbox as _,
+    RunSpec, Sandbox,
+    bare::{Bare, BareConfig},
     native::{DEFAULT_UID_BASE, Native, NativeConfig, init_main},
 };
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         ["__sandbox", ..] => return init_main(),
         ["agent", work @ ..] => agent(work),
         ["gateway", home, install_id, script] => gateway(home.into(), install_id, script),
+        ["bare-gateway", home, install_id, script] => bare_gateway(home.into(), install_id, script),
         other => Err(anyhow::anyhow!("what is {other:?}?")),
     };
     match done {
@@ -77,6 +79,7 @@ fn agent(work: &[&str]) -> anyhow::Result<()> {
         ["memory", mib] => memory(mib.parse()?),
         ["spin", millis] => spin(Duration::from_millis(millis.parse()?)),
         ["crowd", count] => crowd(count.parse()?),
+        ["files"] => files(),
         other => anyhow::bail!("what is {other:?}?"),
     }
 }
@@ -175,37 +178,67 @@ fn crowd(count: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Opens files until it may not; prints how many, and why not.
+fn files() -> anyhow::Result<()> {
+    let mut all = Vec::new();
+    let refused = loop {
+        match std::fs::File::open("/dev/null") {
+            Ok(file) => all.push(file),
+            Err(err) => break err,
+        }
+    };
+    println!("{} {:?}", all.len(), refused.raw_os_error());
+    Ok(())
+}
+
 /// A gateway with one agent; it prints what the agent prints, until the agent ends or this is killed.
 fn gateway(home: PathBuf, install_id: &str, script: &str) -> anyhow::Result<()> {
+    let native = Native::new(NativeConfig {
+        home: home.clone(),
+        exe: std::env::current_exe()?,
+        install_id: install_id.into(),
+        uid_base: DEFAULT_UID_BASE,
+        clock: Clock::System,
+    })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let native = Native::new(NativeConfig {
-            home: home.clone(),
-            exe: std::env::current_exe()?,
-            install_id: install_id.into(),
-            uid_base: DEFAULT_UID_BASE,
-            clock: Clock::System,
-        })?;
         println!("{:?}", native.probe().await?);
-        let (group_dir, lane_dir) = (home.join("group"), home.join("lane"));
-        for dir in [&group_dir, &lane_dir] {
-            std::fs::create_dir_all(dir)?;
-        }
-        let spec = RunSpec {
-            group: GroupId(1),
-            lane: LaneId(1),
-            group_dir,
-            lane_dir,
-            read_only: Vec::new(),
-            broker_dir: None,
-            args: vec!["sh".into(), script.into()],
-            limits: Limits::default(),
-        };
-        let mut agent = native.start(&spec).await?;
-        tokio::io::copy(&mut agent.io, &mut tokio::io::stdout()).await?;
-        let status = agent.exited.as_mut().await?;
-        eprintln!("{}", agent.last_words.text());
-        anyhow::ensure!(status.success(), "the agent ended with {status}");
-        Ok(())
+        converse(&native, home, script).await
     })
+}
+
+/// The same without walls; it first prints the number of its child.
+fn bare_gateway(home: PathBuf, install_id: &str, script: &str) -> anyhow::Result<()> {
+    let config = BareConfig {
+        home: home.clone(),
+        exe: std::env::current_exe()?,
+        install_id: install_id.into(),
+        clock: Clock::System,
+    };
+    let bare = Bare::new(config, [("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(converse(&bare, home, &format!("echo $PPID; {script}")))
+}
+
+async fn converse(engine: &dyn Sandbox, home: PathBuf, script: &str) -> anyhow::Result<()> {
+    let (group_dir, lane_dir) = (home.join("group"), home.join("lane"));
+    for dir in [&group_dir, &lane_dir] {
+        std::fs::create_dir_all(dir)?;
+    }
+    let spec = RunSpec {
+        group: GroupId(1),
+        lane: LaneId(1),
+        group_dir,
+        lane_dir,
+        read_only: Vec::new(),
+        broker_dir: None,
+        args: vec!["sh".into(), script.into()],
+        limits: Limits { file_mib: 10, disk_mib: 20, ..Limits::default() },
+    };
+    let mut agent = engine.start(&spec).await?;
+    tokio::io::copy(&mut agent.io, &mut tokio::io::stdout()).await?;
+    let status = agent.exited.as_mut().await?;
+    eprintln!("{}", agent.last_words.text());
+    anyhow::ensure!(status.success(), "the agent ended with {status}");
+    Ok(())
 }

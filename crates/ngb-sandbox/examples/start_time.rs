@@ -1,6 +1,7 @@
 //! Measures a start, from the call to the first byte that the agent prints: `start_time [COUNT] [EXECUTABLE]`.
 //!
-//! EXECUTABLE is what stands for `nanogridbot`; without it this program does, which is smaller than the real one.
+//! EXECUTABLE is a `nanogridbot`, whose first byte is that of its first frame; without it this program stands for it, which
+//! is smaller than the real one.
 
 #![expect(clippy::disallowed_methods, reason = "it measures")]
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
@@ -54,6 +55,7 @@ async fn measure(
     pause: Duration,
 ) -> anyhow::Result<(Vec<Duration>, Vec<Duration>)> {
     let home = tempfile::tempdir()?;
+    let args = if exe.is_some() { vec!["--driver".into(), "demo".into()] } else { Vec::new() };
     let native = Native::new(NativeConfig {
         home: home.path().to_owned(),
         exe: exe.map_or_else(std::env::current_exe, Ok)?,
@@ -61,7 +63,8 @@ async fn measure(
         uid_base: DEFAULT_UID_BASE,
         clock: Clock::System,
     })?;
-    println!("{:?}", native.probe().await?);
+    let load = std::fs::read_to_string("/proc/loadavg")?;
+    println!("load {}; {:?}", load.split(' ').next().unwrap_or_default(), native.probe().await?);
     let mut ready = Vec::new();
     let mut byte = Vec::new();
     for lane in 0..i64::try_from(count)? {
@@ -72,7 +75,7 @@ async fn measure(
             lane_dir: home.path().join("lane"),
             read_only: Vec::new(),
             broker_dir: None,
-            args: vec!["hello".into()],
+            args: args.clone(),
             limits: Limits::default(),
         };
         std::fs::create_dir_all(&spec.group_dir)?;
@@ -82,7 +85,7 @@ async fn measure(
         ready.push(started.elapsed());
         agent.io.read_u8().await?;
         byte.push(started.elapsed());
-        agent.exited.as_mut().await?;
+        drop(agent);
         Clock::System.sleep(pause).await;
     }
     Ok((ready, byte))

@@ -7,7 +7,9 @@ pub mod bare;
 mod diagnose;
 pub mod fake;
 mod last_words;
+mod line;
 pub mod native;
+mod outside;
 mod streams;
 
 use std::{path::PathBuf, pin::Pin, process::ExitStatus, sync::Arc};
@@ -108,6 +110,16 @@ pub enum Kept {
     /// A task of ours that looks and kills; something can slip through between two looks.
     Watcher,
     NotEnforced,
+}
+
+impl std::fmt::Display for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Kernel => "kernel",
+            Self::Watcher => "watcher",
+            Self::NotEnforced => "not enforced",
+        })
+    }
 }
 
 /// A sandbox could not be had.

@@ -4,7 +4,6 @@
 //! and holds the lane's lock until the last process inside is dead.
 
 use std::{
-    ffi::OsString,
     fs::File,
     io::{self, BufRead as _},
     os::{
@@ -27,6 +26,7 @@ use super::{
     privilege, root,
     sys::{self, Forked},
 };
+use crate::bare;
 
 /// The user and group inside, always: Claude Code refuses to work as 0, and files keep one owner across engines.
 pub(super) const INNER_ID: u32 = 1000;
@@ -35,8 +35,11 @@ pub(super) const INNER_ID: u32 = 1000;
 ///
 /// Standard input is the line to the gateway, standard output the agent's streams, standard error the agent's.
 pub fn init_main() -> ExitCode {
-    if std::env::args_os().nth(2) == Some(OsString::from(check::ARGUMENT)) {
-        return check::main();
+    let mut args = std::env::args_os().skip(2);
+    match args.next() {
+        Some(it) if it == check::ARGUMENT => return check::main(),
+        Some(it) if it == bare::ARGUMENT => return bare::outside_main(args),
+        _ => {}
     }
     match outside() {
         Ok(code) => code,
@@ -48,7 +51,7 @@ pub fn init_main() -> ExitCode {
 }
 
 /// Tells the gateway; if it is gone, there is nobody to tell.
-pub(super) fn report(what: &Report) {
+pub(crate) fn report(what: &Report) {
     if let Err(err) = say(ControlLine, what) {
         eprintln!("the gateway can't be told {what:?}: {err}");
     }

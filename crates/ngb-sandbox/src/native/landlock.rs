@@ -12,7 +12,7 @@ use super::{
     root,
 };
 
-/// The newest set of rights we ask for; an older kernel gives what it has.
+/// The newest set of rights we ask for; an older kernel gives what it has. Version 7 adds nothing but a log.
 const NEWEST: ABI = ABI::V6;
 
 /// The oldest that is of use: version 1 can't allow a rename from one folder to another, which every editor does.
@@ -55,4 +55,37 @@ fn rules(asked: Ruleset) -> io::Result<()> {
     }
     ruleset.restrict_self().map_err(other)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each version of the kernel's interface checks, by <https://docs.kernel.org/userspace-api/landlock.html>,
+    /// "Previous limitations". Whether it is worth having is ours to say.
+    #[test]
+    fn rights_by_version() {
+        #[rustfmt::skip]
+        let table: [(ABI, bool, &[AccessFs], &[Scope]); 7] = [
+            (ABI::V1, false, &[],                    &[]),
+            (ABI::V2, true,  &[AccessFs::Refer],     &[]), // rename and link from one folder to another
+            (ABI::V3, true,  &[AccessFs::Truncate],  &[]),
+            (ABI::V4, true,  &[],                    &[]), // TCP ports, which an empty network namespace has none of
+            (ABI::V5, true,  &[AccessFs::IoctlDev],  &[]),
+            (ABI::V6, true,  &[],                    &[Scope::AbstractUnixSocket, Scope::Signal]),
+            (ABI::V7, true,  &[],                    &[]), // whether refusals are logged
+        ];
+        let mut rights = AccessFs::from_all(ABI::V1);
+        let mut scopes = Scope::from_all(ABI::V1);
+        assert_eq!(rights, AccessFs::from_read(ABI::V1) | AccessFs::from_write(ABI::V1));
+        for (abi, of_use, more, more_scopes) in table {
+            rights |= more.iter().copied().collect::<landlock::BitFlags<_>>();
+            scopes |= more_scopes.iter().copied().collect::<landlock::BitFlags<_>>();
+            assert_eq!(AccessFs::from_all(abi), rights, "{abi:?}");
+            assert_eq!(Scope::from_all(abi), scopes, "{abi:?}");
+            assert_eq!(OLDEST <= abi, of_use, "{abi:?}");
+        }
+        assert_eq!(AccessFs::from_all(NEWEST), rights, "we ask for all there is");
+        assert_eq!(Scope::from_all(NEWEST), scopes, "we ask for all there is");
+    }
 }

@@ -40,6 +40,7 @@ mod process;
 mod reap;
 mod root;
 mod seccomp;
+mod spare;
 mod sys;
 mod tree;
 mod watch;
@@ -63,13 +64,18 @@ use ngb_core::{
     tasks::Crew,
 };
 
-pub(crate) use self::watch::memory_bytes;
 use self::{
     cgroup::{OWN_PROCESSES, Parents},
     plan::{Plan, Work},
-    process::Spare,
+    spare::Spare,
 };
 pub use self::{init::init_main, plan::Step};
+pub(crate) use self::{
+    init::report,
+    plan::{Report, say},
+    sys::close_on_exec_from,
+    watch::memory_bytes,
+};
 use crate::{AgentProcess, Probe, RunSpec, Sandbox, SandboxError};
 
 /// First user number of the groups, when the gateway is root. systemd leaves 1879048192 to 2147483647 unused

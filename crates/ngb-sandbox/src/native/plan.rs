@@ -49,7 +49,7 @@ pub(super) struct Mapped;
 
 /// What the sandbox says to the gateway.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Report {
+pub(crate) enum Report {
     /// The namespaces are there; the user map is to be written.
     Unshared,
     /// The agent was started behind all walls.
@@ -65,7 +65,7 @@ pub(super) enum Report {
 
 /// What could not be done, and in which part of the work.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     pub(super) step: Step,
     /// An infinitive, as in [`crate::SandboxError::Setup`].
     pub(super) doing: String,
@@ -107,7 +107,7 @@ impl<T, E: Into<io::Error>> During<T> for Result<T, E> {
 }
 
 /// Writes one line.
-pub(super) fn say(mut to: impl Write, what: &impl Serialize) -> io::Result<()> {
+pub(crate) fn say(mut to: impl Write, what: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(what)?;
     line.push(b'\n');
     to.write_all(&line)

@@ -67,7 +67,7 @@ pub(super) fn add_mount_attributes(mount: BorrowedFd<'_>, attributes: u64) -> io
 
 /// Marks every descriptor from `first` on to be closed by the next exec. Linux 5.11.
 #[expect(unsafe_code, reason = "rustix has no close_range; see the SAFETY comment")]
-pub(super) fn close_on_exec_from(first: u32) -> io::Result<()> {
+pub(crate) fn close_on_exec_from(first: u32) -> io::Result<()> {
     // SAFETY: with `CLOSE_RANGE_CLOEXEC` nothing is closed here, so no descriptor that safe code owns goes away.
     let got =
         unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };

@@ -118,3 +118,46 @@ async fn a_filler_of_tmp_hits_its_end() {
     let bytes: u64 = house.run_spec(&spec).await.said.trim().parse().unwrap();
     assert!(bytes <= 128 << 20, "{bytes}");
 }
+
+#[tokio::test]
+async fn a_filler_with_empty_files_is_ended() {
+    let house = House::new();
+    let script = "i=0; while :; do i=$((i+1)); mkdir $i; done";
+    let mut spec = house.spec(1, &["sh", script]);
+    spec.limits = Limits { disk_mib: 4, ..tight() };
+    let left = house.run_spec(&spec).await;
+    assert_eq!(left.words.trim(), "ended: its folders hold more than 4 MiB");
+}
+
+#[tokio::test]
+async fn open_files_have_an_end() {
+    let house = House::new();
+    let said = house.run(&["files"]).await.said;
+    // Three are its streams.
+    assert_eq!(said, format!("{} Some({})\n", 4_096 - 3, libc::EMFILE));
+}
+
+#[tokio::test]
+async fn a_flood_of_last_words_is_read_and_forgotten() {
+    let house = House::new();
+    let left =
+        house.run(&["sh", "yes words | head -c 100M >&2; echo the end >&2; echo done"]).await;
+    assert_eq!(left.said, "done\n");
+    assert!(left.words.len() <= 4 << 10 && left.words.ends_with("the end\n"), "{}", left.words);
+}
+
+#[tokio::test]
+async fn a_flood_that_nobody_reads_stands_still_and_dies() {
+    let house = House::new();
+    let mut agent = house.start(&house.spec(1, &["sh", "yes"])).await;
+    let mut line = String::new();
+    BufReader::new(&mut agent.io).read_line(&mut line).await.unwrap();
+    assert_eq!(line, "y\n");
+    drop(agent);
+    let dead = Clock::System.timeout(Duration::from_secs(10), async {
+        while !common::processes(&house.install_id).is_empty() {
+            Clock::System.sleep(Duration::from_millis(5)).await;
+        }
+    });
+    dead.await.unwrap();
+}

@@ -82,6 +82,25 @@ fn an_ordinary_users_processes_are_counted_by_the_kernel() {
 }
 
 #[test]
+fn an_ordinary_users_hogs_meet_the_same_limits() {
+    #[rustfmt::skip]
+    let table = [
+        ("a file",        "head -c 20M /dev/zero > big; echo $?; stat -c %s big", "153\n10485760\n", ""),
+        ("open files",    "/run/nanogridbot agent files",                         "4093 Some(24)\n",  ""),
+        ("the disk",      "i=0; while :; do i=$((i+1)); head -c 1M /dev/zero > $i; done", "", "ended: its folders hold more than 20 MiB"),
+        ("a fork bomb",   "bomb() { bomb | bomb & }; bomb 2>/dev/null; sleep 1; echo over", "over\n", ""),
+        ("last words",    "yes words | head -c 50M >&2; echo the end >&2",        "",                 "the end"),
+    ];
+    for (hog, script, want, cry) in table {
+        let out = Ordinary::new().gateway(script);
+        let said = String::from_utf8_lossy(&out.stdout);
+        let (_, said) = said.split_once('\n').unwrap_or_else(|| panic!("{hog}: {out:?}"));
+        assert_eq!(said, want, "{hog}: {out:?}");
+        assert!(String::from_utf8_lossy(&out.stderr).contains(cry), "{hog}: {out:?}");
+    }
+}
+
+#[test]
 fn a_switched_off_sysctl_is_told() {
     let home = tempfile::tempdir().unwrap();
     let script = format!(
