@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use ngb_core::clock::Clock;
-use ngb_sandbox::{Probe, SandboxError};
+use ngb_sandbox::{Probe, Refusal, SandboxError};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -22,12 +22,20 @@ struct Finding {
     /// The command or setting that mends it.
     #[serde(skip_serializing_if = "Option::is_none")]
     mend: Option<String>,
+    /// A word for machines, where the sandbox is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Refusal>,
 }
 
 impl Finding {
+    fn fine(what: &'static str, detail: impl Into<String>) -> Self {
+        Self { what, ok: true, detail: detail.into(), mend: None, reason: None }
+    }
+
     /// What is wrong, and the hint that the command line would give for it.
     fn failed(what: &'static str, err: &anyhow::Error) -> Self {
-        Self { what, ok: false, detail: format!("{err:#}"), mend: crate::hint::hint(err) }
+        let mend = crate::hint::hint(err);
+        Self { what, ok: false, detail: format!("{err:#}"), mend, reason: None }
     }
 }
 
@@ -49,10 +57,8 @@ pub(crate) async fn doctor(ctx: &Context, args: &cli::Doctor) -> anyhow::Result<
             findings.extend(callbacks(&status));
         }
         None => findings.push(Finding {
-            what: "gateway",
-            ok: true,
-            detail: "not running".to_owned(),
             mend: Some("start it with `nanogridbot serve`".to_owned()),
+            ..Finding::fine("gateway", "not running")
         }),
     }
     let ok = findings.iter().all(|it| it.ok);
@@ -73,7 +79,7 @@ pub(crate) async fn doctor(ctx: &Context, args: &cli::Doctor) -> anyhow::Result<
 fn home(ctx: &Context) -> Finding {
     let shown = ctx.home.path().display().to_string();
     match ctx.home.make() {
-        Ok(()) => Finding { what: "home", ok: true, detail: shown, mend: None },
+        Ok(()) => Finding::fine("home", shown),
         Err(err) => Finding::failed("home", &err.into()),
     }
 }
@@ -86,7 +92,7 @@ fn settings(ctx: &Context) -> Finding {
         Ok(())
     });
     match read {
-        Ok(()) => Finding { what: "settings", ok: true, detail: "read".to_owned(), mend: None },
+        Ok(()) => Finding::fine("settings", "read"),
         Err(err) => Finding::failed("settings", &err),
     }
 }
@@ -98,17 +104,12 @@ fn model(ctx: &Context) -> Finding {
     });
     match found {
         Ok(models) => match models.model {
-            Some(model) => {
-                let detail = format!("{}/{}", model.provider, model.model);
-                Finding { what: "model", ok: true, detail, mend: None }
-            }
+            Some(model) => Finding::fine("model", format!("{}/{}", model.provider, model.model)),
             None => Finding {
-                what: "model",
-                ok: true,
-                detail: "none; the demonstration agent answers".to_owned(),
                 mend: Some(
                     "set `[agent] model`, or ANTHROPIC_API_KEY or OPENAI_API_KEY".to_owned(),
                 ),
+                ..Finding::fine("model", "none; the demonstration agent answers")
             },
         },
         Err(err) => Finding::failed("model", &err),
@@ -123,7 +124,7 @@ async fn sandbox(ctx: &Context) -> (Finding, Option<Probe>) {
     match engine::choose(&ctx.home, &engine, &Clock::System).await {
         Ok((_, probe)) => {
             let detail = format!(
-                "`{}`; memory: {:?}, cpu: {:?}, pids: {:?}, disk: {:?}, network: {:?}{}",
+                "`{}`; memory: {}, cpu: {}, pids: {}, disk: {}, network: {}{}",
                 probe.engine,
                 probe.memory,
                 probe.cpu,
@@ -132,16 +133,17 @@ async fn sandbox(ctx: &Context) -> (Finding, Option<Probe>) {
                 probe.network,
                 probe.remarks.iter().map(|it| format!("; {it}")).collect::<String>(),
             );
-            (Finding { what: "sandbox", ok: true, detail, mend: None }, Some(probe))
+            (Finding::fine("sandbox", detail), Some(probe))
         }
         Err(err) => {
             let exe = std::env::current_exe().unwrap_or_default();
-            let mend = match &err {
-                SandboxError::NotAllowed { reason } => Some(ngb_sandbox::remedy(*reason, &exe)),
+            let reason = match &err {
+                SandboxError::NotAllowed { reason } => Some(*reason),
                 SandboxError::Setup { .. } | SandboxError::EndedEarly { .. } => None,
             };
-            let detail = format!("{:#}", anyhow::Error::from(err));
-            (Finding { what: "sandbox", ok: false, detail, mend }, None)
+            let mend = reason.map(|it| ngb_sandbox::remedy(it, &exe));
+            let failed = Finding::failed("sandbox", &err.into());
+            (Finding { mend, reason, ..failed }, None)
         }
     }
 }
@@ -158,14 +160,10 @@ fn gateway(status: &Value) -> Finding {
             format!("{} is {}: {}", word("account"), word("state"), word("why"))
         })
         .collect();
+    let running = Finding::fine("gateway", "running, every channel up");
     match down.is_empty() {
-        true => Finding {
-            what: "gateway",
-            ok: true,
-            detail: "running, every channel up".into(),
-            mend: None,
-        },
-        false => Finding { what: "gateway", ok: false, detail: down.join("; "), mend: None },
+        true => running,
+        false => Finding { ok: false, detail: down.join("; "), ..running },
     }
 }
 
@@ -179,13 +177,12 @@ fn callbacks(status: &Value) -> Option<Finding> {
     let lines: Vec<String> = lines.collect();
     let is_known = !lines.iter().any(|it| it.contains("public_url"));
     (!lines.is_empty()).then(|| Finding {
-        what: "callbacks",
         ok: is_known,
-        detail: lines.join("; "),
         mend: (!is_known).then(|| {
             "set `[web] public_url` to the https address at which platforms reach this gateway"
                 .to_owned()
         }),
+        ..Finding::fine("callbacks", lines.join("; "))
     })
 }
 
