@@ -44,7 +44,8 @@ impl Turn<'_> {
         let prompt = prompt::build(self).await;
         agent.send(&ToAgent::Prompt(Box::new(prompt))).await?;
         self.note(Decision::Prompted, String::new());
-        let clock = self.gateway.clock().clone();
+        let gateway = self.gateway;
+        let clock = gateway.clock().clone();
         let limits = self.group.limits.clone();
         let out_of_time = self.started_at + limits.run();
         let mut heard_at = clock.now();
@@ -89,6 +90,10 @@ impl Turn<'_> {
                         },
                         FromAgent::Ready { .. } | FromAgent::Usage { .. } | FromAgent::Progress { .. } => (),
                     }
+                }
+                // People may take long. The question stays open, and the next gateway's run goes on with its answer.
+                () = gateway.0.dispatcher.drained(), if !self.asks.is_empty() => {
+                    return Ok((None, Over::Useless));
                 }
                 Some(order) = orders.recv() => match order {
                     Order::Interrupt => {

@@ -140,6 +140,11 @@ impl Dispatcher {
         std::iter::from_fn(permit).take(wanted).collect()
     }
 
+    /// Returns once the gateway drains.
+    pub(crate) async fn drained(&self) {
+        self.drain.cancelled().await;
+    }
+
     /// Something that could not be claimed waits in `lane`.
     pub(crate) fn waiting(&self, lane: LaneId) {
         let mut state = self.state();

@@ -6,6 +6,7 @@ use ngb_core::{
     group::Scope,
     message::{Button, Happening, Inbound, Outbound},
     role::Role,
+    tasks::Stopped,
 };
 
 use crate::stage::{self, Actor, Setting, Stage, asked};
@@ -95,7 +96,9 @@ async fn a_question_outlives_the_gateway() {
     stage.group("home", "1", Scope::Thread).await;
     stage.write("1", "find the cat").await;
     stage.heard().await;
-    let home = stage.kill();
+    // An end that waited for people would take as long as they do.
+    let home = stage.keep();
+    assert_eq!(stage.end().await, Stopped::Clean);
     let mut stage = Stage::on(home, setting(), curious).await;
     // The key of the first message is taken.
     let _ = stage.message("1", "");
