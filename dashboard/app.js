@@ -5,20 +5,25 @@ import { ApiError, get, post, whenLoggedOut } from "./api.js";
 import { currentLanguage, setLanguage, t } from "./i18n.js";
 import { Icon } from "./icons.js";
 import { connect, disconnect } from "./live.js";
-import { changed, chatName, recallOutbox, runIn, state, useApp } from "./store.js";
+import { changed, chatName, keyOf, may, newsOf, placeOf, recallOutbox, state, useApp } from "./store.js";
 import { Approvals } from "./pages/approvals.js";
 import { Chat } from "./pages/chat.js";
 import { Groups } from "./pages/groups.js";
+import { Messages } from "./pages/messages.js";
+import { People } from "./pages/people.js";
 import { State } from "./pages/state.js";
 import { channelName } from "./ui.js";
 
-const PAGES = ["chat", "groups", "approvals", "state"];
+/** The pages, each with the right that it wants for the whole gateway. */
+const PAGES = { chat: null, messages: null, groups: null, approvals: "approve_chat", people: "invite", state: null };
 
-/** Where the address says we are: `#/chat/<address>`, `#/groups`, … */
+const mayOpen = (page) => Object.hasOwn(PAGES, page) && (!PAGES[page] || may(PAGES[page]));
+
+/** Where the address says we are: `#/chat/<address>[/<thread>]`, `#/groups`, … */
 function route() {
   const [page, ...rest] = location.hash.replace(/^#\/?/, "").split("/");
-  const chat = rest.length ? decodeURIComponent(rest.join("/")) : null;
-  return { page: PAGES.includes(page) ? page : "chat", chat };
+  const [jid, thread] = rest.map(decodeURIComponent);
+  return { page: mayOpen(page) ? page : "chat", chat: jid ? keyOf({ jid, thread }) : null };
 }
 
 /** The chat that is shown: the one in the address, else the main group's. */
@@ -48,7 +53,8 @@ function App() {
 
   if (state.me === undefined) return html`<div class="center"><${Brand} /></div>`;
   if (state.me === null) return html`<${Login} />`;
-  const jid = shownChat();
+  const key = shownChat();
+  const { jid } = placeOf(key ?? "");
   return html`
     <a class="skip" href="#main" onClick=${(event) => {
       event.preventDefault();
@@ -68,9 +74,11 @@ function App() {
       ${drawer && html`<div class="veil" onClick=${() => setDrawer(false)}></div>`}
       <main id="main" tabindex="-1">
         <${Banners} />
-        ${at.page === "chat" && html`<${Chat} key=${jid} jid=${jid} />`}
+        ${at.page === "chat" && html`<${Chat} key=${key} at=${key} />`}
+        ${at.page === "messages" && html`<${Messages} />`}
         ${at.page === "groups" && html`<${Groups} />`}
         ${at.page === "approvals" && html`<${Approvals} />`}
+        ${at.page === "people" && html`<${People} />`}
         ${at.page === "state" && html`<${State} />`}
       </main>
     </div>
@@ -99,11 +107,11 @@ function Side({ at, jid }) {
   return html`
     <div class="side-head"><${Brand} /></div>
     <nav aria-label=${t("menu")}>
-      ${PAGES.map(
+      ${Object.keys(PAGES).filter(mayOpen).map(
         (page) => html`<a href=${`#/${page}`} class="nav" aria-current=${at.page === page ? "page" : null}>
           <${Icon} name=${page} /><span>${t(page)}</span>
           ${page === "approvals" && state.pairings.length > 0 && html`<b class="badge">${state.pairings.length}</b>`}
-          ${page === "state" && 0 < (state.status?.counts.jobs_dead ?? 0) && html`<b class="badge">${state.status.counts.jobs_dead}</b>`}
+          ${page === "state" && 0 < (state.status?.counts?.jobs_dead ?? 0) && html`<b class="badge">${state.status.counts.jobs_dead}</b>`}
         </a>`,
       )}
     </nav>
@@ -116,7 +124,7 @@ function Side({ at, jid }) {
               aria-current=${it.jid === jid ? "page" : null}>
               <span class="chat-name">${it.name}</span>
               ${it.channel && html`<span class="faint">${it.channel}</span>`}
-              ${runIn(it.jid) ? html`<i class="pulse" title=${t("working")}></i>` : 0 < (state.unread.get(it.jid) ?? 0) && html`<b class="badge">${state.unread.get(it.jid)}</b>`}
+              <${News} jid=${it.jid} />
             </a>
           </li>`,
         )}
@@ -134,6 +142,12 @@ function Side({ at, jid }) {
       <button class="quiet square" title=${t("logout")} aria-label=${t("logout")} onClick=${logOut}><${Icon} name="out" /></button>
     </div>
   `;
+}
+
+function News({ jid }) {
+  const { busy, unread } = newsOf(jid);
+  if (busy) return html`<i class="pulse" title=${t("working")}></i>`;
+  return 0 < unread ? html`<b class="badge">${unread}</b>` : null;
 }
 
 /** Each group's chat on this page, and under it the chats of other channels that are bound to it. */

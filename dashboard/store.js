@@ -17,14 +17,30 @@ export const state = {
   groups: [],
   pairings: [],
   recent: [], // chats that wrote
-  chats: new Map(), // jid -> Chat
+  threads: new Map(), // jid -> names of its threads, the latest first
+  chats: new Map(), // key of a place -> Chat
   runs: new Map(), // run id -> Run
-  asks: new Map(), // ask id -> {ask, jid, question, options, chosen}
-  waiting: new Map(), // message id -> jid: stored, and not taken up yet
-  unread: new Map(), // jid -> count
-  outbox: [], // {key, jid, text, at, problem}: written, and not known to be stored
+  asks: new Map(), // ask id -> {ask, at, question, options, chosen}
+  waiting: new Map(), // message id -> key of its place: stored, and not taken up yet
+  unread: new Map(), // key of a place -> count
+  outbox: [], // {key, jid, thread, text, at, problem}: written, and not known to be stored
   toasts: [],
 };
+
+/** The key of a place: what is said in a thread is a conversation of its own. */
+export const keyOf = ({ jid, thread }) => (thread ? `${jid}\n${thread}` : jid);
+
+/** The place of a key. */
+export function placeOf(key) {
+  const [jid, ...thread] = key.split("\n");
+  return { jid, thread: thread.length ? thread.join("\n") : null };
+}
+
+/** Whether the person may do `right` in the group `id`; without one, for the whole gateway. */
+export function may(right, id) {
+  const where = id === undefined ? state.me : state.me?.groups.find((it) => it.id === id);
+  return where?.rights.includes(right) ?? false;
+}
 
 const watchers = new Set();
 let scheduled = false;
@@ -81,20 +97,21 @@ export async function loadAll() {
   const live = await get("/api/live");
   const [status, groups, recent] = await Promise.all([get("/api/status"), get("/api/groups"), get("/api/chats")]);
   Object.assign(state, { status, groups, recent });
-  state.runs = new Map(live.runs.map((run) => [run.run, { ...run, jid: run.place.jid }]));
-  state.asks = new Map(live.asks.map((ask) => [ask.ask, { ...ask, jid: ask.place.jid }]));
+  state.runs = new Map(live.runs.map((run) => [run.run, { ...run, at: keyOf(run.place) }]));
+  state.asks = new Map(live.asks.map((ask) => [ask.ask, { ...ask, at: keyOf(ask.place) }]));
   await loadPairings();
   changed();
   return { instance: live.instance, number: live.number };
 }
 
 export async function loadPairings() {
-  state.pairings = state.me?.rights.includes("approve_chat") ? await get("/api/pairings") : [];
+  state.pairings = may("approve_chat") ? await get("/api/pairings") : [];
   changed();
 }
 
 export async function loadGroups() {
-  [state.groups, state.recent] = await Promise.all([get("/api/groups"), get("/api/chats")]);
+  // What one may changes with them.
+  [state.me, state.groups, state.recent] = await Promise.all([get("/api/me"), get("/api/groups"), get("/api/chats")]);
   changed();
 }
 
@@ -103,39 +120,47 @@ export async function loadStatus() {
   changed();
 }
 
-/** The chat `jid`, read from the server when it is new or stale. */
-export async function openChat(jid) {
-  state.unread.delete(jid);
-  const chat = chatOf(jid);
+const messagesOf = (key, more) => {
+  const { jid, thread } = placeOf(key);
+  const query = new URLSearchParams({ jid, thread: thread ?? "", limit: PAGE_MESSAGES, ...more });
+  return get(`/api/messages?${query}`);
+};
+
+/** The conversation `key`, read from the server when it is new or stale. */
+export async function openChat(key) {
+  state.unread.delete(key);
+  const chat = chatOf(key);
   if (!chat.fresh) {
-    const page = await get(`/api/messages?jid=${encodeURIComponent(jid)}&limit=${PAGE_MESSAGES}`);
+    const { jid } = placeOf(key);
+    const [page, threads] = await Promise.all([messagesOf(key), get(`/api/threads?jid=${encodeURIComponent(jid)}`)]);
+    state.threads.set(jid, threads.map((it) => it.thread));
     // Events that came while the page was on its way.
     const newest = page.at(-1)?.id ?? 0;
     chat.messages = [...page, ...chat.messages.filter((it) => newest < it.id)];
     chat.more = page.length === PAGE_MESSAGES;
     chat.fresh = true;
-    for (const [id, of] of state.waiting) if (of === jid) state.waiting.delete(id);
-    for (const it of page) if (it.state === "queued") state.waiting.set(it.id, jid);
+    for (const [id, of] of state.waiting) if (of === key) state.waiting.delete(id);
+    for (const it of page) if (it.state === "queued") state.waiting.set(it.id, key);
   }
   changed();
 }
 
 /** Messages before those that are shown. */
-export async function loadOlder(jid) {
-  const chat = chatOf(jid);
+export async function loadOlder(key) {
+  const chat = chatOf(key);
   const first = chat.messages[0];
   if (!first) return;
-  const page = await get(`/api/messages?jid=${encodeURIComponent(jid)}&before=${first.id}&limit=${PAGE_MESSAGES}`);
+  const page = await messagesOf(key, { before: first.id });
   chat.messages = [...page, ...chat.messages];
   chat.more = page.length === PAGE_MESSAGES;
   changed();
 }
 
-export function chatOf(jid) {
-  let chat = state.chats.get(jid);
+export function chatOf(key) {
+  let chat = state.chats.get(key);
   if (!chat) {
     chat = { messages: [], more: false, fresh: false, notes: [] };
-    state.chats.set(jid, chat);
+    state.chats.set(key, chat);
   }
   return chat;
 }
@@ -150,10 +175,17 @@ export function chatName(jid) {
   return state.recent.find((it) => it.jid === jid)?.title || jid.split(":").slice(1).join(":");
 }
 
-/** The run that works on `jid` now. */
-export function runIn(jid) {
-  for (const run of state.runs.values()) if (run.jid === jid) return run;
+/** The run that works in the place `key` now. */
+export function runIn(key) {
+  for (const run of state.runs.values()) if (run.at === key) return run;
   return null;
+}
+
+/** Whether something runs in a chat or a thread of it, and how much there is unread. */
+export function newsOf(jid) {
+  const here = (key) => placeOf(key).jid === jid;
+  const unread = [...state.unread].reduce((sum, [key, n]) => (here(key) ? sum + n : sum), 0);
+  return { busy: [...state.runs.values()].some((it) => here(it.at)), unread };
 }
 
 // ---------------------------------------------------------------- events
@@ -166,20 +198,23 @@ export function apply(event, shown) {
 
 const EVENTS = {
   message(event, shown) {
-    const jid = event.place.jid;
-    const chat = chatOf(jid);
+    const { jid, thread } = event.place;
+    const key = keyOf(event.place);
+    const chat = chatOf(key);
+    const threads = state.threads.get(jid);
+    if (thread && threads && !threads.includes(thread)) threads.unshift(thread);
     if (!chat.messages.some((it) => it.id === event.message)) {
       chat.messages.push({
         id: event.message, chat_jid: jid, role: event.author, sender: event.sender, text: event.text,
         timestamp: new Date(event.at).toISOString(), in_reply_to: event.in_reply_to, state: "", group: event.group,
       });
-      if (jid !== shown && event.author !== "user") state.unread.set(jid, (state.unread.get(jid) ?? 0) + 1);
+      if (key !== shown && event.author !== "user") state.unread.set(key, (state.unread.get(key) ?? 0) + 1);
     }
     if (event.author === "user") {
       // The answer to the request may come after this event; the text tells which one it is.
-      const own = state.outbox.find((it) => it.jid === jid && it.text === event.text);
+      const own = state.outbox.find((it) => keyOf(it) === key && it.text === event.text);
       if (own) drop(own.key);
-      if (event.lane !== null) state.waiting.set(event.message, jid);
+      if (event.lane !== null) state.waiting.set(event.message, key);
     } else if (event.in_reply_to !== null) {
       state.waiting.delete(event.in_reply_to);
     }
@@ -187,7 +222,7 @@ const EVENTS = {
   run_started(event) {
     for (const id of event.messages) state.waiting.delete(id);
     state.runs.set(event.run, {
-      run: event.run, lane: event.lane, group: event.group, jid: event.place.jid, messages: event.messages,
+      run: event.run, lane: event.lane, group: event.group, at: keyOf(event.place), messages: event.messages,
       text: "", thinking: "", tools: [], started: Date.now(),
     });
   },
@@ -207,15 +242,15 @@ const EVENTS = {
     const run = state.runs.get(event.run);
     state.runs.delete(event.run);
     for (const id of event.messages) state.waiting.delete(id);
-    for (const [id, ask] of state.asks) if (ask.jid === event.place.jid) state.asks.delete(id);
-    const chat = chatOf(event.place.jid);
+    for (const [id, ask] of state.asks) if (ask.at === keyOf(event.place)) state.asks.delete(id);
+    const chat = chatOf(keyOf(event.place));
     if (run && (run.thinking || run.tools.length)) {
       chat.notes.push({ answer: event.answer, after: Math.max(0, ...event.messages), thinking: run.thinking, tools: run.tools });
     }
-    if (event.outcome === "retry") for (const id of event.messages) state.waiting.set(id, event.place.jid);
+    if (event.outcome === "retry") for (const id of event.messages) state.waiting.set(id, keyOf(event.place));
   },
   asked(event) {
-    state.asks.set(event.ask, { ask: event.ask, jid: event.place.jid, question: event.question, options: event.options });
+    state.asks.set(event.ask, { ask: event.ask, at: keyOf(event.place), question: event.question, options: event.options });
   },
   ask_answered(event) {
     state.asks.delete(event.ask);
@@ -250,8 +285,8 @@ export function recallOutbox() {
 }
 
 /** Shows the message at once and sends it; its key makes that a resend doubles nothing. */
-export function say(jid, text) {
-  const item = { key: crypto.randomUUID?.() ?? randomKey(), jid, text, at: new Date().toISOString(), problem: null };
+export function say(place, text) {
+  const item = { key: crypto.randomUUID?.() ?? randomKey(), ...placeOf(place), text, at: new Date().toISOString(), problem: null };
   state.outbox = [...state.outbox, item];
   keep();
   changed();
@@ -269,12 +304,14 @@ export async function deliver(item) {
   item.problem = null;
   changed();
   try {
-    const answer = await post("/api/messages", { chatJid: item.jid, content: item.text, idempotency_key: item.key, wait: false });
-    const chat = chatOf(item.jid);
+    const answer = await post("/api/messages", { chatJid: item.jid, thread: item.thread, content: item.text, idempotency_key: item.key, wait: false });
+    const chat = chatOf(keyOf(item));
     if (!chat.messages.some((it) => it.id === answer.id)) {
       chat.messages.push({ id: answer.id, chat_jid: item.jid, role: "user", sender: "", text: item.text, timestamp: item.at, in_reply_to: null, state: "" });
       chat.messages.sort((a, b) => a.id - b.id);
     }
+    // The event of it doesn't say whose it is.
+    chat.messages.find((it) => it.id === answer.id).sender_id = `user:${state.me.id}`;
     drop(item.key);
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;

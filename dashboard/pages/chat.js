@@ -5,7 +5,9 @@ import { post } from "../api.js";
 import { clockTime, t } from "../i18n.js";
 import { Icon } from "../icons.js";
 import { render } from "../markdown.js";
-import { attempt, changed, chatName, chatOf, deliver, discard, loadOlder, openChat, runIn, say, useApp } from "../store.js";
+import {
+  attempt, changed, chatName, chatOf, deliver, discard, keyOf, loadOlder, may, openChat, placeOf, runIn, say, state, useApp,
+} from "../store.js";
 import { Act, channelName, copy } from "../ui.js";
 import { Why } from "./why.js";
 
@@ -21,38 +23,42 @@ const DEMO = [
 /** How near to the end somebody must be to be taken along when more comes, in pixels. */
 const NEAR_END_PX = 120;
 
-export function Chat({ jid }) {
-  const state = useApp();
+export function Chat({ at }) {
+  useApp();
   const [why, setWhy] = useState(null);
   useEffect(() => {
-    if (jid) void attempt(() => openChat(jid));
-  }, [jid]);
-  if (!jid) return html`<div class="center faint">${state.status ? t("no_group") : t("connecting")}</div>`;
+    if (at) void attempt(() => openChat(at));
+  }, [at]);
+  if (!at) return html`<div class="center faint">${state.status ? t("no_group") : t("connecting")}</div>`;
 
+  const { jid, thread } = placeOf(at);
   const group = state.groups.find((it) => it.jid === jid) ?? state.groups.find((it) => it.bindings.some((b) => b.jid === jid));
-  const writable = jid.startsWith("web@");
-  const chat = chatOf(jid);
-  const run = runIn(jid);
-  const waiting = [...state.waiting.values()].filter((it) => it === jid).length;
-  const unsent = state.outbox.filter((it) => it.jid === jid);
-  const asks = [...state.asks.values()].filter((it) => it.jid === jid);
+  const here = jid.startsWith("web@");
+  const writable = here && may("speak", group?.id);
+  const chat = chatOf(at);
+  const run = runIn(at);
+  const waiting = [...state.waiting.values()].filter((it) => it === at).length;
+  const unsent = state.outbox.filter((it) => keyOf(it) === at);
+  const asks = [...state.asks.values()].filter((it) => it.at === at);
+  const threads = state.threads.get(jid) ?? [];
   const empty = chat.messages.length === 0 && unsent.length === 0 && !run;
-  const title = writable ? (group?.name ?? jid) : chatName(jid);
+  const title = here ? (group?.name ?? jid) : chatName(jid);
 
   return html`<section class="chat" aria-label=${title}>
     <header class="chat-head">
       <h1>${title}</h1>
-      ${!writable && html`<span class="tag">${channelName(jid)}</span>`}
-      ${group && !writable && html`<span class="faint">${group.name}</span>`}
+      ${!here && html`<span class="tag">${channelName(jid)}</span>`}
+      ${group && !here && html`<span class="faint">${group.name}</span>`}
+      ${(0 < threads.length || thread) && html`<${Threads} jid=${jid} thread=${thread} threads=${threads} />`}
       <span class="grow"></span>
       <span class="faint" role="status">
         ${run && t("working")} ${0 < waiting && t("queued_count", waiting)}
       </span>
     </header>
-    <${Scroll} jid=${jid}>
+    <${Scroll} at=${at}>
       <div class="log" role="log" aria-live="polite" aria-relevant="additions">
-        ${chat.more && html`<p class="more"><${Act} class="quiet" run=${() => attempt(() => loadOlder(jid))}>${t("older")}<//></p>`}
-        ${chat.fresh && empty && html`<${Empty} name=${group?.name ?? title} jid=${jid} demo=${state.status?.demo && writable} writable=${writable} />`}
+        ${chat.more && html`<p class="more"><${Act} class="quiet" run=${() => attempt(() => loadOlder(at))}>${t("older")}<//></p>`}
+        ${chat.fresh && empty && html`<${Empty} name=${group?.name ?? title} at=${at} demo=${state.status?.demo && writable} writable=${writable} />`}
         ${chat.messages.map(
           (it) => html`<${Message} key=${it.id} message=${it} note=${chat.notes.find((note) => note.answer === it.id)}
             waiting=${state.waiting.has(it.id)} onWhy=${() => setWhy(it.id)} />
@@ -63,15 +69,33 @@ export function Chat({ jid }) {
         ${asks.map((it) => html`<${Ask} key=${`ask${it.ask}`} ask=${it} />`)}
       </div>
     <//>
-    ${writable
-      ? html`<${Composer} jid=${jid} run=${run} />`
-      : html`<p class="elsewhere faint">${t("elsewhere", channelName(jid))}</p>`}
+    ${writable && html`<${Composer} at=${at} run=${run} own=${run && isOwn(run, chat)} group=${group?.id} />`}
+    ${!here && html`<p class="elsewhere faint">${t("elsewhere", channelName(jid))}</p>`}
+    ${here && !writable && html`<p class="elsewhere faint">${t("only_reads")}</p>`}
     ${why !== null && html`<${Why} id=${why} onClose=${() => setWhy(null)} />`}
   </section>`;
 }
 
+/** Whether the person asked for all of what a run answers. */
+function isOwn(run, chat) {
+  return run.messages.every((id) => chat.messages.find((it) => it.id === id)?.sender_id === `user:${state.me.id}`);
+}
+
+/** Which of a chat's conversations is shown: what is in no thread, or one of its threads. */
+function Threads({ jid, thread, threads }) {
+  const all = thread && !threads.includes(thread) ? [thread, ...threads] : threads;
+  const go = (to) => {
+    location.hash = `#/chat/${encodeURIComponent(jid)}${to && `/${encodeURIComponent(to)}`}`;
+  };
+  return html`<select class="threads" aria-label=${t("conversation")} title=${t("conversation")} value=${thread ?? ""}
+    onChange=${(event) => go(event.target.value)}>
+    <option value="">${t("conversation_main")}</option>
+    ${all.map((it) => html`<option key=${it} value=${it}>${it}</option>`)}
+  </select>`;
+}
+
 /** Stays at the end while somebody is there, and where they are when they look at something earlier. */
-function Scroll({ jid, children }) {
+function Scroll({ at, children }) {
   const box = useRef(null);
   const atEnd = useRef(true);
   const [away, setAway] = useState(false);
@@ -84,7 +108,7 @@ function Scroll({ jid, children }) {
   useEffect(() => {
     atEnd.current = true;
     toEnd();
-  }, [jid]);
+  }, [at]);
   const scrolled = () => {
     const { scrollTop, scrollHeight, clientHeight } = box.current;
     atEnd.current = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
@@ -96,7 +120,7 @@ function Scroll({ jid, children }) {
   </div>`;
 }
 
-function Empty({ name, jid, demo, writable }) {
+function Empty({ name, at, demo, writable }) {
   if (!writable) return html`<div class="empty"><p class="faint">${t("empty_readonly")}</p></div>`;
   return html`<div class="empty">
     <h2>${t("empty_title")}</h2>
@@ -104,7 +128,7 @@ function Empty({ name, jid, demo, writable }) {
     ${demo &&
     html`<p class="faint small">${t("empty_demo")}</p>
       <div class="demo">
-        ${DEMO.map(([key, text]) => html`<button key=${key} data-demo=${key} onClick=${() => say(jid, text)}>${t(key)}</button>`)}
+        ${DEMO.map(([key, text]) => html`<button key=${key} data-demo=${key} onClick=${() => say(at, text)}>${t(key)}</button>`)}
       </div>`}
   </div>`;
 }
@@ -118,7 +142,7 @@ function Message({ message, note, waiting, onWhy }) {
     ${own ? html`<div class="bubble">${message.text}</div>` : html`<${Markdown} text=${message.text} />`}
     <footer>
       <time datetime=${message.timestamp}>${clockTime(message.timestamp)}</time>
-      ${own && message.sender && message.sender !== "owner" && html`<span>${message.sender}</span>`}
+      ${own && message.sender && message.sender !== state.me.name && html`<span>${message.sender}</span>`}
       ${waiting && html`<span class="tag">${t("waiting")}</span>`}
       <button class="quiet tiny" title=${t("copy")} aria-label=${t("copy")} onClick=${() => copy(message.text)}><${Icon} name="copy" /></button>
       <button class="quiet tiny" title=${t("show_why")} aria-label=${t("show_why")} data-why=${message.id} onClick=${onWhy}><${Icon} name="why" /></button>
@@ -171,7 +195,7 @@ function Ask({ ask }) {
       ask.chosen = option.label;
       changed();
       try {
-        await post("/api/press", { jid: ask.jid, value: option.value });
+        await post("/api/press", { jid: placeOf(ask.at).jid, value: option.value });
       } catch (error) {
         ask.chosen = undefined;
         changed();
@@ -210,8 +234,8 @@ function Markdown({ text }) {
   return html`<div class="markdown" ref=${box} dangerouslySetInnerHTML=${{ __html: safe }}></div>`;
 }
 
-function Composer({ jid, run }) {
-  const draftKey = `draft ${jid}`;
+function Composer({ at, run, own, group }) {
+  const draftKey = `draft ${at}`;
   const [text, setText] = useState(localStorage.getItem(draftKey) ?? "");
   const [stopping, setStopping] = useState(null);
   const area = useRef(null);
@@ -227,10 +251,10 @@ function Composer({ jid, run }) {
   useEffect(() => {
     // On a phone this would open the keyboard over what one came to read.
     if (matchMedia("(pointer: fine)").matches) area.current.focus();
-  }, [jid]);
+  }, [at]);
   const send = () => {
     if (!text.trim()) return;
-    say(jid, text);
+    say(at, text);
     write("");
     area.current.focus();
   };
@@ -251,7 +275,7 @@ function Composer({ jid, run }) {
     <div class="composer-box">
       <textarea ref=${area} rows="1" value=${text} placeholder=${t("write")} aria-label=${t("write_label")} title=${t("keys")}
         onInput=${(event) => write(event.target.value)} onKeyDown=${key}></textarea>
-      ${run &&
+      ${run && may(own ? "stop_own" : "stop", group) &&
       html`<button type="button" class="square stop" onClick=${stop} disabled=${stopping === run.run}
         aria-label=${stopping === run.run ? t("stopping") : t("stop")} title=${t("stop")} data-stop><${Icon} name="stop" /></button>`}
       <button class="primary square" disabled=${!text.trim()} aria-label=${t("send")} title=${t("send")}><${Icon} name="send" /></button>

@@ -4,13 +4,13 @@ import { html, useState } from "../vendor/htm-preact.js";
 import { patch, post, remove } from "../api.js";
 import { t } from "../i18n.js";
 import { Icon } from "../icons.js";
-import { attempt, loadGroups, useApp } from "../store.js";
+import { attempt, loadGroups, may as mayDo, useApp } from "../store.js";
 import { Act, Dialog, channelName } from "../ui.js";
 
 export function Groups() {
   const state = useApp();
   const [dialog, setDialog] = useState(null); // {what, group}
-  const may = state.me.rights.includes("configure");
+  const may = mayDo("configure");
   const close = () => setDialog(null);
   const save = async (work) => {
     if (!(await attempt(work))) return;

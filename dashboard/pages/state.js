@@ -3,7 +3,7 @@
 import { html, useEffect, useState } from "../vendor/htm-preact.js";
 import { get, post } from "../api.js";
 import { ago, t } from "../i18n.js";
-import { attempt, loadStatus, toast, useApp } from "../store.js";
+import { attempt, loadStatus, may, toast, useApp } from "../store.js";
 import { Act, copy } from "../ui.js";
 
 /** Counts move without an event; this is how often they are read while somebody looks, in milliseconds. */
@@ -14,7 +14,8 @@ const COUNTS = ["jobs_queued", "jobs_running", "outbox_pending", "outbox_in_doub
 export function State() {
   const { status, me } = useApp();
   const [dead, setDead] = useState([]);
-  const operates = me.rights.includes("operate");
+  // Who may mend in some group is shown its dead letters.
+  const operates = may("operate") || me.groups.some((it) => it.rights.includes("operate"));
   const refresh = async () => {
     await loadStatus();
     if (operates) setDead(await get("/api/dead"));
@@ -46,7 +47,7 @@ export function State() {
         </dl>
       </article>
     </div>
-    <article class="card">
+    ${status.counts && html`<article class="card">
       <h2>${t("channels")}</h2>
       ${status.channels.length === 0 && html`<p class="faint">${t("none_set_up")}</p>`}
       ${0 < status.channels.length &&
@@ -58,11 +59,11 @@ export function State() {
             <td>${it.webhook && html`<code class="faint">${it.webhook.url || it.webhook.path}</code>`}</td>
             <td>${it.last_heard_at ? ago(it.last_heard_at) : t("never")}</td></tr>`,
         )}</tbody></table></div>`}
-    </article>
-    <article class="card">
+    </article>`}
+    ${status.counts && html`<article class="card">
       <h2>${t("queue")}</h2>
       <div class="figures wrap">${COUNTS.map((key) => html`<div key=${key}><b>${status.counts[key]}</b><span>${t(`q_${key}`)}</span></div>`)}</div>
-    </article>
+    </article>`}
     ${operates &&
     html`<article class="card">
       <h2>${t("dead")}</h2>

@@ -77,6 +77,35 @@ export async function gateway(variables = {}) {
   return it;
 }
 
+/** A simulated Telegram: `url` and `token`, `push(draft)` for what a person does, `said(text)` waits for the bot. */
+export async function telegram() {
+  const child = spawn(BIN, ["sim", "telegram", "--bind", "127.0.0.1:0"], { stdio: ["ignore", "pipe", "inherit"] });
+  const it = { end: () => child.kill() };
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  while (!it.url || !it.token) {
+    const { value, done } = await lines.next();
+    if (done) throw new Error("the simulated Telegram did not start");
+    const [, name, text] = /^(\w+) = "(.*)"$/.exec(value) ?? [];
+    if (name === "api_url") it.url = text;
+    if (name === "token") it.token = text;
+  }
+  it.push = async (draft) => {
+    const body = JSON.stringify({ drafts: [draft] });
+    const response = await fetch(`${it.url}/sim/push`, { method: "POST", body });
+    if (!response.ok) throw new Error(`push: ${response.status} ${await response.text()}`);
+  };
+  it.said = async (text) => {
+    for (let n = 1; ; n += 1) {
+      const sent = await (await fetch(`${it.url}/sim/sent`)).text();
+      if (sent.includes(text)) return;
+      const { sent: count } = await (await fetch(`${it.url}/sim/wait?sent=${n}&ms=30000`)).json();
+      if (count < n) throw new Error(`the bot never said "${text}": ${sent}`);
+      n = Math.max(n, count);
+    }
+  };
+  return it;
+}
+
 /** A browser; close it. */
 export function browser() {
   return chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });

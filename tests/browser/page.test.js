@@ -205,6 +205,89 @@ test("groups are made, changed and removed", async () => {
   await card.waitFor({ state: "detached" });
 });
 
+test("a guest is invited, sees their group only, and stops what is theirs only", async () => {
+  const ask = (path, body) =>
+    tab.evaluate(async ([path, body]) => {
+      const response = await fetch(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+      return response.json();
+    }, [path, body]);
+  await ask("/api/groups", { name: "Chess club" });
+  await tab.getByRole("link", { name: "People" }).click();
+  await tab.getByRole("button", { name: "Invite" }).click();
+  await tab.getByLabel("Name", { exact: true }).fill('Gil <img src=x onerror="alert(1)">');
+  await tab.getByRole("dialog").getByRole("combobox").selectOption("guest");
+  await tab.getByLabel("Chess club").check();
+  await shot(tab, "20-invite");
+  await tab.getByRole("button", { name: "Make the link" }).click();
+  const link = await tab.locator("[data-link]").textContent();
+  await shot(tab, "21-link");
+  await tab.getByRole("dialog").locator("footer").getByRole("button", { name: "Close" }).click();
+  await tab.locator("[data-person]").filter({ hasText: "Gil <img" }).filter({ hasText: "Chess club: guest" }).waitFor();
+  await shot(tab, "22-people");
+
+  const guest = await page(chrome, it.origin);
+  await logIn(guest, link);
+  assert.deepEqual(await guest.locator("nav .nav span").allTextContents(), ["Chat", "Messages", "Groups", "State"]);
+  assert.deepEqual(await guest.locator(".chat-name").allTextContents(), ["Chess club"]);
+  const stop = guest.getByRole("button", { name: "Stop", exact: true });
+  await ask("/api/messages", { group: "chess-club", content: "A long answer to stop", wait: false });
+  await guest.locator("[data-live]").waitFor({ timeout: ANSWER_MS });
+  assert.equal(await stop.count(), 0, "it is somebody else's");
+  await shot(guest, "23-guest");
+  const lane = await tab.evaluate(async () => (await (await fetch("/api/live")).json()).runs[0].lane);
+  await ask(`/api/lanes/${lane}/stop`, {});
+  await guest.locator("[data-live]").waitFor({ state: "detached", timeout: ANSWER_MS });
+  await guest.getByRole("textbox", { name: "Message" }).fill("A long answer to stop");
+  await guest.keyboard.press("Enter");
+  await stop.click({ timeout: ANSWER_MS });
+  await guest.locator("[data-live]").waitFor({ state: "detached", timeout: ANSWER_MS });
+  await guest.getByRole("link", { name: "State" }).click();
+  await guest.locator(".page .card").first().waitFor();
+  assert.deepEqual(guest.complaints, []);
+
+  await tab.getByRole("button", { name: /^Remove: Gil/ }).click();
+  await tab.getByRole("dialog").getByRole("button", { name: "Remove" }).click();
+  await guest.reload();
+  await guest.locator(".login").waitFor();
+  await guest.context().close();
+});
+
+test("a thread is a conversation of its own", async () => {
+  await tab.evaluate(async () => {
+    const body = JSON.stringify({ group: "main", thread: "trip", content: "echo by train", wait_seconds: 60 });
+    await fetch("/api/messages", { method: "POST", headers: { "content-type": "application/json" }, body });
+  });
+  await tab.goto(`${it.origin}/#/chat`);
+  const picker = tab.getByRole("combobox", { name: "Conversation" });
+  await picker.waitFor();
+  assert.equal(await tab.locator(".message").filter({ hasText: "by train" }).count(), 0);
+  await picker.selectOption("trip");
+  await answers().filter({ hasText: "by train" }).waitFor();
+  assert.equal(await tab.locator(".message").count(), 2);
+  await composer().fill("echo by boat");
+  await composer().press("Enter");
+  await answers().filter({ hasText: "by boat" }).waitFor({ timeout: ANSWER_MS });
+  await shot(tab, "24-thread");
+  await picker.selectOption("");
+  await answers().first().waitFor();
+  assert.equal(await tab.locator(".message").filter({ hasText: "by boat" }).count(), 0);
+});
+
+test("every message has its line and its why", async () => {
+  await tab.getByRole("link", { name: "Messages" }).click();
+  const row = tab.locator("[data-row]").filter({ hasText: "by boat" });
+  await row.first().waitFor();
+  const ids = await tab.locator("[data-row]").evaluateAll((rows) => rows.map((row) => Number(row.dataset.row)));
+  assert.deepEqual(ids, [...ids].sort((a, b) => b - a), "the latest first, each once");
+  await shot(tab, "25-messages");
+  await row.last().getByRole("button").click();
+  await tab.locator("[data-why-shown] .steps li").first().waitFor();
+  await tab.keyboard.press("Escape");
+  await tab.getByRole("combobox", { name: "Groups" }).selectOption("Chess club");
+  await row.first().waitFor({ state: "detached" });
+  await tab.locator("[data-row]").filter({ hasText: "A long answer to stop" }).first().waitFor();
+});
+
 test("the other pages", async () => {
   await tab.getByRole("link", { name: "Approvals" }).click();
   await tab.getByText("Nobody waits.").waitFor();
@@ -216,7 +299,7 @@ test("the other pages", async () => {
 
 test("a phone: nothing sticks out, in either theme", async () => {
   await tab.setViewportSize({ width: 390, height: 844 });
-  for (const name of ["chat", "groups", "approvals", "state"]) {
+  for (const name of ["chat", "messages", "groups", "approvals", "people", "state"]) {
     await tab.goto(`${it.origin}/#/${name}`);
     await tab.locator(name === "chat" ? ".chat" : ".page").waitFor();
     const wide = await tab.evaluate(() => document.documentElement.scrollWidth);

@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::id::GroupId;
+
 /// What a person is, for the gateway or for one group. The order is the ladder, least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -42,6 +44,19 @@ impl Role {
     pub fn may(self, right: Right) -> bool {
         right.least() <= self
     }
+}
+
+/// The role in `group` of whoever has `roles`, each for the whole gateway (no group) or for one group: the highest of
+/// those that count there.
+pub fn role_in(roles: &[(Option<GroupId>, Role)], group: GroupId) -> Option<Role> {
+    let here =
+        |(of, role): &(Option<GroupId>, Role)| of.is_none_or(|it| it == group).then_some(*role);
+    roles.iter().filter_map(here).max()
+}
+
+/// The role for the whole gateway.
+pub fn wide_role(roles: &[(Option<GroupId>, Role)]) -> Option<Role> {
+    roles.iter().filter(|it| it.0.is_none()).map(|it| it.1).max()
 }
 
 impl fmt::Display for Role {
@@ -87,7 +102,9 @@ pub enum Right {
     Operate,
     /// Make, change and remove groups and bindings.
     Configure,
-    /// Give and take roles.
+    /// Invite people, and give them roles below admin.
+    Invite,
+    /// Give and take any role.
     GrantRoles,
 }
 
@@ -102,6 +119,7 @@ impl Right {
         Self::ApproveChat,
         Self::Operate,
         Self::Configure,
+        Self::Invite,
         Self::GrantRoles,
     ];
 
@@ -112,7 +130,7 @@ impl Right {
             Self::Speak | Self::StopOwn => Role::Guest,
             Self::Stop | Self::Schedule => Role::Member,
             Self::ApproveTool | Self::ApproveChat | Self::Operate => Role::Operator,
-            Self::Configure => Role::Admin,
+            Self::Configure | Self::Invite => Role::Admin,
             Self::GrantRoles => Role::Owner,
         }
     }
@@ -129,7 +147,8 @@ impl Right {
             Self::ApproveChat => "approve a chat or a person who asks to be let in",
             Self::Operate => "see and mend dead letters, health and logs",
             Self::Configure => "make, change and remove groups and bindings",
-            Self::GrantRoles => "give and take roles",
+            Self::Invite => "invite people, and give them roles below admin",
+            Self::GrantRoles => "give and take any role",
         }
     }
 }
@@ -166,7 +185,7 @@ mod tests {
             (Role::Guest,    &[Read, Speak, StopOwn]),
             (Role::Member,   &[Read, Speak, StopOwn, Stop, Schedule]),
             (Role::Operator, &[Read, Speak, StopOwn, Stop, Schedule, ApproveTool, ApproveChat, Operate]),
-            (Role::Admin,    &[Read, Speak, StopOwn, Stop, Schedule, ApproveTool, ApproveChat, Operate, Configure]),
+            (Role::Admin,    &[Read, Speak, StopOwn, Stop, Schedule, ApproveTool, ApproveChat, Operate, Configure, Invite]),
             (Role::Owner,    Right::ALL),
         ];
         assert_eq!(table.len(), Role::ALL.len());
@@ -175,6 +194,17 @@ mod tests {
                 assert_eq!(role.may(*right), rights.contains(right), "{role} {right:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_role_counts_where_it_was_given() {
+        let (home, club) = (GroupId(1), GroupId(2));
+        let roles = [(None, Role::Viewer), (Some(home), Role::Member)];
+        assert_eq!(role_in(&roles, home), Some(Role::Member));
+        assert_eq!(role_in(&roles, club), Some(Role::Viewer));
+        assert_eq!(role_in(&roles[1..], club), None);
+        assert_eq!(wide_role(&roles), Some(Role::Viewer));
+        assert_eq!(wide_role(&roles[1..]), None);
     }
 
     #[test]

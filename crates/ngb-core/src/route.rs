@@ -4,7 +4,7 @@ use crate::{
     group::{Binding, Engage, Senders},
     id::{BindingId, GroupId},
     message::{Addressed, ChatKind, Content, Inbound},
-    role::{Right, Role},
+    role::{Right, Role, role_in},
 };
 
 /// What is known about the chat and the sender when a message arrives.
@@ -32,9 +32,7 @@ pub enum Access {
 impl Known<'_> {
     /// The sender's role in `group`: the higher of the gateway's and the group's own.
     fn role_in(&self, group: GroupId) -> Option<Role> {
-        let here =
-            |(of, role): &(Option<GroupId>, Role)| of.is_none_or(|it| it == group).then_some(*role);
-        self.roles.iter().filter_map(here).max()
+        role_in(self.roles, group)
     }
 }
 

@@ -5,14 +5,13 @@ use ngb_core::{
     id::GroupId,
     message::Outbound,
     notice::{Lang, Notice},
-    role::Role,
     text::shorten,
 };
 use ngb_store::{NewOutbox, Pairing};
 
 use crate::handle::{Approve, Bind, Gateway, HandleError};
 
-/// Lets a chat in by its code: it is bound to a group, whoever approves with `me` becomes its owner, and the chat is
+/// Lets a chat in by its code: it is bound to a group, whoever wrote is known to be `me` from then on, and the chat is
 /// told.
 pub(crate) async fn approve(
     gateway: &Gateway,
@@ -23,8 +22,8 @@ pub(crate) async fn approve(
     let pairing = gateway.store().approve(&code, &how.by, gateway.clock().now()).await?;
     let group = match (how.group, how.me) {
         (Some(group), _) => group,
-        (None, true) => main_group(gateway)?,
-        (None, false) => own_group(gateway, &pairing).await?,
+        (None, Some(_)) => main_group(gateway)?,
+        (None, None) => own_group(gateway, &pairing).await?,
     };
     let snapshot = gateway.directory().snapshot();
     let is_main = snapshot.group(group).is_some_and(|it| it.is_main);
@@ -37,10 +36,9 @@ pub(crate) async fn approve(
             senders: Senders::Everyone,
         })
         .await?;
-    if how.me {
-        let owner = gateway.owner().await?;
-        gateway.store().link(owner, pairing.place.jid.account(), &pairing.sender_id).await?;
-        gateway.store().grant(owner, None, Role::Owner).await?;
+    if let Some(me) = how.me {
+        // They are who they were: whoever approves gives nobody a role by it, not even themselves.
+        gateway.store().link(me, pairing.place.jid.account(), &pairing.sender_id).await?;
         gateway.changed().await?;
     }
     gateway.0.say(&pairing.place, Notice::Welcome, Lang::of(&pairing.chat_title)).await?;

@@ -271,8 +271,9 @@ async fn decide(gateway: &Gateway, inbound: &Inbound, open: &[OpenQuestion]) -> 
         let now = shared.clock.now();
         match plan::plan(inbound, &Seen { snapshot: &snapshot, new_chats, busy, open, now }) {
             Step::Write(plan) => return plan,
-            Step::Stop => {
-                let found = shared.dispatcher.interrupt_place(&inbound.place);
+            Step::Stop { only_own } => {
+                let only_of = only_own.then_some(inbound.sender.id.as_str());
+                let found = shared.dispatcher.interrupt_place(&inbound.place, only_of);
                 let Happening::Message(content) = &inbound.what else {
                     unreachable!("only messages stop")
                 };

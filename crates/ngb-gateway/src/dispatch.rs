@@ -75,6 +75,28 @@ struct State {
     waits: u64,
 }
 
+/// What a run answers: where it was asked, and by whom (none: it was planned).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub place: Place,
+    pub sender_id: Option<String>,
+}
+
+impl Asked {
+    fn is_of(&self, place: &Place, sender: &str) -> bool {
+        self.place == *place && self.sender_id.as_deref() == Some(sender)
+    }
+}
+
+/// What came of an order to stop. The order is what counts most, last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Interrupted {
+    Nothing,
+    /// Something runs, but somebody else asked for it.
+    NotTheirs,
+    Yes,
+}
+
 /// A lane with a worker.
 struct Live {
     group: GroupId,
@@ -82,8 +104,8 @@ struct Live {
     orders: mpsc::UnboundedSender<Order>,
     /// Ends the worker, as soon as it has no run.
     end: CancellationToken,
-    /// The places of the current run; empty while it waits.
-    places: Vec<Place>,
+    /// What the current run answers; empty while it waits.
+    asked: Vec<Asked>,
     running: Option<Claim>,
     last_use: u64,
     memory: Option<Arc<ngb_sandbox::MemoryGauge>>,
@@ -100,6 +122,12 @@ enum Suspects {
     Lanes(HashSet<LaneId>),
     #[default]
     None,
+}
+
+impl Live {
+    fn answers_in(&self, place: &Place) -> bool {
+        self.asked.iter().any(|it| it.place == *place)
+    }
 }
 
 impl Suspects {
@@ -218,7 +246,7 @@ impl Dispatcher {
                 assigned: assigned_tx,
                 orders,
                 end,
-                places: Vec::new(),
+                asked: Vec::new(),
                 running: Some(claim),
                 last_use: state.uses,
                 memory: None,
@@ -228,10 +256,10 @@ impl Dispatcher {
         }
     }
 
-    /// A run began, in these places.
-    pub(crate) fn running(&self, lane: LaneId, places: Vec<Place>) {
+    /// A run began, and answers these.
+    pub(crate) fn running(&self, lane: LaneId, asked: Vec<Asked>) {
         if let Some(live) = self.state().lanes.get_mut(&lane) {
-            live.places = places;
+            live.asked = asked;
         }
     }
 
@@ -253,7 +281,7 @@ impl Dispatcher {
         let uses = state.uses;
         if let Some(live) = state.lanes.get_mut(&lane) {
             live.running = None;
-            live.places.clear();
+            live.asked.clear();
             live.last_use = uses;
             live.used_bytes = used;
         }
@@ -311,13 +339,28 @@ impl Dispatcher {
 
     /// Whether a run answers something in `place` now.
     pub(crate) fn is_busy(&self, place: &Place) -> bool {
-        self.state().lanes.values().any(|it| it.places.contains(place))
+        self.state().lanes.values().any(|it| it.answers_in(place))
     }
 
-    pub(crate) fn interrupt_place(&self, place: &Place) -> bool {
+    /// Whose run works on a lane now, and for which group.
+    pub(crate) fn at_work(&self, lane: LaneId) -> Option<(GroupId, Vec<Asked>)> {
         let state = self.state();
-        let here = state.lanes.values().filter(|it| it.places.contains(place));
-        here.map(|it| it.orders.send(Order::Interrupt).is_ok()).fold(false, |any, it| any | it)
+        let live = state.lanes.get(&lane).filter(|it| it.running.is_some())?;
+        Some((live.group, live.asked.clone()))
+    }
+
+    /// Stops what answers in `place`: all of it, or only what `sender` alone asked for.
+    pub(crate) fn interrupt_place(&self, place: &Place, only_of: Option<&str>) -> Interrupted {
+        let mut res = Interrupted::Nothing;
+        for live in self.state().lanes.values().filter(|it| it.answers_in(place)) {
+            let is_theirs = |sender| live.asked.iter().all(|it| it.is_of(place, sender));
+            if !only_of.is_none_or(is_theirs) {
+                res = res.max(Interrupted::NotTheirs);
+            } else if live.orders.send(Order::Interrupt).is_ok() {
+                res = Interrupted::Yes;
+            }
+        }
+        res
     }
 
     /// Gives a question's answer to the run that waits for it; one that no longer does finds it in the store.

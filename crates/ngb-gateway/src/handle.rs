@@ -169,8 +169,8 @@ pub struct Bind {
 pub struct Approve {
     /// The group that the chat is bound to; none makes one for it, or takes the main group with `me`.
     pub group: Option<GroupId>,
-    /// Whether the person who wrote is whoever approves: they become owner, and speak to the main group.
-    pub me: bool,
+    /// The person who wrote, when it is one whom we know: they have their roles there too, and speak to the main group.
+    pub me: Option<UserId>,
     /// Who approves, for the audit.
     pub by: String,
 }
@@ -284,6 +284,11 @@ impl Gateway {
             None => return Err(HandleError::NoQuestion(chat.clone())),
         }
         Ok(())
+    }
+
+    /// For which group an agent works on a lane now, and who asked for it.
+    pub fn at_work(&self, lane: LaneId) -> Option<(GroupId, Vec<crate::dispatch::Asked>)> {
+        self.0.dispatcher.at_work(lane)
     }
 
     /// Stops what an agent does on a lane now; false when nothing runs there. What waits goes on afterwards.

@@ -30,6 +30,7 @@ mod janitor;
 mod live;
 pub mod memory;
 mod outbox;
+mod people;
 mod prompt;
 mod questions;
 pub mod retention;

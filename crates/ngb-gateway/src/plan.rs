@@ -8,12 +8,12 @@ use ngb_core::{
     decision::Decision,
     message::{Addressed, Content, Happening, Inbound, Outbound},
     notice::{Lang, Notice},
-    role::{Right, Role},
+    role::{Right, Role, role_in},
     route::{Access, Known, NewChats, Route, route},
 };
 use ngb_store::Plan;
 
-use crate::registry::Snapshot;
+use crate::{dispatch::Interrupted, registry::Snapshot};
 
 /// How long a pairing code can be used.
 pub const PAIRING_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -33,7 +33,10 @@ pub enum Step {
     /// Write it.
     Write(Plan),
     /// Stop what runs in its place, then write it.
-    Stop,
+    Stop {
+        /// Only what the sender asked for.
+        only_own: bool,
+    },
     /// Make a group for its chat, then plan again.
     MakeGroup,
 }
@@ -78,9 +81,9 @@ pub fn plan(inbound: &Inbound, seen: &Seen<'_>) -> Step {
     let access = snapshot.access(&inbound.place.jid);
 
     if access == Access::Approved && !inbound.sender.is_bot && !bindings.is_empty() {
-        let highest = roles.iter().map(|(_, role)| *role).max().unwrap_or(Role::Guest);
         if let Some(command) = Command::parse(content, busy) {
-            return command.plan(highest, busy, Lang::of(&content.text));
+            let here = bindings.iter().filter_map(|it| role_in(&roles, it.group)).max();
+            return command.plan(here.unwrap_or(Role::Guest), busy, Lang::of(&content.text));
         }
         if let Some((ask, option)) = ask::answered(open, &inbound.place, content, who) {
             return Step::Write(Plan::AnswerAsk { ask, value: option.value.clone() });
@@ -113,13 +116,16 @@ pub fn plan(inbound: &Inbound, seen: &Seen<'_>) -> Step {
 }
 
 /// The plan of a [`Step::Stop`], once it is known whether there was anything to stop.
-pub fn stopped(found: bool, lang: Lang) -> Plan {
-    let (why, say) = if found {
+pub fn stopped(found: Interrupted, lang: Lang) -> Plan {
+    let (why, say) = match found {
         // The run says itself that it was stopped.
-        ("stops what runs here", Vec::new())
-    } else {
-        ("stops what runs here; nothing did", vec![text(Notice::NothingToStop.say(lang, None))])
+        Interrupted::Yes => ("stops what runs here", None),
+        Interrupted::NotTheirs => {
+            ("asks to stop what somebody else asked for", Some(Notice::NotYours))
+        }
+        Interrupted::Nothing => ("stops what runs here; nothing did", Some(Notice::NothingToStop)),
     };
+    let say = say.map(|it| text(it.say(lang, None))).into_iter().collect();
     Plan::Answer { decision: Decision::Command, why: why.to_owned(), say }
 }
 
@@ -162,8 +168,8 @@ impl Command {
             Self::Stop if !role.may(Right::StopOwn) => {
                 answer("asks to stop without the right to", Notice::NotYours.say(lang, None))
             }
-            Self::Stop if busy => Step::Stop,
-            Self::Stop => Step::Write(stopped(false, lang)),
+            Self::Stop if busy => Step::Stop { only_own: !role.may(Right::Stop) },
+            Self::Stop => Step::Write(stopped(Interrupted::Nothing, lang)),
             Self::WhoAmI => answer("asks for its role", role.to_string()),
         }
     }
@@ -293,7 +299,10 @@ mod tests {
             let (new_chats, now) = (NewChats::Ask, Timestamp(0));
             let seen = Seen { snapshot: &snapshot, new_chats, busy, open: &open, now };
             let got = match plan(&event, &seen) {
-                Step::Stop => "stop",
+                Step::Stop { only_own } => {
+                    assert!(only_own, "a guest stops what is theirs");
+                    "stop"
+                }
                 Step::MakeGroup => "make group",
                 Step::Write(Plan::Engage { .. }) => "engage",
                 Step::Write(Plan::Keep { .. }) => "keep",

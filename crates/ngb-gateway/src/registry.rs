@@ -22,6 +22,11 @@ pub fn sender_of(user: UserId) -> String {
     format!("user:{user}")
 }
 
+/// Whether an account is a door of our own, which knows who comes through it.
+fn is_ours(account: &Account) -> bool {
+    matches!(account.channel(), ChannelKind::Web | ChannelKind::Terminal)
+}
+
 /// The current [`Snapshot`].
 #[derive(Clone, Debug)]
 pub struct Directory(Arc<watch::Sender<Arc<Snapshot>>>);
@@ -105,20 +110,26 @@ impl Snapshot {
 
     /// The roles of a sender: for the whole gateway (no group), and for single groups.
     pub fn roles(&self, account: &Account, sender: &str) -> Vec<(Option<GroupId>, Role)> {
-        let ours = matches!(account.channel(), ChannelKind::Web | ChannelKind::Terminal);
-        if ours && sender == LOCAL_SENDER {
+        if is_ours(account) && sender == LOCAL_SENDER {
             return vec![(None, Role::Owner)];
         }
-        let person = if ours {
-            self.people.iter().find(|it| sender_of(it.user) == sender)
-        } else {
-            let key = (account.clone(), sender.to_owned());
-            self.identities.get(&key).and_then(|at| self.people.get(*at))
-        };
-        person.map(|it| it.roles.clone()).unwrap_or_default()
+        self.sender(account, sender).map(|it| it.roles.clone()).unwrap_or_default()
     }
 
-    /// A person's name.
+    /// The person that a sender is known to be.
+    pub fn sender(&self, account: &Account, sender: &str) -> Option<&Person> {
+        if is_ours(account) {
+            return self.people.iter().find(|it| sender_of(it.user) == sender);
+        }
+        let key = (account.clone(), sender.to_owned());
+        self.identities.get(&key).and_then(|at| self.people.get(*at))
+    }
+
+    pub fn people(&self) -> &[Person] {
+        &self.people
+    }
+
+    /// A person whom we know.
     pub fn person(&self, user: UserId) -> Option<&Person> {
         self.people.iter().find(|it| it.user == user)
     }

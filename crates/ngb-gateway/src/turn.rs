@@ -19,7 +19,7 @@ use tracing::{debug, error, warn};
 use crate::{
     agent::{Agent, Start},
     calls::OpenAsk,
-    dispatch::Order,
+    dispatch::{Asked, Order},
     end::{nothing_done, usage, write_end},
     events::Event,
     finish::{self, Ended},
@@ -74,8 +74,14 @@ pub(crate) async fn run(
     };
     // An order for an earlier run has come too late.
     while orders.try_recv().is_ok() {}
-    let places = turn.work.jobs.iter().map(|it| it.place.clone()).collect();
-    shared.dispatcher.running(claim.lane, places);
+    let asked = turn.work.jobs.iter().map(|it| Asked {
+        place: it.place.clone(),
+        sender_id: match &it.kind {
+            JobKind::Message(message) => Some(message.sender_id.clone()),
+            JobKind::Say { .. } => None,
+        },
+    });
+    shared.dispatcher.running(claim.lane, asked.collect());
     turn.publish(Event::RunStarted {
         run: claim.run,
         lane: claim.lane,

@@ -10,7 +10,7 @@ use ngb_core::{
 
 use crate::{
     DecisionRow, FetchedMedia, JobRow, MAX_PAGE, MessageFilter, OutboxRow, Store, StoreError,
-    StoredMessage, Why, jobs,
+    StoredMessage, ThreadRow, Why, jobs,
     sql::{Row, row, sql},
 };
 
@@ -98,7 +98,8 @@ fn outbox_row(row: &Row) -> Result<OutboxRow, StoreError> {
 impl Store {
     /// A page of messages.
     pub async fn messages(&self, filter: MessageFilter) -> Result<Vec<StoredMessage>, StoreError> {
-        let MessageFilter { jid, group, lane, before, after, limit } = filter;
+        let MessageFilter { jid, group, lane, thread, seen, before, after, limit } = filter;
+        let in_a_chat = jid.is_some();
         let mut terms = Vec::new();
         let mut values: Vec<crate::sql::Value> = Vec::new();
         let mut only = |term: &str, value: crate::sql::Value| {
@@ -114,6 +115,13 @@ impl Store {
         if let Some(lane) = lane {
             only("m.lane_id =", lane.into());
         }
+        if let Some(thread) = thread {
+            // Said so that the index of threads may be used.
+            only(
+                if thread.is_empty() { "m.thread =" } else { "m.thread <> '' AND m.thread =" },
+                thread.into(),
+            );
+        }
         if let Some(before) = before {
             only("m.id <", before.into());
         }
@@ -121,6 +129,19 @@ impl Store {
             only("m.id >", after.into());
         }
         only("0 <", 1_i64.into());
+        if let Some(seen) = seen {
+            // Group 0 is nobody's.
+            let holes = std::iter::once(GroupId(0)).chain(seen).map(|it| {
+                values.push(it.into());
+                format!("${}", values.len())
+            });
+            let within = format!("m.group_id IN ({})", holes.collect::<Vec<_>>().join(", "));
+            terms.push(if in_a_chat {
+                format!("(m.group_id IS NULL OR {within})")
+            } else {
+                within
+            });
+        }
         let order = if after.is_some() { "ASC" } else { "DESC" };
         values.push(limit.min(MAX_PAGE).into());
         let rest = format!("{} ORDER BY m.id {order} LIMIT ${}", terms.join(" AND "), values.len());
@@ -161,6 +182,20 @@ impl Store {
             }
         }
         Ok(None)
+    }
+
+    /// The threads of a chat, the latest first.
+    pub async fn threads(&self, jid: &Jid, limit: u32) -> Result<Vec<ThreadRow>, StoreError> {
+        let text = "SELECT t.thread, t.last, m.received_at
+                    FROM (SELECT thread, max(id) AS last FROM messages WHERE jid = $1 AND thread <> ''
+                          GROUP BY thread ORDER BY max(id) DESC LIMIT $2) t
+                    JOIN messages m ON m.id = t.last ORDER BY t.last DESC";
+        let query = sql("read threads", text).bind(jid.to_string()).bind(limit.min(MAX_PAGE));
+        let thread = |row: &Row| {
+            let (thread, last) = (row.text("thread")?, MessageId(row.int("last")?));
+            Ok(ThreadRow { thread, last, last_at: row.time("received_at")? })
+        };
+        self.rows(query).await?.iter().map(thread).collect()
     }
 
     /// The path of one message: what was decided, its jobs, what was sent about it.

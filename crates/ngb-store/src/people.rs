@@ -13,16 +13,13 @@ use crate::{
     sql::{Row, row, sql},
 };
 
-const SESSION: &str =
-    "SELECT s.user_id AS id, p.name, s.created_at, s.expires_at,
-        coalesce((SELECT r.role FROM roles r WHERE r.user_id = s.user_id AND r.group_id = 0), 'viewer') AS role
+const SESSION: &str = "SELECT s.user_id AS id, p.name, s.created_at, s.expires_at
      FROM sessions s JOIN people p ON p.id = s.user_id WHERE";
 
 fn session(row: &Row) -> Result<Session, StoreError> {
     Ok(Session {
         user: UserId(row.int("id")?),
         name: row.text("name")?,
-        role: row.parsed::<Role>("role")?,
         created_at: row.time("created_at")?,
         expires_at: row.time("expires_at")?,
     })
@@ -114,31 +111,36 @@ impl Store {
         .await
     }
 
-    /// Keeps the hash of a code that lets somebody log in once.
+    /// Keeps the hash of a code that lets a person log in once.
     pub async fn add_login_code(
         &self,
         hash: &str,
+        user: UserId,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.write(row![hash, expires_at], |tx, it| {
+        self.write(row![hash, user, expires_at], |tx, it| {
             Box::pin(async move {
                 let text = "DELETE FROM login_codes WHERE expires_at < $1";
                 tx.run(sql("forget old codes", text).bind(tx.now)).await?;
-                let text = "INSERT INTO login_codes (hash, expires_at) VALUES {values}";
+                let text = "INSERT INTO login_codes (hash, user_id, expires_at) VALUES {values}";
                 tx.run_many(sql("add a login code", text), vec![it.clone()]).await
             })
         })
         .await
     }
 
-    /// Whether the code lets somebody in; it does so once.
-    pub async fn use_login_code(&self, hash: &str, now: Timestamp) -> Result<bool, StoreError> {
+    /// Whom the code lets in; it does so once.
+    pub async fn use_login_code(
+        &self,
+        hash: &str,
+        now: Timestamp,
+    ) -> Result<Option<UserId>, StoreError> {
         self.write((hash.to_owned(), now), |tx, (hash, now)| {
             Box::pin(async move {
                 let text = "UPDATE login_codes SET used_at = $2
-                            WHERE hash = $1 AND used_at IS NULL AND expires_at > $2";
-                let done = tx.run(sql("use a login code", text).bind(hash).bind(*now)).await?;
-                Ok(done == 1)
+                            WHERE hash = $1 AND used_at IS NULL AND expires_at > $2 RETURNING user_id";
+                let row = tx.row(sql("use a login code", text).bind(hash).bind(*now)).await?;
+                Ok(row.map(|it| it.opt_int("user_id")).transpose()?.flatten().map(UserId))
             })
         })
         .await
@@ -181,12 +183,40 @@ impl Store {
         .await
     }
 
-    /// Ends all logins of a person.
+    /// Ends all logins of a person, and their codes.
     pub async fn end_sessions(&self, user: UserId) -> Result<(), StoreError> {
         self.write(user, |tx, it| {
             Box::pin(async move {
+                let query =
+                    sql("end codes", "DELETE FROM login_codes WHERE user_id = $1").bind(*it);
+                tx.run(query).await?;
                 let query = sql("end logins", "DELETE FROM sessions WHERE user_id = $1").bind(*it);
                 tx.run(query).await.map(drop)
+            })
+        })
+        .await
+    }
+
+    /// Gives a person exactly these roles.
+    pub async fn set_roles(
+        &self,
+        user: UserId,
+        roles: Vec<(Option<GroupId>, Role)>,
+    ) -> Result<(), StoreError> {
+        self.write((user, roles), |tx, (user, roles)| {
+            Box::pin(async move {
+                let query = sql("take roles", "DELETE FROM roles WHERE user_id = $1").bind(*user);
+                tx.run(query).await?;
+                let text = "INSERT INTO roles (user_id, group_id, role) VALUES {values}";
+                let row = |(group, role): &(Option<GroupId>, Role)| {
+                    row![*user, group.map_or(0, |it| it.0), role.as_str()]
+                };
+                let rows: Vec<_> = roles.iter().map(row).collect();
+                if rows.is_empty() {
+                    Ok(())
+                } else {
+                    tx.run_many(sql("give roles", text), rows).await
+                }
             })
         })
         .await

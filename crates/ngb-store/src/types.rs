@@ -359,12 +359,24 @@ pub struct MessageFilter {
     pub jid: Option<Jid>,
     pub group: Option<GroupId>,
     pub lane: Option<LaneId>,
+    /// Only those of this thread of the chat; empty for those of none.
+    pub thread: Option<String>,
+    /// Only those of these groups, and of `jid` those of none.
+    pub seen: Option<Vec<GroupId>>,
     /// Only messages with a lesser id.
     pub before: Option<MessageId>,
     /// Only messages with a greater id; the oldest first then.
     pub after: Option<MessageId>,
     /// At most this many; [`MAX_PAGE`] is the most.
     pub limit: u32,
+}
+
+/// A thread of a chat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThreadRow {
+    pub thread: String,
+    pub last: MessageId,
+    pub last_at: Timestamp,
 }
 
 /// Most rows of one page.
@@ -467,7 +479,6 @@ pub struct ChatRow {
 pub struct Session {
     pub user: UserId,
     pub name: String,
-    pub role: Role,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
 }

@@ -44,6 +44,8 @@ assets! {
     "pages/approvals.js" SCRIPT;
     "pages/chat.js" SCRIPT;
     "pages/groups.js" SCRIPT;
+    "pages/messages.js" SCRIPT;
+    "pages/people.js" SCRIPT;
     "pages/state.js" SCRIPT;
     "pages/why.js" SCRIPT;
     "vendor/htm-preact.js" SCRIPT;

@@ -25,6 +25,9 @@ use crate::{
 /// Ports after the usual one that are tried when nobody chose one.
 pub const PORTS_TRIED: u16 = 20;
 
+/// Shortest token, in characters: with 16 random ones, guessing takes longer than anybody lives.
+const MIN_TOKEN_CHARS: usize = 16;
+
 /// The server could not be bound.
 #[derive(Debug, Error)]
 pub enum BindError {
@@ -32,6 +35,10 @@ pub enum BindError {
         "`{0}` can be reached from other machines, and no token is set; set `[web] token`, or bind 127.0.0.1"
     )]
     NoToken(SocketAddr),
+    #[error(
+        "the `[web] token` has {0} characters, and whoever guesses it is owner; make one of {MIN_TOKEN_CHARS} or more, by `openssl rand -hex 24` for instance"
+    )]
+    ShortToken(usize),
     #[error("`{0}` is in use; set another `[web] bind`, or end what uses it")]
     InUse(SocketAddr),
     #[error("could not listen on `{addr}`")]
@@ -63,10 +70,15 @@ impl Web {
     ///
     /// # Errors
     ///
-    /// When an address is in use or can't be had, or other machines could reach it and there is no token.
+    /// When an address is in use or can't be had, the token is easily guessed, or other machines could reach it and there
+    /// is no token.
     pub async fn bind(settings: WebSettings) -> Result<Self, BindError> {
         if !settings.bind.ip().is_loopback() && settings.token.is_none() {
             return Err(BindError::NoToken(settings.bind));
+        }
+        let token_chars = settings.token.as_ref().map(|it| it.expose().chars().count());
+        if let Some(chars) = token_chars.filter(|it| *it < MIN_TOKEN_CHARS) {
+            return Err(BindError::ShortToken(chars));
         }
         let more = if settings.port_is_set { 0 } else { PORTS_TRIED };
         let main = listen(settings.bind, more).await?;
@@ -183,6 +195,8 @@ fn local(path: &std::path::Path) -> io::Result<UnixListener> {
 
 #[cfg(test)]
 mod tests {
+    use ngb_core::secret::Secret;
+
     use super::*;
 
     fn settings(bind: SocketAddr) -> WebSettings {
@@ -207,6 +221,18 @@ mod tests {
         assert!(matches!(err, BindError::InUse(it) if it == addr), "{err}");
         let web = Web::bind(WebSettings { port_is_set: false, ..settings(addr) }).await.unwrap();
         assert!((1..=PORTS_TRIED).contains(&(web.addr().port() - addr.port())));
+    }
+
+    #[tokio::test]
+    async fn a_token_that_can_be_guessed() {
+        let loopback = "127.0.0.1:0".parse().unwrap();
+        for (token, good) in
+            [("hunter2", false), ("123456789012345", false), ("1234567890123456", true)]
+        {
+            let token = Some(Secret::new(token));
+            let bound = Web::bind(WebSettings { token, ..settings(loopback) }).await;
+            assert_eq!(bound.is_ok(), good, "{bound:?}");
+        }
     }
 
     #[tokio::test]

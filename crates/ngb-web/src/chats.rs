@@ -4,6 +4,7 @@ use axum::{
     Json,
     extract::{Path, Query, State},
 };
+use ngb_core::role::Right;
 use ngb_gateway::handle::Approve;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -22,11 +23,33 @@ pub(crate) struct Page {
 /// Chats that wrote, the latest first.
 pub(crate) async fn list(
     State(app): State<App>,
+    who: Who,
     Query(page): Query<Page>,
 ) -> Result<Json<Value>, ApiError> {
     let limit = page.limit.unwrap_or(MAX_CHATS).clamp(1, MAX_CHATS);
     let chats = app.gateway.store().chats(limit).await?;
-    Ok(Json(chats.iter().map(shape::chat).collect()))
+    let snapshot = app.gateway.directory().snapshot();
+    let mine = chats.iter().filter(|it| who.need_for(&it.jid, &snapshot, Right::Read).is_ok());
+    Ok(Json(mine.map(shape::chat).collect()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OfChat {
+    #[serde(alias = "chatJid", alias = "jid")]
+    chat_jid: String,
+}
+
+/// The threads of a chat, the latest first.
+pub(crate) async fn threads(
+    State(app): State<App>,
+    who: Who,
+    Query(of): Query<OfChat>,
+) -> Result<Json<Value>, ApiError> {
+    let jid = groups::resolve(&app, &of.chat_jid)?;
+    who.need_for(&jid, &app.gateway.directory().snapshot(), Right::Read)?;
+    let threads = app.gateway.store().threads(&jid, MAX_CHATS).await?;
+    Ok(Json(threads.iter().map(shape::thread).collect()))
 }
 
 /// Codes that wait for somebody to decide.
@@ -55,8 +78,15 @@ pub(crate) async fn approve(
         Some(Value::String(name)) => Some(groups::find(&app, &name)?.id),
         Some(other) => Some(groups::find(&app, &other.to_string())?.id),
     };
-    let by = who.name;
-    let pairing = app.gateway.approve(&code, Approve { group, me: how.me, by }).await?;
+    let me = match how.me {
+        // Whoever comes by the local socket is the owner.
+        true => Some(match who.user {
+            Some(user) => user,
+            None => app.gateway.owner().await?,
+        }),
+        false => None,
+    };
+    let pairing = app.gateway.approve(&code, Approve { group, me, by: who.name }).await?;
     Ok(Json(shape::pairing(&pairing)))
 }
 

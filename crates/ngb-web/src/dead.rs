@@ -4,7 +4,8 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use ngb_core::id::JobId;
+use ngb_core::{id::JobId, role::Right};
+use ngb_gateway::store::JobRow;
 use serde_json::{Value, json};
 
 use crate::{App, door::Who, error::ApiError, shape};
@@ -13,21 +14,28 @@ use crate::{App, door::Who, error::ApiError, shape};
 const MAX_LETTERS: u32 = 500;
 
 /// The dead letters, the latest first.
-pub(crate) async fn list(State(app): State<App>) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn list(State(app): State<App>, who: Who) -> Result<Json<Value>, ApiError> {
     let jobs = app.gateway.store().dead(MAX_LETTERS).await?;
-    Ok(Json(jobs.iter().map(shape::job).collect()))
+    let mine = jobs.iter().filter(|it| who.may_in(it.group, Right::Operate));
+    Ok(Json(mine.map(shape::job).collect()))
+}
+
+/// The dead letter `id`; one of a group where they may not mend is not there for them.
+async fn find(app: &App, who: &Who, id: JobId) -> Result<JobRow, ApiError> {
+    let found = app.gateway.store().job(id).await?.filter(|it| it.state == "dead");
+    let mine = found.filter(|it| who.may_in(it.group, Right::Operate));
+    mine.ok_or_else(|| ApiError::not_found(format_args!("dead letter `{id}`")))
 }
 
 /// One of them, with the path of its message.
 pub(crate) async fn show(
     State(app): State<App>,
+    who: Who,
     Path(id): Path<JobId>,
 ) -> Result<Json<Value>, ApiError> {
-    let store = app.gateway.store();
-    let found = store.job(id).await?.filter(|it| it.state == "dead");
-    let job = found.ok_or_else(|| ApiError::not_found(format_args!("dead letter `{id}`")))?;
+    let job = find(&app, &who, id).await?;
     let why = match job.message {
-        Some(message) => shape::why(&store.why(message).await?),
+        Some(message) => shape::why(&app.gateway.store().why(message).await?),
         // A reminder is of no message.
         None => Value::Null,
     };
@@ -40,6 +48,7 @@ pub(crate) async fn requeue(
     who: Who,
     Path(job): Path<JobId>,
 ) -> Result<Json<Value>, ApiError> {
+    find(&app, &who, job).await?;
     app.gateway.revive(job).await?;
     app.gateway.store().audit(&who.name, "dead letter requeued", &job.to_string()).await?;
     Ok(Json(json!({ "ok": true })))
@@ -51,6 +60,7 @@ pub(crate) async fn discard(
     who: Who,
     Path(job): Path<JobId>,
 ) -> Result<Json<Value>, ApiError> {
+    find(&app, &who, job).await?;
     app.gateway.discard(job).await?;
     app.gateway.store().audit(&who.name, "dead letter dropped", &job.to_string()).await?;
     Ok(Json(json!({ "ok": true })))

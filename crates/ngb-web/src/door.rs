@@ -7,10 +7,15 @@ use axum::{
 };
 use http::{HeaderMap, header, request::Parts};
 use ngb_core::{
-    id::UserId,
-    role::{Right, Role},
+    address::{ChannelKind, Jid, Place},
+    group::Group,
+    id::{GroupId, UserId},
+    role::{Right, Role, role_in, wide_role},
 };
-use ngb_gateway::registry::{LOCAL_SENDER, sender_of};
+use ngb_gateway::{
+    registry::{LOCAL_SENDER, Snapshot, sender_of},
+    store::StoredMessage,
+};
 use subtle::ConstantTimeEq as _;
 
 use crate::{App, error::ApiError, login};
@@ -29,7 +34,8 @@ pub(crate) struct Who {
     /// None for whoever sits at this machine.
     pub(crate) user: Option<UserId>,
     pub(crate) name: String,
-    pub(crate) role: Role,
+    /// For the whole gateway (no group), and for single groups.
+    pub(crate) roles: Vec<(Option<GroupId>, Role)>,
     /// The hash of the session, for those who came by one.
     pub(crate) session: Option<String>,
 }
@@ -40,19 +46,136 @@ impl Who {
         self.user.map_or_else(|| LOCAL_SENDER.to_owned(), sender_of)
     }
 
-    /// Refuses who lacks `right`.
-    pub(crate) fn need(&self, right: Right) -> Result<(), ApiError> {
-        if self.role.may(right) { Ok(()) } else { Err(ApiError::forbidden(self.role, right)) }
+    fn owner(user: Option<UserId>, name: &str) -> Self {
+        let roles = vec![(None, Role::Owner)];
+        Self { user, name: name.to_owned(), roles, session: None }
+    }
+
+    /// The highest role that they have anywhere.
+    pub(crate) fn role(&self) -> Option<Role> {
+        self.roles.iter().map(|it| it.1).max()
+    }
+
+    /// Whether they have `right` for the whole gateway.
+    pub(crate) fn may(&self, right: Right) -> bool {
+        wide_role(&self.roles).is_some_and(|it| it.may(right))
+    }
+
+    pub(crate) fn may_in(&self, group: GroupId, right: Right) -> bool {
+        role_in(&self.roles, group).is_some_and(|it| it.may(right))
+    }
+
+    /// Refuses who lacks `right` where the route wants it.
+    fn need(&self, want: Want) -> Result<(), ApiError> {
+        let (has, right) = match want {
+            Want::Nothing => return Ok(()),
+            Want::Wide(right) => (wide_role(&self.roles), right),
+            Want::Within(right) => (self.role(), right),
+        };
+        if has.is_some_and(|it| it.may(right)) {
+            Ok(())
+        } else {
+            Err(ApiError::forbidden(has, right))
+        }
+    }
+
+    /// Refuses who lacks `right` in a group. One that they don't belong to is not even told to be there.
+    pub(crate) fn need_in(&self, group: &Group, right: Right) -> Result<(), ApiError> {
+        let role = role_in(&self.roles, group.id);
+        match role {
+            Some(it) if it.may(right) => Ok(()),
+            Some(it) if it.may(Right::Read) => Err(ApiError::forbidden(role, right)),
+            _ => Err(ApiError::not_found("such group")),
+        }
+    }
+
+    /// Refuses who lacks `right` for a chat: in every group that it belongs to. A chat of no group is nobody's but
+    /// theirs who have the right for the whole gateway.
+    pub(crate) fn need_for(
+        &self,
+        jid: &Jid,
+        snapshot: &Snapshot,
+        right: Right,
+    ) -> Result<(), ApiError> {
+        if self.may(right) {
+            return Ok(());
+        }
+        let groups: Vec<GroupId> = snapshot.bindings(jid).iter().map(|it| it.group).collect();
+        if groups.is_empty() || !groups.iter().any(|it| self.may_in(*it, Right::Read)) {
+            return Err(ApiError::not_found(format_args!("chat `{jid}`")));
+        }
+        match groups.iter().find(|it| !self.may_in(**it, right)) {
+            None => Ok(()),
+            Some(group) => Err(ApiError::forbidden(role_in(&self.roles, *group), right)),
+        }
+    }
+
+    /// Whether they may read what is of `group`, or of no group in `place`.
+    pub(crate) fn sees(&self, group: Option<GroupId>, place: &Place, snapshot: &Snapshot) -> bool {
+        match group {
+            Some(group) => self.may_in(group, Right::Read),
+            None => self.need_for(&place.jid, snapshot, Right::Read).is_ok(),
+        }
+    }
+
+    /// Refuses who may not read a message, as if it were not there.
+    pub(crate) fn need_message(
+        &self,
+        message: &StoredMessage,
+        snapshot: &Snapshot,
+    ) -> Result<(), ApiError> {
+        if self.sees(message.group, &message.place, snapshot) {
+            return Ok(());
+        }
+        Err(ApiError::not_found(format_args!("message `{}`", message.id)))
+    }
+
+    /// The groups that they may read, for who may not read all.
+    pub(crate) fn seen(&self) -> Option<Vec<GroupId>> {
+        if self.may(Right::Read) {
+            return None;
+        }
+        let seen = self.roles.iter().filter(|it| it.1.may(Right::Read));
+        Some(seen.filter_map(|it| it.0).collect())
+    }
+
+    /// Whether a sender of a message is this person.
+    pub(crate) fn is(&self, place: &Place, sender: &str, snapshot: &Snapshot) -> bool {
+        let account = place.jid.account();
+        let ours = matches!(account.channel(), ChannelKind::Web | ChannelKind::Terminal);
+        if ours && sender == self.sender_id() {
+            return true;
+        }
+        self.user.is_some() && snapshot.sender(account, sender).map(|it| it.user) == self.user
     }
 }
 
 /// What a route wants of whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// Open to everybody.
+    Nothing,
+    /// A right for the whole gateway.
+    Wide(Right),
+    /// A right somewhere; what the route then shows or does is only where they have it.
+    Within(Right),
+}
+
+impl Want {
+    pub(crate) fn right(self) -> Option<Right> {
+        match self {
+            Self::Nothing => None,
+            Self::Wide(right) | Self::Within(right) => Some(right),
+        }
+    }
+}
+
+/// A route's doorkeeper.
 #[derive(Clone)]
 pub(crate) struct Gate {
     pub(crate) app: App,
     pub(crate) door: Door,
-    /// None: open to everybody.
-    pub(crate) right: Option<Right>,
+    pub(crate) want: Want,
 }
 
 /// Lets a request through when the asker has the route's right, and notes who it is.
@@ -61,10 +184,10 @@ pub(crate) async fn check(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if let Some(right) = gate.right {
+    if gate.want != Want::Nothing {
         let who = identify(&gate.app, gate.door, request.headers()).await?;
         let Some(who) = who else { return Err(ApiError::login_needed()) };
-        who.need(right)?;
+        who.need(gate.want)?;
         request.extensions_mut().insert(who);
     }
     Ok(next.run(request).await)
@@ -77,26 +200,31 @@ pub(crate) async fn identify(
     headers: &HeaderMap,
 ) -> Result<Option<Who>, ApiError> {
     if door == Door::Socket {
-        let name = "local".to_owned();
-        return Ok(Some(Who { user: None, name, role: Role::Owner, session: None }));
+        return Ok(Some(Who::owner(None, "local")));
     }
     if let Some(shown) = bearer(headers) {
         if !is_token(app, shown) {
             return Ok(None);
         }
         let user = Some(app.gateway.owner().await?);
-        return Ok(Some(Who { user, name: "owner".into(), role: Role::Owner, session: None }));
+        return Ok(Some(Who::owner(user, "owner")));
     }
     let Some(value) = cookie(headers, &app.cookie) else { return Ok(None) };
     let hash = login::hash(value);
     let now = app.gateway.clock().now();
     let session = app.gateway.store().session(&hash, now).await?;
-    Ok(session.filter(|it| now < it.expires_at).map(|it| Who {
+    Ok(session.map(|it| Who {
         user: Some(it.user),
+        roles: roles_of(app, it.user),
         name: it.name,
-        role: it.role,
         session: Some(hash),
     }))
+}
+
+/// What a person may now.
+pub(crate) fn roles_of(app: &App, user: UserId) -> Vec<(Option<GroupId>, Role)> {
+    let snapshot = app.gateway.directory().snapshot();
+    snapshot.person(user).map(|it| it.roles.clone()).unwrap_or_default()
 }
 
 /// Whether `shown` is the token of the settings; takes the same time whatever it is.

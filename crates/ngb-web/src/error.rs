@@ -56,8 +56,10 @@ impl ApiError {
             .hint("`nanogridbot open` prints a fresh link")
     }
 
-    pub(crate) fn forbidden(role: Role, right: Right) -> Self {
-        let message = format!("a {role} may not {}", right.describe());
+    pub(crate) fn forbidden(role: Option<Role>, right: Right) -> Self {
+        let who =
+            role.map_or_else(|| "whoever has no role here".to_owned(), |it| format!("a {it}"));
+        let message = format!("{who} may not {}", right.describe());
         Self::new(StatusCode::FORBIDDEN, "forbidden", message)
     }
 

@@ -16,11 +16,18 @@ use axum::{
     },
     response::Response,
 };
-use ngb_gateway::events::{Cursor, Next, Subscription};
+use ngb_core::role::Right;
+use ngb_gateway::{
+    events::{Cursor, Event, Next, Subscription},
+    registry::Snapshot,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{App, door::Who};
+use crate::{
+    App,
+    door::{self, Who},
+};
 
 /// How often something is sent at least; a client may take a longer silence for a dead connection.
 const BEAT: Duration = Duration::from_secs(20);
@@ -54,7 +61,7 @@ pub(crate) async fn open(State(app): State<App>, who: Who, upgrade: WebSocketUpg
         .on_upgrade(move |socket| stream(app, who, socket))
 }
 
-async fn stream(app: App, who: Who, mut socket: WebSocket) {
+async fn stream(app: App, mut who: Who, mut socket: WebSocket) {
     let clock = app.gateway.clock();
     // Taken before the greeting, so that nothing between the two is missed.
     let mut events = app.gateway.hub().subscribe(None);
@@ -65,7 +72,13 @@ async fn stream(app: App, who: Who, mut socket: WebSocket) {
     }
     let close = loop {
         let frame = tokio::select! {
-            next = events.next() => frame(next, &events),
+            next = events.next() => {
+                // What they may can change while they listen.
+                if let Some(user) = who.user.filter(|_| who.session.is_some()) {
+                    who.roles = door::roles_of(&app, user);
+                }
+                frame(mine(next, &app, &who), &events)
+            }
             heard = socket.recv() => match heard {
                 // Nothing else is asked of a client; pongs are answered below us.
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
@@ -87,6 +100,31 @@ async fn stream(app: App, who: Who, mut socket: WebSocket) {
     let bye = Message::Close(Some(CloseFrame { code: close, reason: "".into() }));
     // Whether they hear it or not, the connection ends here.
     drop(clock.timeout(SEND_LIMIT, socket.send(bye)).await);
+}
+
+/// Leaves what the person may see.
+fn mine(next: Next, app: &App, who: &Who) -> Next {
+    let Next::Events(mut events) = next else { return next };
+    if !who.may(Right::Operate) {
+        let snapshot = app.gateway.directory().snapshot();
+        events.retain(|it| may_see(&it.event, who, &snapshot));
+    }
+    Next::Events(events)
+}
+
+fn may_see(event: &Event, who: &Who, snapshot: &Snapshot) -> bool {
+    match event {
+        Event::Message { group, place, .. } => who.sees(*group, place, snapshot),
+        Event::RunStarted { group, .. }
+        | Event::Step { group, .. }
+        | Event::RunFinished { group, .. } => who.may_in(*group, Right::Read),
+        Event::Asked { place, .. } => who.sees(None, place, snapshot),
+        // Says no more than that some question is closed.
+        Event::AskAnswered { .. } | Event::Settings => true,
+        Event::Channel { .. } => who.may(Right::Read),
+        Event::PairingOffered { .. } => who.may(Right::ApproveChat),
+        Event::Alert { .. } => who.may(Right::Operate),
+    }
 }
 
 fn frame(next: Next, events: &Subscription) -> Value {

@@ -8,8 +8,12 @@ use ngb_core::{
     address::{Account, ChannelKind, Jid, Place},
     group::{Engage, Group, Limits, Scope, Senders},
     id::{GroupId, LaneId},
+    role::Right,
 };
-use ngb_gateway::{handle::Bind, store::GroupChange};
+use ngb_gateway::{
+    handle::{Bind, HandleError},
+    store::GroupChange,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -30,7 +34,19 @@ pub(crate) fn find(app: &App, name: &str) -> Result<Group, ApiError> {
         return Ok(group);
     }
     let folder = name.strip_prefix("group:").or_else(|| name.strip_prefix("web@main:"));
-    Ok(app.gateway.group(folder.unwrap_or(name))?)
+    let found = app.gateway.group(folder.unwrap_or(name));
+    Ok(found.map_err(|_| HandleError::NoGroup(name.to_owned()))?)
+}
+
+/// The group of that name, for somebody who has `right` in it.
+pub(crate) fn find_for(app: &App, who: &Who, name: &str, right: Right) -> Result<Group, ApiError> {
+    let group = find(app, name)?;
+    if !who.may_in(group.id, Right::Read) {
+        // In the words of one that is not there, whichever of its names was asked for.
+        return Err(HandleError::NoGroup(name.to_owned()).into());
+    }
+    who.need_in(&group, right)?;
+    Ok(group)
 }
 
 /// An address as people write it; the original's `group:<folder>` is the group's chat on the page.
@@ -41,11 +57,12 @@ pub(crate) fn resolve(app: &App, address: &str) -> Result<Jid, ApiError> {
     }
 }
 
-/// Every group, the main one first.
-pub(crate) async fn list(State(app): State<App>) -> Json<Value> {
+/// Every group that one belongs to, the main one first.
+pub(crate) async fn list(State(app): State<App>, who: Who) -> Json<Value> {
     let directory = app.gateway.directory().snapshot();
     let active = app.live.active();
-    let mut groups: Vec<&Group> = directory.groups().collect();
+    let mine = |it: &&Group| who.may_in(it.id, Right::Read);
+    let mut groups: Vec<&Group> = directory.groups().filter(mine).collect();
     groups.sort_by_key(|it| (!it.is_main, it.id));
     let shown = groups.into_iter().map(|it| shape::group(it, &directory, active.contains(&it.id)));
     Json(shown.collect())
@@ -54,9 +71,10 @@ pub(crate) async fn list(State(app): State<App>) -> Json<Value> {
 /// One group.
 pub(crate) async fn show(
     State(app): State<App>,
+    who: Who,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    Ok(Json(shown(&app, find(&app, &id)?.id)?))
+    Ok(Json(shown(&app, find_for(&app, &who, &id, Right::Read)?.id)?))
 }
 
 fn shown(app: &App, id: GroupId) -> Result<Value, ApiError> {

@@ -25,6 +25,7 @@ mod login;
 mod messages;
 mod openai;
 mod openapi;
+mod people;
 mod prune;
 mod routes;
 mod sentence;

@@ -10,6 +10,7 @@ use ngb_core::{
     frame::Step,
     id::{AskId, GroupId, LaneId, MessageId, RunId},
     message::Button,
+    role::Right,
 };
 use ngb_gateway::{
     Gateway,
@@ -18,7 +19,7 @@ use ngb_gateway::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::App;
+use crate::{App, door::Who};
 
 /// Text and thinking of one run that are kept, in bytes; the newest stay.
 const MAX_KEPT_BYTES: usize = 256 * 1024;
@@ -107,13 +108,14 @@ impl Live {
         now.runs.values().map(|it| it.group).collect()
     }
 
-    fn snapshot(&self) -> Value {
+    fn snapshot(&self, app: &App, who: &Who) -> Value {
+        let directory = app.gateway.directory().snapshot();
         let now = self.now.lock().expect("nobody panics while holding it");
         json!({
             "instance": now.cursor.instance,
             "number": now.cursor.number,
-            "runs": now.runs.values().collect::<Vec<_>>(),
-            "asks": now.asks.values().collect::<Vec<_>>(),
+            "runs": now.runs.values().filter(|it| who.may_in(it.group, Right::Read)).collect::<Vec<_>>(),
+            "asks": now.asks.values().filter(|it| who.sees(None, &it.place, &directory)).collect::<Vec<_>>(),
         })
     }
 }
@@ -187,8 +189,8 @@ fn append(to: &mut String, more: &str) {
 }
 
 /// What is being done now, and the cursor where `/ws` goes on.
-pub(crate) async fn show(State(app): State<App>) -> Json<Value> {
-    Json(app.live.snapshot())
+pub(crate) async fn show(State(app): State<App>, who: Who) -> Json<Value> {
+    Json(app.live.snapshot(&app, &who))
 }
 
 #[cfg(test)]

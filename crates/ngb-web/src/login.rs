@@ -9,7 +9,10 @@ use axum::{
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::header;
-use ngb_core::role::{Right, Role};
+use ngb_core::{
+    id::UserId,
+    role::{Right, role_in},
+};
 use ngb_gateway::{Gateway, handle::HandleError};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -38,9 +41,19 @@ const SESSION_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 ///
 /// When the code can't be stored.
 pub async fn login_link(gateway: &Gateway, base_url: &str) -> Result<String, HandleError> {
+    let owner = gateway.owner().await?;
+    link_for(gateway, base_url, owner).await
+}
+
+/// Makes such a link for one person.
+pub(crate) async fn link_for(
+    gateway: &Gateway,
+    base_url: &str,
+    user: UserId,
+) -> Result<String, HandleError> {
     let code = random();
     let expires_at = gateway.clock().now() + CODE_LIFE;
-    gateway.store().add_login_code(&hash(&code), expires_at).await?;
+    gateway.store().add_login_code(&hash(&code), user, expires_at).await?;
     Ok(format!("{}/#login={code}", base_url.trim_end_matches('/')))
 }
 
@@ -77,29 +90,34 @@ pub(crate) async fn login(
     let now = app.gateway.clock().now();
     // The local socket has no address; whoever may open it is owner already.
     let from = from.map(|it| it.0.0);
-    if let Some(wait_s) = from.and_then(|it| app.limiter.wait_s(it, now)) {
-        return Err(ApiError::too_many(wait_s));
-    }
     let store = app.gateway.store();
-    let (good, how) = match (&login.code, &login.token) {
+    let (user, how) = match (&login.code, &login.token) {
         (Some(code), None) => (store.use_login_code(&hash(code), now).await?, "link"),
-        (None, Some(token)) => (is_token(&app, token), "token"),
+        (None, Some(token)) if is_token(&app, token) => (Some(app.gateway.owner().await?), "token"),
+        (None, Some(_)) => (None, "token"),
         _ => return Err(ApiError::bad("send either `code` or `token`")),
     };
     let shown = from.map_or_else(|| "the local socket".to_owned(), |it| it.to_string());
-    if !good {
+    let Some(user) = user else {
+        // Only wrong ones wait: behind a proxy everybody has one address, and nobody is to lock the others out. What is
+        // right can't be guessed at any speed (256 bits, or a token of a length that `Web::bind` checks), so the limit is
+        // for the log and the audit.
+        if let Some(wait_s) = from.and_then(|it| app.limiter.wait_s(it, now)) {
+            return Err(ApiError::too_many(wait_s));
+        }
         if let Some(from) = from {
             app.limiter.wrong(from, now);
         }
         store.audit("somebody", "login refused", &format!("by {how} from {shown}")).await?;
         return Err(ApiError::login_refused());
-    }
-    let user = app.gateway.owner().await?;
+    };
+    let snapshot = app.gateway.directory().snapshot();
+    let name = snapshot.person(user).map_or("somebody", |it| it.name.as_str());
     let session = random();
     store.add_session(&hash(&session), user, now, now + SESSION_LIFE).await?;
-    store.audit("owner", "login", &format!("by {how} from {shown}")).await?;
+    store.audit(name, "login", &format!("by {how} from {shown}")).await?;
     let cookie = set_cookie(&app, &session, SESSION_LIFE, secure.is_some());
-    Ok((AppendHeaders([(header::SET_COOKIE, cookie)]), Json(json!({ "role": Role::Owner }))))
+    Ok((AppendHeaders([(header::SET_COOKIE, cookie)]), Json(json!({ "ok": true }))))
 }
 
 fn set_cookie(app: &App, value: &str, life: Duration, secure: bool) -> String {
@@ -129,11 +147,20 @@ pub(crate) async fn logout(
 
 /// Who one is, and what one may.
 pub(crate) async fn me(State(app): State<App>, who: Who) -> Json<Value> {
-    let rights = Right::ALL.iter().filter(|it| who.role.may(**it)).map(|it| word(*it));
+    let words = |may: &dyn Fn(Right) -> bool| -> Vec<&str> {
+        Right::ALL.iter().filter(|it| may(**it)).map(|it| word(*it)).collect()
+    };
+    let directory = app.gateway.directory().snapshot();
+    let groups = directory.groups().filter(|it| who.may_in(it.id, Right::Read)).map(|it| {
+        let role = role_in(&who.roles, it.id);
+        json!({ "id": it.id, "role": role, "rights": words(&|right| who.may_in(it.id, right)) })
+    });
     Json(json!({
+        "id": who.user,
         "name": who.name,
-        "role": who.role,
-        "rights": rights.collect::<Vec<_>>(),
+        "role": who.role(),
+        "rights": words(&|right| who.may(right)),
+        "groups": groups.collect::<Vec<_>>(),
         "assistant": app.settings.name,
     }))
 }
@@ -150,6 +177,7 @@ pub(crate) fn word(right: Right) -> &'static str {
         Right::ApproveChat => "approve_chat",
         Right::Operate => "operate",
         Right::Configure => "configure",
+        Right::Invite => "invite",
         Right::GrantRoles => "grant_roles",
     }
 }

@@ -1,6 +1,6 @@
 //! Messages: reading, posting, waiting for the answer, and why.
 
-use std::{convert::Infallible, str::FromStr, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     Json,
@@ -15,9 +15,11 @@ use http::{HeaderMap, StatusCode, header};
 use ngb_core::{
     address::{ChannelKind, Jid, Place},
     clock::Timestamp,
-    id::MessageId,
+    id::{LaneId, MessageId},
+    role::Right,
 };
 use ngb_gateway::{
+    dispatch::Asked,
     handle::{Post, Posted},
     store::{MAX_PAGE, MessageFilter},
 };
@@ -52,6 +54,8 @@ pub(crate) struct Filter {
     #[serde(alias = "chatJid", alias = "jid")]
     chat_jid: Option<String>,
     group: Option<String>,
+    /// Of the chat; empty for what is in no thread.
+    thread: Option<String>,
     before: Option<MessageId>,
     after: Option<MessageId>,
     limit: Option<u32>,
@@ -60,10 +64,15 @@ pub(crate) struct Filter {
 /// A page of messages, the oldest first.
 pub(crate) async fn list(
     State(app): State<App>,
+    who: Who,
     Query(filter): Query<Filter>,
 ) -> Result<Json<Value>, ApiError> {
     let jid = filter.chat_jid.as_deref().map(|it| groups::resolve(&app, it)).transpose()?;
-    let group = filter.group.as_deref().map(|it| groups::find(&app, it)).transpose()?;
+    let named = |it| groups::find_for(&app, &who, it, Right::Read);
+    let group = filter.group.as_deref().map(named).transpose()?;
+    if let Some(jid) = &jid {
+        who.need_for(jid, &app.gateway.directory().snapshot(), Right::Read)?;
+    }
     let is_backward = filter.after.is_none();
     let mut messages = app
         .gateway
@@ -72,6 +81,8 @@ pub(crate) async fn list(
             jid,
             group: group.map(|it| it.id),
             lane: None,
+            thread: filter.thread,
+            seen: who.seen(),
             before: filter.before,
             after: filter.after,
             limit: filter.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE),
@@ -86,19 +97,24 @@ pub(crate) async fn list(
 /// One message.
 pub(crate) async fn show(
     State(app): State<App>,
+    who: Who,
     Path(id): Path<MessageId>,
 ) -> Result<Json<Value>, ApiError> {
     let found = app.gateway.store().message(id).await?;
     let message = found.ok_or_else(|| ApiError::not_found(format_args!("message `{id}`")))?;
+    who.need_message(&message, &app.gateway.directory().snapshot())?;
     Ok(Json(shape::message(&message)))
 }
 
 /// The path of one message.
 pub(crate) async fn why(
     State(app): State<App>,
+    who: Who,
     Path(id): Path<MessageId>,
 ) -> Result<Json<Value>, ApiError> {
-    Ok(Json(shape::why(&app.gateway.store().why(id).await?)))
+    let why = app.gateway.store().why(id).await?;
+    who.need_message(&why.message, &app.gateway.directory().snapshot())?;
+    Ok(Json(shape::why(&why)))
 }
 
 #[derive(Deserialize)]
@@ -163,6 +179,7 @@ pub(crate) async fn send(
     key: Option<String>,
 ) -> Result<(Posted, Waiter), ApiError> {
     writable(&place.jid)?;
+    who.need_for(&place.jid, &app.gateway.directory().snapshot(), Right::Speak)?;
     if text.trim().is_empty() {
         return Err(ApiError::bad("the message is empty"));
     }
@@ -276,18 +293,31 @@ pub(crate) async fn press(
     Input(press): Input<Press>,
 ) -> Result<Json<Value>, ApiError> {
     let jid = groups::resolve(&app, &press.jid)?;
+    who.need_for(&jid, &app.gateway.directory().snapshot(), Right::StopOwn)?;
     app.gateway.press(&jid, &who.sender_id(), &press.value).await?;
     Ok(Json(json!({ "ok": true })))
 }
 
-/// Stops what runs on a lane.
+/// Stops what runs on a lane. Who may only stop what is their own must have asked for all of it.
 pub(crate) async fn stop(
     State(app): State<App>,
-    Path(lane): Path<String>,
+    who: Who,
+    Path(lane): Path<LaneId>,
 ) -> Result<Json<Value>, ApiError> {
-    let lane = FromStr::from_str(&lane)
-        .map_err(|_| ApiError::bad(format!("`{lane}` is no number of a lane")))?;
-    let interrupted = app.gateway.interrupt(lane);
+    let mut interrupted = false;
+    if let Some((group, asked)) = app.gateway.at_work(lane) {
+        let snapshot = app.gateway.directory().snapshot();
+        if let Some(group) = snapshot.group(group) {
+            who.need_in(group, Right::StopOwn)?;
+            let theirs = |it: &Asked| {
+                it.sender_id.as_ref().is_some_and(|sender| who.is(&it.place, sender, &snapshot))
+            };
+            if !asked.iter().all(theirs) {
+                who.need_in(group, Right::Stop)?;
+            }
+        }
+        interrupted = app.gateway.interrupt(lane);
+    }
     Ok(Json(json!({ "success": true, "interrupted": interrupted })))
 }
 

@@ -15,7 +15,7 @@ use axum::{
 };
 use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, StatusCode};
-use ngb_core::{address::Place, frame::Step};
+use ngb_core::{address::Place, frame::Step, role::Right};
 use ngb_gateway::events::Event;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -54,9 +54,10 @@ struct Said {
 /// The one "model" of a group: its agent.
 pub(crate) async fn models(
     State(app): State<App>,
+    who: Who,
     Path(group): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let group = groups::find(&app, &group)?;
+    let group = groups::find_for(&app, &who, &group, Right::Read)?;
     let created = app.gateway.about().started_at.0 / 1000;
     let model = json!({
         "id": group.folder, "object": "model", "created": created, "owned_by": "nanogridbot",
@@ -72,7 +73,7 @@ pub(crate) async fn complete(
     headers: HeaderMap,
     Input(asked): Input<Completion>,
 ) -> Result<Response, ApiError> {
-    let group = groups::find(&app, &group)?;
+    let group = groups::find_for(&app, &who, &group, Right::Speak)?;
     let text = last_said(&asked.messages)?;
     let user = asked.user.as_deref().unwrap_or(DEFAULT_USER);
     let plain = |it: char| it.is_alphanumeric() || matches!(it, '-' | '_' | '.' | '@');

@@ -55,7 +55,7 @@ fn operation(route: &Route) -> Value {
             "default": { "description": "Refused.", "content": { "application/json": { "schema": error } } },
         },
     });
-    if let Some(right) = route.right {
+    if let Some(right) = route.want.right() {
         res["security"] = json!([{ "token": [] }]);
         res["x-right"] = login::word(right).into();
     }

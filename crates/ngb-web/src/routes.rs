@@ -12,43 +12,46 @@ use ngb_core::role::Right;
 
 use crate::{
     App, assets, chats, dead,
-    door::{self, Door, Gate},
+    door::{self, Door, Gate, Want},
     error::ApiError,
-    events, groups, guard, health, hooks, live, log, login, messages, openai, openapi, prune,
-    status,
+    events, groups, guard, health, hooks, live, log, login, messages, openai, openapi, people,
+    prune, status,
 };
 
 /// One line of the table.
 pub(crate) struct Route {
     pub(crate) method: &'static str,
     pub(crate) path: &'static str,
-    /// None: open to everybody.
-    pub(crate) right: Option<Right>,
+    pub(crate) want: Want,
     pub(crate) says: &'static str,
 }
 
 macro_rules! table {
-    ($($method:ident $path:literal $right:expr, $handler:path, $says:literal;)+) => {
+    ($($method:ident $path:literal $want:expr, $handler:path, $says:literal;)+) => {
         pub(crate) const TABLE: &[Route] = &[$(
-            Route { method: stringify!($method), path: $path, right: $right, says: $says }
+            Route { method: stringify!($method), path: $path, want: $want, says: $says }
         ),+];
 
         fn api(app: &App, door: Door) -> Router<App> {
-            let gate = |right| from_fn_with_state(Gate { app: app.clone(), door, right }, door::check);
-            Router::new()$(.route($path, $method($handler).route_layer(gate($right))))+
+            let gate = |want| from_fn_with_state(Gate { app: app.clone(), door, want }, door::check);
+            Router::new()$(.route($path, $method($handler).route_layer(gate($want))))+
         }
     };
 }
 
-const OPEN: Option<Right> = None;
-const READ: Option<Right> = Some(Right::Read);
-const SPEAK: Option<Right> = Some(Right::Speak);
-const STOP: Option<Right> = Some(Right::Stop);
-const STOP_OWN: Option<Right> = Some(Right::StopOwn);
-const APPROVE: Option<Right> = Some(Right::ApproveChat);
-const OPERATE: Option<Right> = Some(Right::Operate);
-const CONFIGURE: Option<Right> = Some(Right::Configure);
-const GRANT: Option<Right> = Some(Right::GrantRoles);
+const OPEN: Want = Want::Nothing;
+// Who belongs to some groups only sees and does these there.
+const READ: Want = Want::Within(Right::Read);
+const SPEAK: Want = Want::Within(Right::Speak);
+const STOP_OWN: Want = Want::Within(Right::StopOwn);
+const MEND: Want = Want::Within(Right::Operate);
+// These concern everybody.
+const READ_ALL: Want = Want::Wide(Right::Read);
+const APPROVE: Want = Want::Wide(Right::ApproveChat);
+const OPERATE: Want = Want::Wide(Right::Operate);
+const CONFIGURE: Want = Want::Wide(Right::Configure);
+const INVITE: Want = Want::Wide(Right::Invite);
+const GRANT: Want = Want::Wide(Right::GrantRoles);
 
 table! {
     get    "/healthz"                              OPEN,      health::live,       "Whether the process answers.";
@@ -73,22 +76,28 @@ table! {
     get    "/api/groups/{id}/memory"               OPERATE,   groups::memory,     "What the group's lanes remember, and the versions before.";
     post   "/api/lanes/{id}/memory"                OPERATE,   groups::put_memory_back, "Put back what a lane remembered before: `version`.";
     post   "/api/press"                            STOP_OWN,  messages::press,    "Press a button under a question: `jid`, `value`.";
-    post   "/api/lanes/{id}/stop"                  STOP,      messages::stop,     "Stop what an agent does on a lane.";
+    post   "/api/lanes/{id}/stop"                  STOP_OWN,    messages::stop,     "Stop what an agent does on a lane.";
     get    "/api/live"                             READ,      live::show,         "What agents do at this moment, and the cursor for `/ws`.";
     get    "/api/chats"                            READ,      chats::list,        "Chats that wrote, the latest first.";
+    get    "/api/threads"                          READ,      chats::threads,     "The threads of a chat, the latest first: `chat_jid`.";
+    get    "/api/people"                           INVITE,    people::list,       "Who has which role.";
+    post   "/api/people"                           INVITE,    people::invite,     "Invite somebody: `name`, `role`, `groups`; gives a one-time link.";
+    patch  "/api/people/{id}"                      INVITE,    people::change,     "Give a person other roles: `role`, `groups`.";
+    delete "/api/people/{id}"                      INVITE,    people::remove,     "Take a person's roles and end their logins.";
+    post   "/api/people/{id}/link"                 INVITE,    people::link,       "Make a one-time link that logs a person in: `url`.";
     get    "/api/pairings"                         APPROVE,   chats::pairings,    "Chats and people that ask to be let in.";
     post   "/api/pairings/{code}/approve"          APPROVE,   chats::approve,     "Let one in: `me`, or `group`, or neither for a group of its own.";
     post   "/api/pairings/{code}/deny"             APPROVE,   chats::deny,        "Refuse one.";
-    get    "/api/dead"                             OPERATE,   dead::list,         "Work that was given up.";
-    get    "/api/dead/{id}"                        OPERATE,   dead::show,         "One of it: the `job`, and `why` of its message.";
-    post   "/api/dead/{id}/requeue"                OPERATE,   dead::requeue,      "Put it back into its queue.";
-    post   "/api/dead/{id}/drop"                   OPERATE,   dead::discard,      "Throw it away.";
+    get    "/api/dead"                             MEND,      dead::list,         "Work that was given up.";
+    get    "/api/dead/{id}"                        MEND,      dead::show,         "One of it: the `job`, and `why` of its message.";
+    post   "/api/dead/{id}/requeue"                MEND,      dead::requeue,      "Put it back into its queue.";
+    post   "/api/dead/{id}/drop"                   MEND,      dead::discard,      "Throw it away.";
     post   "/api/prune"                            CONFIGURE, prune::prune,       "Forget what is older than `before_ms`; only count with `dry_run`.";
-    get    "/api/log"                              READ,      log::show,          "What is logged: a level, and others for parts of the program.";
+    get    "/api/log"                              READ_ALL,  log::show,          "What is logged: a level, and others for parts of the program.";
     patch  "/api/log"                              CONFIGURE, log::change,        "Log more or less until the end: `level`, `target`.";
     get    "/api/status"                           READ,      status::show,       "How the gateway is doing.";
-    get    "/api/health"                           READ,      health::health,     "One word for the whole.";
-    get    "/api/health/metrics"                   READ,      health::metrics,    "Figures, with the original's names.";
+    get    "/api/health"                           READ_ALL,  health::health,     "One word for the whole.";
+    get    "/api/health/metrics"                   READ_ALL,  health::metrics,    "Figures, with the original's names.";
     get    "/metrics"                              OPERATE,   health::prometheus, "The same for Prometheus.";
     get    "/api/openapi.json"                     READ,      openapi::show,      "This API, for machines.";
     get    "/ws"                                   READ,      events::open,       "What happens, as it happens.";
@@ -96,7 +105,7 @@ table! {
 
 /// The server for one door.
 pub(crate) fn router(app: &App, door: Door, with_hooks: bool) -> Router {
-    let rest = Gate { app: app.clone(), door, right: None };
+    let rest = Gate { app: app.clone(), door, want: Want::Nothing };
     let mut router = api(app, door).fallback(any(other).with_state(rest)).with_state(app.clone());
     if door == Door::Network {
         router = router.layer(from_fn_with_state(app.clone(), guard::check));
@@ -154,7 +163,7 @@ mod tests {
     #[test]
     fn few_things_are_open() {
         let open: Vec<&str> =
-            TABLE.iter().filter(|it| it.right.is_none()).map(|it| it.path).collect();
+            TABLE.iter().filter(|it| it.want == Want::Nothing).map(|it| it.path).collect();
         assert_eq!(open, ["/healthz", "/readyz", "/api/login"]);
     }
 }

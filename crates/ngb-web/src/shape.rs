@@ -7,7 +7,7 @@ use ngb_core::{
 };
 use ngb_gateway::{
     registry::Snapshot,
-    store::{ChatRow, JobRow, OutboxRow, Pairing, StoredMessage, Why},
+    store::{ChatRow, JobRow, OutboxRow, Pairing, StoredMessage, ThreadRow, Why},
 };
 use serde_json::{Value, json};
 
@@ -116,6 +116,10 @@ pub(crate) fn chat(it: &ChatRow) -> Value {
         "access": it.access.as_str(),
         "last_seen_at": iso(it.last_seen_at),
     })
+}
+
+pub(crate) fn thread(it: &ThreadRow) -> Value {
+    json!({ "thread": it.thread, "last_message": it.last, "last_at": iso(it.last_at) })
 }
 
 pub(crate) fn binding(it: &Binding) -> Value {

@@ -1,20 +1,24 @@
 //! `/api/status`: everything that the page shows of the gateway itself.
 
 use axum::{Json, extract::State};
-use ngb_core::address::Account;
+use ngb_core::{address::Account, role::Right};
 use ngb_gateway::handle::SandboxState;
 use serde_json::{Value, json};
 
-use crate::{App, error::ApiError, hooks, messages::now, shape};
+use crate::{App, door::Who, error::ApiError, hooks, messages::now, shape};
 
 /// How the gateway is doing.
-pub(crate) async fn show(State(app): State<App>) -> Result<Json<Value>, ApiError> {
+///
+/// Who belongs to some groups only is told nothing of the whole: no figures, no accounts.
+pub(crate) async fn show(State(app): State<App>, who: Who) -> Result<Json<Value>, ApiError> {
+    let all = who.may(Right::Read);
     let about = app.gateway.about();
     let agents = app.gateway.agents();
     let counts = app.gateway.store().counts().await?;
     let directory = app.gateway.directory().snapshot();
     let active = app.live.active();
-    let groups = directory.groups().map(|it| {
+    let mine = directory.groups().filter(|it| who.may_in(it.id, Right::Read));
+    let groups = mine.map(|it| {
         let active = active.contains(&it.id);
         json!({ "id": it.id, "jid": crate::groups::page_jid(it), "name": it.name, "active": active })
     });
@@ -27,8 +31,8 @@ pub(crate) async fn show(State(app): State<App>) -> Result<Json<Value>, ApiError
         "demo": is_demo(&about.agent),
         "sandbox": sandbox(&about.sandbox.borrow()),
         "agents": { "working": agents.working, "idle": agents.waiting },
-        "channels": channels(&app),
-        "counts": counts,
+        "channels": if all { channels(&app) } else { Vec::new() },
+        "counts": all.then_some(counts),
         "groups": groups.collect::<Vec<_>>(),
     })))
 }

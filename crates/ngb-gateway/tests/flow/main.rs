@@ -87,7 +87,7 @@ async fn an_unknown_chat_gets_a_code_and_after_approval_answers() {
         .trim_end_matches('.')
         .to_owned();
     stage.write("7", "anybody there?").await;
-    let approve = ngb_gateway::handle::Approve { group: None, me: false, by: "test".into() };
+    let approve = ngb_gateway::handle::Approve { group: None, me: None, by: "test".into() };
     let pairing = stage.gateway.approve(&code, approve.clone()).await.unwrap();
     assert!(pairing.is_direct);
     assert_eq!(stage.heard().await, ("7".into(), "This chat is approved. Write to me!".into()));

@@ -1,0 +1,162 @@
+//! People: who has which role, inviting them, and letting them go.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use http::StatusCode;
+use ngb_core::{
+    id::{GroupId, UserId},
+    role::{Right, Role, wide_role},
+};
+use ngb_gateway::store::Person;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{App, door::Who, error::ApiError, groups, input::Input, login};
+
+/// Longest name of a person, in characters.
+const MAX_NAME_CHARS: usize = 60;
+
+/// Everybody who has a role.
+pub(crate) async fn list(State(app): State<App>) -> Json<Value> {
+    let snapshot = app.gateway.directory().snapshot();
+    let people = snapshot.people().iter().filter(|it| !it.roles.is_empty());
+    Json(people.map(shown).collect())
+}
+
+fn shown(it: &Person) -> Value {
+    let of_groups = it.roles.iter().filter_map(|(group, role)| Some((((*group)?), role)));
+    json!({
+        "id": it.user,
+        "name": it.name,
+        "role": wide_role(&it.roles),
+        "groups": of_groups.map(|(group, role)| json!({ "id": group, "role": role })).collect::<Vec<_>>(),
+        "addresses": it.identities.iter().map(|(account, sender)| format!("{account}#{sender}")).collect::<Vec<_>>(),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Invite {
+    name: String,
+    role: Role,
+    /// Where the role counts; none for the whole gateway.
+    groups: Option<Vec<Value>>,
+}
+
+/// Makes a person, and a link that logs them in.
+pub(crate) async fn invite(
+    State(app): State<App>,
+    who: Who,
+    Input(new): Input<Invite>,
+) -> Result<Json<Value>, ApiError> {
+    let name = new.name.trim();
+    if name.is_empty() || MAX_NAME_CHARS < name.chars().count() || name.contains(char::is_control) {
+        return Err(ApiError::bad(format!("a name has 1 to {MAX_NAME_CHARS} characters")));
+    }
+    let roles = roles(&app, new.role, new.groups)?;
+    need_to_give(&who, &roles)?;
+    let user = app.gateway.add_person(name, roles).await?;
+    let detail = format!("{name} as {}", new.role);
+    app.gateway.store().audit(&who.name, "invited", &detail).await?;
+    let url = login::link_for(&app.gateway, &app.base_url, user).await?;
+    Ok(Json(json!({ "id": user, "url": url })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Change {
+    role: Role,
+    groups: Option<Vec<Value>>,
+}
+
+/// Gives a person other roles than they had.
+pub(crate) async fn change(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<UserId>,
+    Input(change): Input<Change>,
+) -> Result<Json<Value>, ApiError> {
+    let person = find(&app, &who, id)?;
+    let roles = roles(&app, change.role, change.groups)?;
+    need_to_give(&who, &roles)?;
+    if !roles.contains(&(None, Role::Owner)) {
+        need_another_owner(&app, id)?;
+    }
+    app.gateway.set_roles(id, roles).await?;
+    let detail = format!("{} is {}", person.name, change.role);
+    app.gateway.store().audit(&who.name, "roles changed", &detail).await?;
+    Ok(Json(json!({ "ok": true })))
+}
+
+/// Takes every role of a person, and ends their logins.
+pub(crate) async fn remove(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<UserId>,
+) -> Result<Json<Value>, ApiError> {
+    let person = find(&app, &who, id)?;
+    need_another_owner(&app, id)?;
+    app.gateway.let_go(id).await?;
+    app.gateway.store().audit(&who.name, "person removed", &person.name).await?;
+    Ok(Json(json!({ "ok": true })))
+}
+
+/// Makes a fresh link for a person, who lost theirs or has another device.
+pub(crate) async fn link(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<UserId>,
+) -> Result<Json<Value>, ApiError> {
+    let person = find(&app, &who, id)?;
+    let url = login::link_for(&app.gateway, &app.base_url, id).await?;
+    app.gateway.store().audit(&who.name, "login link made", &person.name).await?;
+    Ok(Json(json!({ "url": url })))
+}
+
+/// A person whom `who` may change: nobody ends or takes over a login of somebody as high as themselves, but an owner.
+fn find(app: &App, who: &Who, id: UserId) -> Result<Person, ApiError> {
+    let snapshot = app.gateway.directory().snapshot();
+    let person = snapshot.person(id).filter(|it| !it.roles.is_empty());
+    let person = person.ok_or_else(|| ApiError::not_found(format_args!("person `{id}`")))?;
+    need_to_give(who, &person.roles)?;
+    Ok(person.clone())
+}
+
+/// The last owner stays one: without them nobody could make another.
+fn need_another_owner(app: &App, id: UserId) -> Result<(), ApiError> {
+    let snapshot = app.gateway.directory().snapshot();
+    let owns = |it: &&Person| it.roles.contains(&(None, Role::Owner));
+    let mut owners = snapshot.people().iter().filter(owns).map(|it| it.user);
+    if owners.next() == Some(id) && owners.next().is_none() {
+        let message = "this is the only owner; make another one first";
+        return Err(ApiError::new(StatusCode::CONFLICT, "last_owner", message));
+    }
+    Ok(())
+}
+
+/// Admins and owners are made, changed and unmade by owners.
+fn need_to_give(who: &Who, roles: &[(Option<GroupId>, Role)]) -> Result<(), ApiError> {
+    let highest = roles.iter().map(|it| it.1).max();
+    if highest.is_some_and(|it| Role::Admin <= it) && !who.may(Right::GrantRoles) {
+        return Err(ApiError::forbidden(who.role(), Right::GrantRoles));
+    }
+    Ok(())
+}
+
+fn roles(
+    app: &App,
+    role: Role,
+    of: Option<Vec<Value>>,
+) -> Result<Vec<(Option<GroupId>, Role)>, ApiError> {
+    let Some(of) = of else { return Ok(vec![(None, role)]) };
+    if of.is_empty() {
+        return Err(ApiError::bad("`groups` names no group; leave it out for the whole gateway"));
+    }
+    let find = |it: Value| {
+        let name = it.as_str().map_or_else(|| it.to_string(), str::to_owned);
+        Ok((Some(groups::find(app, &name)?.id), role))
+    };
+    of.into_iter().map(find).collect()
+}
