@@ -68,6 +68,8 @@ pub(crate) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Print the log, follow it, or change how much is logged.
+    Logs(Logs),
     /// Print the settings in force, without secrets.
     Config,
     /// Print the completions of a shell.
@@ -124,6 +126,34 @@ pub(crate) struct Shell {
     /// Go on with an earlier conversation; default the latest.
     #[arg(long, value_name = "CONVERSATION", num_args = 0..=1, default_missing_value = "")]
     pub(crate) resume: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Logs {
+    /// Go on as it grows.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// So many lines from the end.
+    #[arg(short = 'n', long, default_value_t = 200)]
+    pub(crate) lines: usize,
+    /// Only lines about this message and its runs.
+    #[arg(long, value_name = "ID", conflicts_with = "lines")]
+    pub(crate) message: Option<u64>,
+    #[command(subcommand)]
+    pub(crate) command: Option<LogsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogsCommand {
+    /// Show how much the running gateway logs, or change it until it ends.
+    Level {
+        /// off, error, warn, info, debug, trace.
+        level: Option<String>,
+        /// Only for this part of the program, e.g. `ngb_broker`.
+        #[arg(long)]
+        target: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]

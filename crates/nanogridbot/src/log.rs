@@ -21,6 +21,19 @@ const MAX_FILE_BYTES: u64 = 10 * 1024 * 1024;
 /// Old files are kept this long, in days.
 const KEEP_DAYS: i64 = 7;
 
+/// The file that grows.
+pub(crate) const FILE: &str = "nanogridbot.log";
+
+/// The time of a file that was put aside, as its name says it, in milliseconds.
+fn aside_at(name: &str) -> Option<i64> {
+    name.strip_prefix("nanogridbot-")?.strip_suffix(".log")?.parse().ok()
+}
+
+/// Whether a file of this name was put aside; such names are in the order of their times.
+pub(crate) fn is_aside(name: &str) -> bool {
+    aside_at(name).is_some()
+}
+
 /// Starts logging to standard error and to `<logs>/nanogridbot.log`.
 ///
 /// # Errors
@@ -100,7 +113,7 @@ impl LogFile {
     fn open(dir: &Path) -> io::Result<Self> {
         use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        let path = dir.join("nanogridbot.log");
+        let path = dir.join(FILE);
         let file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
         let bytes = file.metadata()?.len();
         Ok(Self { dir: dir.to_owned(), file, bytes })
@@ -119,13 +132,11 @@ impl LogFile {
     fn turn_over(&mut self) -> io::Result<()> {
         let now = Clock::System.now();
         let aside = self.dir.join(format!("nanogridbot-{:015}.log", now.0));
-        std::fs::rename(self.dir.join("nanogridbot.log"), aside)?;
+        std::fs::rename(self.dir.join(FILE), aside)?;
         let oldest = now.0 - KEEP_DAYS * 24 * 60 * 60 * 1_000;
         for entry in std::fs::read_dir(&self.dir)? {
             let name = entry?.file_name();
-            let at =
-                name.to_str().and_then(|it| it.strip_prefix("nanogridbot-")?.strip_suffix(".log"));
-            if at.and_then(|it| it.parse::<i64>().ok()).is_some_and(|it| it < oldest) {
+            if name.to_str().and_then(aside_at).is_some_and(|it| it < oldest) {
                 std::fs::remove_file(self.dir.join(name))?;
             }
         }

@@ -11,6 +11,7 @@ mod groups;
 mod hint;
 mod home;
 mod log;
+mod logs;
 mod make;
 mod models;
 mod net;
@@ -83,6 +84,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Why { message } => commands::why(&ctx, message).await,
         Command::Dead(command) => commands::dead(&ctx, &command).await,
         Command::Prune { before, dry_run } => commands::prune(&ctx, &before, dry_run).await,
+        Command::Logs(args) => logs::logs(&ctx, &args).await,
         Command::Config => config(&ctx),
         Command::Completions { shell } => {
             clap_complete::generate(

@@ -11,7 +11,7 @@ use ngb_core::{
 };
 use ngb_store::{Accept, AcceptDone, AnsweredAsk, Arrival, Plan, Recorded};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 use crate::{
     albums::Albums,
@@ -172,6 +172,10 @@ impl Stored {
                     continue;
                 }
             };
+            debug!(
+                messages = message.map(tracing::field::display),
+                "stored an event of `{}`", arrival.inbound.place
+            );
             shared.outboxes.hand(said);
             if let Some(answered) = answered {
                 shared.answered(answered);

@@ -49,7 +49,8 @@ impl Turn<'_> {
         };
         let finish = finish::finish(facts, ended);
         if let Some(error) = &finish.error {
-            info!("run {} failed: {error}", self.claim.run);
+            let run = self.claim.run;
+            info!(%run, messages = self.named(), "run {run} failed: {error}");
         }
         let answer = finish.answer.clone();
         let requeued = finish.jobs.iter().any(|it| matches!(it.1, JobState::Queued { .. }));
@@ -77,6 +78,7 @@ impl Turn<'_> {
                 at: shared.clock.now(),
             });
         }
+        debug!(run = %self.claim.run, messages = self.named(), outcome, "run ended");
         self.publish(Event::RunFinished {
             run: self.claim.run,
             lane: self.claim.lane,

@@ -21,7 +21,7 @@ use ngb_core::{
 };
 use ngb_store::{OutboxItem, Queued, SendOutcome, Settle, Store};
 use tokio::sync::Notify;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::events::{Event, Hub};
 
@@ -190,6 +190,7 @@ impl Outboxes {
         while let Some(item) = next.pop() {
             reach("before-send");
             let outcome = self.deliver(&item).await;
+            tell(&item, &outcome);
             reach("after-send");
             if let SendOutcome::Retry { .. } = outcome {
                 self.due_changed.notify_one();
@@ -302,7 +303,22 @@ impl Outboxes {
             }
             Retry::Backoff => backoff(item.attempt, BASE_WAIT),
         };
-        warn!("could not send to `{}`, again in {wait:?}: {error}", item.place);
         SendOutcome::Retry { at: self.clock.now() + wait, error, in_doubt }
+    }
+}
+
+/// Notes in the log how a send went, with the message that it is about.
+fn tell(item: &OutboxItem, outcome: &SendOutcome) {
+    let messages = item.about.map(tracing::field::display);
+    let (row, place) = (item.id, &item.place);
+    match outcome {
+        SendOutcome::Sent { .. } => debug!(messages, "sent row {row} to `{place}`"),
+        SendOutcome::Retry { error, .. } => {
+            warn!(messages, "could not send row {row} to `{place}`, trying again: {error}");
+        }
+        SendOutcome::Failed { error } => {
+            warn!(messages, "could not send row {row} to `{place}`: {error}");
+        }
+        SendOutcome::Moved { to } => debug!(messages, "row {row} of `{place}` moves to `{to}`"),
     }
 }

@@ -89,6 +89,7 @@ pub(crate) async fn run(
         place: turn.place().clone(),
         messages: turn.messages(),
     });
+    debug!(run = %claim.run, messages = turn.named(), "run begins");
     let (ended, over) = turn.work_on(agent, orders, used).await;
     let close = |it: &Agent| {
         // Closed first: what is counted after that would be of no run.
@@ -205,6 +206,12 @@ impl Turn<'_> {
         self.work.jobs.iter().filter_map(|it| finish::message_of(&it.kind)).collect()
     }
 
+    /// The same for the log, where `nanogridbot logs --message` looks for them: `5,7`.
+    pub(crate) fn named(&self) -> String {
+        let ids: Vec<String> = self.messages().iter().map(ToString::to_string).collect();
+        ids.join(",")
+    }
+
     pub(crate) fn publish(&self, event: Event) {
         self.shared().hub.publish(event);
     }
@@ -319,7 +326,8 @@ impl Turn<'_> {
             Err(err) => {
                 let passing = err.is_passing();
                 let reason = format!("{:#}", anyhow::Error::from(err));
-                warn!("could not start the agent of run {}: {reason}", self.claim.run);
+                let run = self.claim.run;
+                warn!(%run, messages = self.named(), "could not start the agent of run {run}: {reason}");
                 Err(if passing {
                     Ended::Passing(reason)
                 } else {

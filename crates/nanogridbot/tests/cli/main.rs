@@ -4,6 +4,7 @@
 mod groups;
 mod home;
 mod hooks;
+mod logs;
 mod output;
 mod refusals;
 mod secrets;

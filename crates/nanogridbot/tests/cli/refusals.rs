@@ -55,6 +55,9 @@ fn bad_input_is_refused_with_what_to_do() {
         ("",                                           &["group", "remove", "nobody"],  2, &["there is no group `nobody`"]),
         ("",                                           &["group", "remove", "main"],    1, &["the main group can't be removed"]),
         ("",                                           &["run", "-p", " "],             2, &["the message is empty"]),
+        ("",                                           &["logs"],                       1, &["there is no log in"]),
+        ("",                                           &["logs", "level"],              1, &["no gateway runs on"]),
+        ("",                                           &["logs", "--message", "x"],     2, &["invalid value 'x' for '--message <ID>'"]),
         ("",                                           &["open"],                       1, &["no gateway runs on", "nanogridbot serve"]),
     ];
     for (config, args, code, needles) in table {
