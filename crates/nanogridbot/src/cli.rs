@@ -277,6 +277,11 @@ pub(crate) enum Sim {
         #[arg(long, default_value = "127.0.0.1:8081")]
         bind: std::net::SocketAddr,
     },
+    /// WhatsApp's Cloud API with one business number.
+    Whatsapp {
+        #[arg(long, default_value = "127.0.0.1:8083")]
+        bind: std::net::SocketAddr,
+    },
     /// A model server (Anthropic, OpenAI and Ollama shapes).
     Model {
         #[arg(long, default_value = "127.0.0.1:8082")]

@@ -92,7 +92,7 @@ mod tests {
         #[rustfmt::skip]
         let want = [
             "web", "database", "agent", "providers.<name>", "sandbox", "egress", "network",
-            "channels.telegram.<account>", "log", "retention",
+            "channels.telegram.<account>", "channels.whatsapp.<account>", "log", "retention",
         ];
         assert_eq!(names, want);
         for section in &all {

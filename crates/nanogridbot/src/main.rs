@@ -1,5 +1,6 @@
 //! The executable: gateway, command line, the agent inside a sandbox, the simulators.
 
+mod channels;
 mod cli;
 mod client;
 mod commands;
@@ -129,6 +130,20 @@ async fn simulate(sim: cli::Sim) -> anyhow::Result<ExitCode> {
                 print::lines(&[
                     format!("api_url = \"{}\"", server.url),
                     format!("token = \"{}\"", server.token),
+                ]);
+            })
+            .await?;
+        }
+        cli::Sim::Whatsapp { bind } => {
+            let config = ngb_sim::whatsapp::Config { addr: bind, ..Default::default() };
+            let shown = config.clone();
+            ngb_sim::whatsapp::serve(config, |server| {
+                print::lines(&[
+                    format!("api_url = \"{}\"", server.url),
+                    format!("access_token = \"{}\"", shown.access_token),
+                    format!("phone_number_id = \"{}\"", shown.phone_number_id),
+                    format!("app_secret = \"{}\"", shown.app_secret),
+                    format!("verify_token = \"{}\"", shown.verify_token),
                 ]);
             })
             .await?;

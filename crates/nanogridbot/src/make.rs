@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use ngb_broker::{Broker, BrokerConfig};
 use ngb_channels::{Channel, telegram};
 use ngb_core::{
+    address::Account,
     clock::Clock,
     route::NewChats,
     secret::{Redactor, Secret},
@@ -23,7 +24,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::{
-    cli, engine,
+    channels, cli, engine,
     home::{Home, Lock},
     log,
     models::{self, Models},
@@ -55,7 +56,8 @@ pub(crate) struct Made {
     pub(crate) lock: Lock,
     pub(crate) agent: String,
     pub(crate) sandbox: watch::Receiver<SandboxState>,
-    pub(crate) telegram: usize,
+    /// The accounts on platforms.
+    pub(crate) accounts: Vec<Account>,
     pub(crate) public_url: Option<String>,
 }
 
@@ -110,7 +112,7 @@ pub(crate) async fn make(
         Purpose::Serve => channels(&settings, &env, &net, &clock)?,
         Purpose::Command => Vec::new(),
     };
-    let telegram = channels.len();
+    let accounts = channels.iter().map(|it| it.0.profile().account.clone()).collect();
     let (sandbox_state_tx, sandbox_state) = watch::channel(SandboxState::Proving);
     let (sandbox_tx, sandbox) = watch::channel(None);
     let broker = BrokerConfig {
@@ -165,7 +167,7 @@ pub(crate) async fn make(
     let web = bind(home, &gateway, listen).await?;
     let agent = gateway.about().agent.clone();
     let public_url = settings.web.public_url;
-    Ok(Made { gateway, tasks, web, lock, agent, sandbox: sandbox_state, telegram, public_url })
+    Ok(Made { gateway, tasks, web, lock, agent, sandbox: sandbox_state, accounts, public_url })
 }
 
 fn channels(
@@ -207,6 +209,7 @@ fn channels(
         let channel = telegram::Telegram::new(config, net.builder().build()?, clock.clone());
         all.push((Arc::new(channel), it.new_chats));
     }
+    all.extend(channels::whatsapp(settings, env, net, clock)?);
     Ok(all)
 }
 

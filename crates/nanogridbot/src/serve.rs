@@ -92,7 +92,7 @@ async fn announce(home: &Home, made: &Made) -> anyhow::Result<()> {
         "            (the link works once and for 10 minutes; `nanogridbot open` prints a fresh one)".to_owned(),
         format!("  agent     {}", made.agent),
         format!("  sandbox   {}", sandbox_word(&made.sandbox.borrow())),
-        format!("  channels  web, terminal{}", if made.telegram == 0 { String::new() } else { format!(", telegram ({})", made.telegram) }),
+        format!("  channels  web, terminal{}", made.accounts.iter().map(|it| format!(", {it}")).collect::<String>()),
         format!("  home      {}", home.path().display()),
     ];
     if std::env::var_os("SSH_CONNECTION").is_some() && addr.ip().is_loopback() {

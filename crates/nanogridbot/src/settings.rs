@@ -173,6 +173,7 @@ pub(crate) struct Network {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Channels {
     pub(crate) telegram: BTreeMap<String, Telegram>,
+    pub(crate) whatsapp: BTreeMap<String, Whatsapp>,
 }
 
 /// `[channels.telegram.<account>]`: a bot of Telegram's; `<account>` is any name.
@@ -189,6 +190,34 @@ pub(crate) struct Telegram {
     pub(crate) new_chats: NewChats,
     /// Receive by webhook under `[web] public_url` instead of polling; the secret that Telegram has to show.
     pub(crate) webhook_secret: Option<SecretSetting>,
+}
+
+/// `[channels.whatsapp.<account>]`: a business number on WhatsApp; `<account>` is any name. Meta calls it under
+/// `[web] public_url`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Whatsapp {
+    /// The access token of a system user.
+    pub(crate) access_token: SecretSetting,
+    /// The number's id in the Graph API, which is not the number.
+    pub(crate) phone_number_id: String,
+    /// The app's secret, with which Meta signs its calls.
+    pub(crate) app_secret: SecretSetting,
+    /// Your own word, entered beside the callback address.
+    pub(crate) verify_token: SecretSetting,
+    /// An approved template whose body is one parameter, sent where only a template may be: 24 hours after a person
+    /// last wrote. Default none.
+    pub(crate) template: Option<String>,
+    /// The template's language; default `en_US`.
+    pub(crate) template_language: Option<String>,
+    /// Where the Graph API is; default `https://graph.facebook.com`.
+    #[serde(serialize_with = "shown::url")]
+    pub(crate) api_url: Option<String>,
+    /// Its version; default `v23.0`.
+    pub(crate) api_version: Option<String>,
+    /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
+    #[serde(default)]
+    pub(crate) new_chats: NewChats,
 }
 
 /// `[log]`: what is logged to standard error and to `<home>/logs`.
@@ -239,7 +268,9 @@ impl Settings {
     pub(crate) fn hidden(&self) -> Vec<Secret> {
         let urls = [self.database.url.as_deref(), self.network.proxy.as_deref()];
         let of_providers = self.providers.values().map(|it| it.base_url.as_deref());
-        let of_accounts = self.channels.telegram.values().map(|it| it.api_url.as_deref());
+        let of_telegram = self.channels.telegram.values().map(|it| it.api_url.as_deref());
+        let of_whatsapp = self.channels.whatsapp.values().map(|it| it.api_url.as_deref());
+        let of_accounts = of_telegram.chain(of_whatsapp);
         let urls = urls.into_iter().chain(of_providers).chain(of_accounts).flatten();
         let passwords = urls.filter_map(|it| shown::password(it)).map(Secret::new);
         let headers = self.providers.values().flat_map(|it| it.headers.values());
@@ -263,19 +294,37 @@ impl Settings {
                 all.push((format!("channels.telegram.{name}.webhook_secret"), secret));
             }
         }
+        for (name, account) in &self.channels.whatsapp {
+            let at = |key: &str| format!("channels.whatsapp.{name}.{key}");
+            all.push((at("access_token"), &account.access_token));
+            all.push((at("app_secret"), &account.app_secret));
+            all.push((at("verify_token"), &account.verify_token));
+        }
         all
     }
 
     /// The names of the accounts, checked.
     pub(crate) fn telegram_accounts(&self) -> Result<Vec<(Account, &Telegram)>, SettingsError> {
-        let mut accounts = Vec::new();
-        for (name, it) in &self.channels.telegram {
-            let account = Account::new(ChannelKind::Telegram, name).map_err(|err| {
-                let from = format!("[channels.telegram.{name}]");
-                SettingsError::BadValue { from, why: err.to_string() }
-            })?;
-            accounts.push((account, it));
-        }
-        Ok(accounts)
+        accounts(ChannelKind::Telegram, &self.channels.telegram)
     }
+
+    /// The names of the accounts, checked.
+    pub(crate) fn whatsapp_accounts(&self) -> Result<Vec<(Account, &Whatsapp)>, SettingsError> {
+        accounts(ChannelKind::Whatsapp, &self.channels.whatsapp)
+    }
+}
+
+fn accounts<T>(
+    kind: ChannelKind,
+    all: &BTreeMap<String, T>,
+) -> Result<Vec<(Account, &T)>, SettingsError> {
+    let mut accounts = Vec::new();
+    for (name, it) in all {
+        let account = Account::new(kind, name).map_err(|err| {
+            let from = format!("[channels.{kind}.{name}]");
+            SettingsError::BadValue { from, why: err.to_string() }
+        })?;
+        accounts.push((account, it));
+    }
+    Ok(accounts)
 }

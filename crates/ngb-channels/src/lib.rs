@@ -4,10 +4,12 @@
 //! [`Inbound`] and [`Outbound`] into the platform's words.
 
 pub mod backoff;
+mod hook;
 pub mod http;
 pub mod socket;
 pub mod supervise;
 pub mod telegram;
+pub mod whatsapp;
 
 use std::{collections::BTreeMap, pin::Pin, time::Duration};
 

@@ -67,6 +67,8 @@ pub enum Happening {
     Delete { platform_id: String },
     /// The chat has a new address (a Telegram group became a supergroup).
     Moved { to: Jid },
+    /// A message of ours that the platform took did not arrive after all (WhatsApp tells so minutes later).
+    Undelivered { platform_id: String, why: String },
     /// A button under one of our messages was pressed.
     Pressed { platform_id: String, value: String },
     /// Something that this version doesn't understand; kept so that `why` can tell.
@@ -269,6 +271,10 @@ impl Inbound {
             Happening::Pressed { platform_id, value } => {
                 clean(platform_id);
                 clean(value);
+            }
+            Happening::Undelivered { platform_id, why } => {
+                clean(platform_id);
+                clean(why);
             }
             Happening::Unknown { kind } => clean(kind),
             Happening::Moved { .. } => (),

@@ -63,6 +63,7 @@ pub fn plan(inbound: &Inbound, seen: &Seen<'_>) -> Step {
         Happening::Message(content) => content,
         Happening::Edit(_) | Happening::Delete { .. } => return Step::Write(Plan::Revise),
         Happening::Moved { to } => return Step::Write(Plan::Move { to: to.clone() }),
+        Happening::Undelivered { .. } => return Step::Write(Plan::FailSend),
         Happening::Pressed { platform_id, value } => {
             return Step::Write(match ask::pressed(open, platform_id, value, who) {
                 Pressed::Answers(ask) => Plan::AnswerAsk { ask, value: value.clone() },

@@ -3,5 +3,7 @@
 //! Each speaks its platform's real protocol, and each can be told to fail: to answer 429, to cut a connection, to send
 //! something twice.
 
+mod call;
 pub mod model;
 pub mod telegram;
+pub mod whatsapp;

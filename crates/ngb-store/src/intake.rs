@@ -175,6 +175,7 @@ fn kind(what: &Happening) -> &'static str {
         Happening::Delete { .. } => "delete",
         Happening::Moved { .. } => "moved",
         Happening::Pressed { .. } => "pressed",
+        Happening::Undelivered { .. } => "undelivered",
         Happening::Unknown { .. } => "unknown",
     }
 }
@@ -389,6 +390,7 @@ async fn follow(tx: &mut Tx, item: &mut Item<'_>) -> Result<(), StoreError> {
             item.said = say(tx, item, items).await?;
         }
         Plan::Revise => item.message = moves::revise(tx, inbound, item.now).await?,
+        Plan::FailSend => item.message = moves::fail_send(tx, inbound, item.now).await?,
         Plan::Move { to } => moves::move_chat(tx, &inbound.place.jid, to).await?,
         Plan::AnswerAsk { ask, value } => {
             let by = by(inbound);

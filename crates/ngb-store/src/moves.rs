@@ -60,6 +60,25 @@ pub(crate) async fn revise(
     Ok(Some(message))
 }
 
+/// Marks what was sent as failed; the message that it is about. A second word on the same row changes nothing.
+pub(crate) async fn fail_send(
+    tx: &mut Tx,
+    inbound: &Inbound,
+    now: Timestamp,
+) -> Result<Option<MessageId>, StoreError> {
+    let Happening::Undelivered { platform_id, why } = &inbound.what else { return Ok(None) };
+    let text = "UPDATE outbox SET state = 'failed', error = $3
+                WHERE jid = $1 AND platform_id = $2 AND state = 'sent' RETURNING id, about, job_id, run_id";
+    let jid = inbound.place.jid.to_string();
+    let query = sql("fail what was sent", text).bind(jid).bind(platform_id).bind(why);
+    let Some(row) = tx.row(query).await? else { return Ok(None) };
+    let message = row.opt_int("about")?.map(MessageId);
+    let (job, run) = (row.opt_int("job_id")?.map(JobId), row.opt_int("run_id")?.map(RunId));
+    let detail = format!("#{} {why}", row.int("id")?);
+    tx.decide_at(now, NewDecision { message, job, run, kind: Decision::SendFailed, detail });
+    Ok(message)
+}
+
 async fn keep(
     tx: &mut Tx,
     inbound: &Inbound,

@@ -45,6 +45,8 @@ pub enum Plan {
     Answer { decision: Decision, why: String, say: Vec<Outbound> },
     /// An edit or a deletion: a new revision of a message. A waiting job takes the new text, or is cancelled.
     Revise,
+    /// What was sent did not arrive: its row is no longer sent, but failed.
+    FailSend,
     /// The chat has a new address; bindings, access and lanes go with it.
     Move { to: Jid },
     /// A pressed button or a text that answers a question, if it is still open.

@@ -6,13 +6,21 @@ mod common;
 use std::time::Duration;
 
 use common::*;
-use ngb_core::{clock::Timestamp, id::OutboxId, job::JobState, message::Outbound, route::Access};
+use ngb_core::{
+    clock::Timestamp,
+    decision::Decision,
+    id::OutboxId,
+    job::JobState,
+    message::{Happening, Outbound},
+    route::Access,
+};
 use ngb_store::*;
 
 on_both!(
     order_within_a_place,
     a_retry_holds_its_place,
     a_failed_row_blocks_nobody,
+    what_was_sent_can_fail_late,
     sends_in_flight_are_in_doubt,
     a_live_answer_is_one_message,
     a_move_takes_the_rows_along,
@@ -74,6 +82,31 @@ async fn a_failed_row_blocks_nobody(fix: Fix) {
     let failed = Settle { id: queued[0].id, outcome, now: T0 };
     assert_eq!(ids(&fix.store.settle(vec![failed]).await.unwrap()), [queued[1].id]);
     assert_eq!(fix.store.counts().await.unwrap().outbox_failed, 1);
+}
+
+async fn what_was_sent_can_fail_late(fix: Fix) {
+    let group = fix.group("home").await;
+    let asked = fix.accept(vec![engage(group, "1", "m1", "hi")], 0).await;
+    let about = message_of(&asked.recorded[0]);
+    let queued = fix.store.say(vec![say("1", "a", Some(about))]).await.unwrap();
+    fix.store.settle(vec![sent(queued[0].id, "w1")]).await.unwrap();
+    let late = |key: &str, chat: &str, platform_id: &str| {
+        let (platform_id, why) = (platform_id.to_owned(), "131026: gone".to_owned());
+        let what = Happening::Undelivered { platform_id, why };
+        Arrival { inbound: inbound(key, chat, what), plan: Plan::FailSend }
+    };
+    let counts = async || fix.store.counts().await.unwrap().outbox_failed;
+    let other = vec![late("s1", "2", "w1"), late("s2", "1", "w2")];
+    fix.accept(other, 0).await;
+    assert_eq!(counts().await, 0, "another chat, another message");
+    for key in ["s3", "s3", "s4"] {
+        fix.accept(vec![late(key, "1", "w1")], 0).await;
+        assert_eq!(counts().await, 1);
+    }
+    let decisions = fix.store.why(about).await.unwrap().decisions;
+    let failed: Vec<_> = decisions.iter().filter(|it| it.kind == Decision::SendFailed).collect();
+    assert_eq!(failed.len(), 1, "told once: {decisions:?}");
+    assert!(failed[0].detail.ends_with("131026: gone"));
 }
 
 async fn sends_in_flight_are_in_doubt(fix: Fix) {

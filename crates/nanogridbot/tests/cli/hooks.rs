@@ -26,7 +26,7 @@ fn ask(addr: &str, method: &str, path: &str, headers: &str, body: &str) -> (u16,
 }
 
 /// What stands after `mark` in what the gateway wrote, up to a white space.
-fn word_after(gateway: &Gateway, mark: &str) -> Option<String> {
+pub(crate) fn word_after(gateway: &Gateway, mark: &str) -> Option<String> {
     let text = gateway.announced.clone() + &gateway.log();
     let rest = text.split_once(mark)?.1;
     Some(rest.split(['/', ' ', '\n', '`']).next().unwrap().to_owned())

@@ -10,3 +10,4 @@ mod refusals;
 mod secrets;
 mod shell;
 mod stand;
+mod whatsapp;

@@ -43,17 +43,17 @@ pub enum When {
 
 /// All faults that are set, and the dice.
 #[derive(Debug)]
-pub(super) struct Faults {
+pub(crate) struct Faults {
     set: Vec<Fault>,
     dice: u64,
 }
 
 impl Faults {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { set: Vec::new(), dice: seed }
     }
 
-    pub(super) fn add(&mut self, fault: Fault) {
+    pub(crate) fn add(&mut self, fault: Fault) {
         self.set.push(fault);
     }
 
@@ -62,7 +62,7 @@ impl Faults {
     }
 
     /// What goes wrong with this call.
-    pub(super) fn pick(&mut self, method: &str) -> Option<How> {
+    pub(crate) fn pick(&mut self, method: &str) -> Option<How> {
         let mut picked = None;
         for fault in &mut self.set {
             let meant = match fault.method.as_str() {

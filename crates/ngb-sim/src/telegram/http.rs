@@ -57,7 +57,7 @@ impl Failure {
 
 /// The connection is to be cut without an answer.
 #[derive(Debug)]
-struct Cut;
+pub(crate) struct Cut;
 
 impl std::fmt::Display for Cut {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -245,7 +245,7 @@ pub(super) fn failed(failure: &Failure) -> Response {
     json_response(status, body.to_string())
 }
 
-pub(super) fn json_response(status: StatusCode, body: String) -> Response {
+pub(crate) fn json_response(status: StatusCode, body: String) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response
@@ -255,7 +255,7 @@ pub(super) fn json_response(status: StatusCode, body: String) -> Response {
 }
 
 /// The same response, whose connection is cut half-way through the body.
-async fn half(response: Response) -> Response {
+pub(crate) async fn half(response: Response) -> Response {
     let status = response.status();
     let body = axum::body::to_bytes(response.into_body(), usize::MAX).await;
     half_of(status, &body.unwrap_or_default())

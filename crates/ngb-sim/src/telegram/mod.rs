@@ -9,8 +9,8 @@
 
 mod control;
 mod draft;
-mod fault;
-mod http;
+pub(crate) mod fault;
+pub(crate) mod http;
 mod markup;
 mod methods;
 mod params;
