@@ -1,7 +1,7 @@
 //! Words and rules of the gateway: no I/O, no SQL, no HTTP.
 //!
 //! In reading order: what things are called ([`id`], [`address`], [`message`], [`group`], [`role`]), what is decided
-//! about them ([`route`], [`job`], [`decision`], [`notice`]), what is said to an agent ([`frame`]), and the homes that
+//! about them ([`route`], [`schedule`], [`job`], [`decision`], [`notice`]), what is said to an agent ([`frame`]), and the homes that
 //! every crate shares ([`clock`], [`tasks`], [`secret`], [`failpoint`]).
 
 pub mod id;
@@ -17,6 +17,7 @@ pub mod decision;
 pub mod job;
 pub mod notice;
 pub mod route;
+pub mod schedule;
 pub mod text;
 
 pub mod frame;
