@@ -149,6 +149,7 @@ pub(crate) async fn make(
             usage: settings.retention.usage,
             audit: settings.retention.audit,
         },
+        scheduler: purpose == Purpose::Serve,
         version: env!("CARGO_PKG_VERSION"),
         store,
         clock: clock.clone(),

@@ -45,4 +45,6 @@ ids! {
     AskId,
     /// A person known to us.
     UserId,
+    /// A task: work that was scheduled.
+    TaskId,
 }

@@ -6,7 +6,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{frame::Failure, id::MessageId};
+use crate::{
+    frame::Failure,
+    id::{MessageId, TaskId},
+};
 
 /// The language of a sentence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +64,8 @@ pub enum Notice {
     AnswerInWords,
     /// The chat is let in.
     Welcome,
+    /// A task failed so often in a row that it fires no more.
+    TaskPaused { task: TaskId },
 }
 
 /// A notice about one message, ready to be shown.
@@ -126,6 +131,11 @@ impl Notice {
             Self::NotYours => f.write_str("This question is not open for you."),
             Self::AnswerInWords => f.write_str("Answer with the number or the words."),
             Self::Welcome => f.write_str("This chat is approved. Write to me!"),
+            Self::TaskPaused { task } => write!(
+                f,
+                "Task {task} failed several times in a row and is paused. `nanogridbot task show {task}` says why, \
+                 `nanogridbot task resume {task}` has it go on."
+            ),
         }
     }
 
@@ -171,6 +181,10 @@ impl Notice {
             Self::NotYours => f.write_str("这个问题不对你开放。"),
             Self::AnswerInWords => f.write_str("请回复编号或选项文字。"),
             Self::Welcome => f.write_str("这个聊天已获批准，可以开始了！"),
+            Self::TaskPaused { task } => write!(
+                f,
+                "任务 {task} 连续失败多次，已暂停。用 `nanogridbot task show {task}` 查看原因，用 `nanogridbot task resume {task}` 恢复。"
+            ),
         }
     }
 
@@ -231,6 +245,7 @@ mod tests {
             Notice::NotYours,
             Notice::AnswerInWords,
             Notice::Welcome,
+            Notice::TaskPaused { task: TaskId(5) },
         ]
     }
 

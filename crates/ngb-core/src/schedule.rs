@@ -302,7 +302,10 @@ fn parse(expression: &str) -> Result<croner::Cron, String> {
 /// `90s`, `15m`, `2h`, `1d`: in the largest unit that leaves no rest.
 fn interval(it: Duration) -> String {
     let seconds = it.as_secs();
-    match [(86_400, "d"), (3_600, "h"), (60, "m")].iter().find(|(unit, _)| seconds % unit == 0) {
+    match [(86_400, "d"), (3_600, "h"), (60, "m")]
+        .iter()
+        .find(|(unit, _)| seconds.is_multiple_of(*unit))
+    {
         Some((unit, name)) => format!("{}{name}", seconds / unit),
         None => format!("{seconds}s"),
     }

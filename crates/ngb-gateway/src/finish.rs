@@ -188,7 +188,7 @@ pub(crate) fn failed(failure: Failure, reason: String) -> Ended {
 pub(crate) fn message_of(kind: &JobKind) -> Option<MessageId> {
     match kind {
         JobKind::Message(it) => Some(it.id),
-        JobKind::Say { .. } => None,
+        JobKind::Say { .. } | JobKind::Task { .. } => None,
     }
 }
 
@@ -201,6 +201,7 @@ pub(crate) fn last_message(work: &Work) -> Option<MessageId> {
 pub(crate) fn lang(work: &Work) -> Lang {
     let text = work.jobs.iter().rev().find_map(|it| match &it.kind {
         JobKind::Message(it) => Some(it.content.text.as_str()),
+        JobKind::Task { text, .. } => Some(text.as_str()),
         JobKind::Say { .. } => None,
     });
     Lang::of(text.unwrap_or_default())

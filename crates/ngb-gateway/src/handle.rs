@@ -8,7 +8,7 @@ use ngb_core::{
     ask::{self, Answerer, Pressed},
     clock::{Clock, Timestamp},
     group::{BadName, Engage, FolderName, Group, GroupName, Limits, Scope, Senders},
-    id::{BindingId, GroupId, JobId, LaneId, MessageId, UserId},
+    id::{BindingId, GroupId, JobId, LaneId, MessageId, TaskId, UserId},
     message::{Addressed, ChatFacts, ChatKind, Content, Happening, Inbound, Sender},
     role::Role,
     route::Access,
@@ -16,7 +16,7 @@ use ngb_core::{
 use ngb_sandbox::Sandbox;
 use ngb_store::{NewGroup, Pairing, Store, StoreError};
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -28,6 +28,7 @@ use crate::{
     questions::Questions,
     registry::Directory,
     start::RunLimits,
+    timetable::TaskError,
 };
 
 /// A handle on the running gateway; cheap to clone.
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) about: About,
     /// Fires once messages are no longer taken.
     pub(crate) closed: CancellationToken,
+    /// Fires when a task was made or changed, so that the scheduler looks anew.
+    pub(crate) tasks_changed: Notify,
 }
 
 /// What the gateway runs with, for status pages.
@@ -86,6 +89,10 @@ pub enum HandleError {
     Name(#[from] BadName),
     #[error("there is no group `{0}`")]
     NoGroup(String),
+    #[error("there is no task {0}")]
+    NoTask(TaskId),
+    #[error(transparent)]
+    Task(#[from] TaskError),
     #[error("the main group can't be removed")]
     MainGroup,
     /// Its buttons are gone, it was answered, or its time is over.
@@ -183,6 +190,11 @@ impl Gateway {
 
     pub fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// The time zone that agents are told, an IANA name.
+    pub fn zone(&self) -> &str {
+        &self.0.limits.zone
     }
 
     pub fn hub(&self) -> &Arc<Hub> {

@@ -34,6 +34,8 @@ mod people;
 mod prompt;
 mod questions;
 pub mod retention;
+mod scheduler;
+pub mod timetable;
 mod turn;
 mod worker;
 

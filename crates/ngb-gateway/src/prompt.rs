@@ -7,7 +7,7 @@ use ngb_core::{
     role::Role,
     text::shorten,
 };
-use ngb_store::{JobKind, StoredMessage};
+use ngb_store::{JobKind, StoredMessage, WorkJob};
 use tokio::io::AsyncWriteExt as _;
 use tracing::warn;
 
@@ -26,7 +26,7 @@ pub(crate) async fn build(turn: &Turn<'_>) -> Prompt {
     let engaged: Vec<(&StoredMessage, Role)> = (turn.work.jobs.iter())
         .filter_map(|job| match &job.kind {
             JobKind::Message(message) => Some((&**message, job.role)),
-            JobKind::Say { .. } => None,
+            JobKind::Say { .. } | JobKind::Task { .. } => None,
         })
         .collect();
     // In a group the parts of an album that came before the one that names the bot were kept as context.
@@ -51,6 +51,7 @@ pub(crate) async fn build(turn: &Turn<'_>) -> Prompt {
         }
         last = Some(message);
     }
+    messages.extend(turn.work.jobs.iter().filter_map(scheduled));
     let shared = turn.shared();
     let resumed = turn.had_effect.then(|| {
         "An earlier try at this was cut off after it had already changed something. Look at what is done, and go on \
@@ -83,6 +84,21 @@ fn join(whole: &mut PromptMessage, part: PromptMessage) {
         whole.text.push('\n');
     }
     whole.text += &part.text;
+}
+
+/// What the clock asks, said by nobody.
+fn scheduled(job: &WorkJob) -> Option<PromptMessage> {
+    let JobKind::Task { task, text, slot_at } = &job.kind else { return None };
+    Some(PromptMessage {
+        sender: format!("task {task}, by the clock"),
+        sender_id: format!("task:{task}"),
+        role: job.role,
+        text: text.clone(),
+        sent_at: *slot_at,
+        reply_to: None,
+        files: Vec::new(),
+        engaged: true,
+    })
 }
 
 fn shown(message: &StoredMessage, role: Role, engaged: bool, files: Vec<String>) -> PromptMessage {

@@ -14,7 +14,7 @@ use ngb_core::{
 };
 use ngb_sandbox::Sandbox;
 use ngb_store::Store;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -98,6 +98,8 @@ pub struct Parts {
     pub limits: RunLimits,
     pub caps: Caps,
     pub retention: Retention,
+    /// Whether tasks fire; not in a gateway that lives only as long as one command.
+    pub scheduler: bool,
     pub version: &'static str,
 }
 
@@ -125,6 +127,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         limits,
         caps,
         retention,
+        scheduler,
         version,
     } = parts;
     let homes = Homes::new(home).await?;
@@ -161,6 +164,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         limits,
         store,
         clock: clock.clone(),
+        tasks_changed: Notify::new(),
     };
     let gateway = Gateway(Arc::new(shared));
     first_start(&gateway).await?;
@@ -187,6 +191,9 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         );
     }
     tasks.spawn("janitor", janitor::run(gateway.clone(), retention, stop.clone()));
+    if scheduler {
+        tasks.spawn("scheduler", crate::scheduler::run(gateway.clone(), drain.clone()));
+    }
     tasks.spawn("dispatch", {
         let gateway = gateway.clone();
         async move {

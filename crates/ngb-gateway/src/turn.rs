@@ -78,7 +78,7 @@ pub(crate) async fn run(
         place: it.place.clone(),
         sender_id: match &it.kind {
             JobKind::Message(message) => Some(message.sender_id.clone()),
-            JobKind::Say { .. } => None,
+            JobKind::Say { .. } | JobKind::Task { .. } => None,
         },
     });
     shared.dispatcher.running(claim.lane, asked.collect());

@@ -202,13 +202,29 @@ async fn chats(tx: &mut Tx, items: &[Item<'_>]) -> Result<(), StoreError> {
 }
 
 async fn lanes(tx: &mut Tx, items: &mut [Item<'_>]) -> Result<(), StoreError> {
-    let mut rows = HashMap::new();
-    for item in items.iter() {
+    let now = tx.now;
+    let wanted =
+        items.iter().filter_map(|it| it.lane_key().map(|(group, key)| (group, key.clone())));
+    let lanes = lanes_of(tx, wanted.collect(), now).await?;
+    for item in items {
         if let Some((group, key)) = item.lane_key() {
-            let named = (group.0, key.clone());
-            if !tx.cache.lanes.contains_key(&named) {
-                rows.insert(named, row![group, key, item.now]);
-            }
+            item.lane = lanes.get(&(group, key.clone())).copied();
+        }
+    }
+    Ok(())
+}
+
+/// The lanes with these keys; those that are not there are made.
+pub(crate) async fn lanes_of(
+    tx: &mut Tx,
+    wanted: Vec<(GroupId, String)>,
+    now: Timestamp,
+) -> Result<HashMap<(GroupId, String), LaneId>, StoreError> {
+    let mut rows = HashMap::new();
+    for (group, key) in &wanted {
+        let named = (group.0, key.clone());
+        if !tx.cache.lanes.contains_key(&named) {
+            rows.insert(named, row![*group, key, now]);
         }
     }
     // Not DO NOTHING, since that would not give the id of a lane that is there already.
@@ -218,12 +234,11 @@ async fn lanes(tx: &mut Tx, items: &mut [Item<'_>]) -> Result<(), StoreError> {
     for row in tx.rows_many(sql("store lanes", text), rows.into_values().collect()).await? {
         tx.cache.lanes.insert((row.int("group_id")?, row.text("lane_key")?), row.int("id")?);
     }
-    for item in items {
-        if let Some((group, key)) = item.lane_key() {
-            item.lane = tx.cache.lanes.get(&(group.0, key.clone())).copied().map(LaneId);
-        }
-    }
-    Ok(())
+    let known = |(group, key): (GroupId, String)| {
+        let lane = tx.cache.lanes.get(&(group.0, key.clone())).copied().map(LaneId)?;
+        Some(((group, key), lane))
+    };
+    Ok(wanted.into_iter().filter_map(known).collect())
 }
 
 /// The values of a row of `messages`, in the order of [`MESSAGE_COLUMNS`].

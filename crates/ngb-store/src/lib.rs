@@ -38,9 +38,14 @@ mod pairings;
 mod people;
 mod prune;
 
+mod fires;
+mod tasks;
+
 #[cfg(test)]
 mod plan_tests;
 
 pub use error::{DatabaseError, StoreError};
+pub use fires::{FireRow, Fired, MAX_TASK_FAILURES};
 pub use store::{OpenOptions, Store};
+pub use tasks::{NewTask, TaskChange, TaskDoes, TaskRow, TaskState};
 pub use types::*;

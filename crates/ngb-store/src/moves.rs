@@ -125,6 +125,9 @@ pub(crate) async fn move_chat(tx: &mut Tx, from: &Jid, to: &Jid) -> Result<(), S
             AND NOT EXISTS (SELECT 1 FROM lanes o WHERE o.group_id = lanes.group_id
                 AND o.lane_key = $2 || substr(lanes.lane_key, length($1) + 1))",
         "UPDATE jobs SET jid = $2 WHERE jid = $1 AND state IN ('queued', 'running')",
+        "UPDATE tasks SET jid = $2, lane_key = CASE WHEN substr(lane_key, 1, length($1)) = $1
+            THEN $2 || substr(lane_key, length($1) + 1) ELSE lane_key END
+            WHERE jid = $1 AND state <> 'cancelled'",
         "UPDATE asks SET jid = $2 WHERE jid = $1 AND answer IS NULL",
         // One that is being sent stays until it is settled.
         "UPDATE outbox SET jid = $2 WHERE jid = $1 AND state = 'pending'",

@@ -33,7 +33,7 @@ struct Kind {
     count: fn(&mut Pruned) -> &mut u64,
 }
 
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 10] = [
     Kind {
         table: "outbox",
         old: "o.created_at < $1 AND o.state NOT IN ('pending', 'sending')
@@ -68,6 +68,12 @@ const KINDS: [Kind; 9] = [
                 AND u.state IN ('pending', 'sending'))",
         before: |it, _| it.messages,
         count: |it| &mut it.messages,
+    },
+    Kind {
+        table: "fires",
+        old: "o.fired_at < $1 AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.task_id = o.task_id AND j.slot_at = o.slot_at)",
+        before: |it, _| it.messages,
+        count: |it| &mut it.fires,
     },
     Kind {
         table: "decisions",

@@ -6,7 +6,7 @@ use ngb_core::{
     clock::Timestamp,
     decision::Decision,
     frame::SessionMark,
-    id::{JobId, LaneId, MessageId, OutboxId, RunId},
+    id::{JobId, LaneId, MessageId, OutboxId, RunId, TaskId},
     job::{JobState, Tries},
     role::Role,
 };
@@ -15,7 +15,7 @@ use crate::{
     Claim, Finish, Finished, JobKind, LiveAnswer, NewDecision, Queued, Store, StoreError, Work,
     WorkJob,
     db::Tx,
-    messages,
+    fires, messages,
     outbox::{self, OutRow},
     sql::{Row, row, sql, thread},
 };
@@ -235,6 +235,11 @@ fn work_job(
     let message = row.opt_int("message_id")?.map(MessageId);
     let kind = match message.and_then(|it| messages.remove(&it)) {
         Some(message) => JobKind::Message(Box::new(message)),
+        None if row.text("kind")? == "task" => JobKind::Task {
+            task: TaskId(row.int("task_id")?),
+            text: row.opt_text("text")?.unwrap_or_default(),
+            slot_at: row.time("slot_at")?,
+        },
         None => JobKind::Say { text: row.opt_text("text")?.unwrap_or_default() },
     };
     let live = row.opt_int("live_outbox_id")?.map(OutboxId);
@@ -266,7 +271,7 @@ impl Store {
                     JOIN lanes l ON l.id = r.lane_id
                     WHERE r.id = $1 AND r.epoch = $2 AND r.state = 'running'";
         let lane = sql("read a run", text).bind(claim.run).bind(claim.epoch);
-        let text = "SELECT j.id, j.message_id, j.jid, j.thread, j.role, j.text, j.failures, j.gateway_deaths,
+        let text = "SELECT j.id, j.kind, j.message_id, j.task_id, j.slot_at, j.jid, j.thread, j.role, j.text, j.failures, j.gateway_deaths,
                         j.had_effect, j.told_waiting, j.live_outbox_id, o.platform_id AS live_platform_id, j.created_at,
                         coalesce(c.is_direct, 1) AS is_direct
                     FROM jobs j LEFT JOIN outbox o ON o.id = j.live_outbox_id LEFT JOIN chats c ON c.jid = j.jid
@@ -296,14 +301,17 @@ impl Store {
         for row in &rows {
             jobs.push(work_job(row, &mut messages)?);
         }
+        let lane_key = lane.text("lane_key")?;
         let session = match (lane.opt_text("session_id")?, lane.opt_int("session_entries")?) {
+            // Each fire of such a task begins anew.
+            _ if lane_key.starts_with(fires::OWN_LANE) => None,
             (Some(id), Some(entries)) => {
                 Some(SessionMark { id, entries: u64::try_from(entries).unwrap_or(0) })
             }
             _ => None,
         };
         let is_direct = rows[0].flag("is_direct")?;
-        Ok(Work { lane_key: lane.text("lane_key")?, is_direct, session, jobs, context })
+        Ok(Work { lane_key, is_direct, session, jobs, context })
     }
 
     async fn context(

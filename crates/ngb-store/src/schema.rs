@@ -16,6 +16,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, statements: V1 },
     Migration { version: 2, statements: V2 },
     Migration { version: 3, statements: V3 },
+    Migration { version: 4, statements: V4 },
 ];
 
 const V1: &[&str] = &[
@@ -145,4 +146,22 @@ const V3: &[&str] = &[
     // Whom the code lets in. One that an earlier version made has nobody, and is good for ten minutes only.
     "ALTER TABLE login_codes ADD COLUMN user_id BIGINT",
     "CREATE INDEX messages_thread ON messages (jid, thread, id) WHERE thread <> ''",
+];
+
+/// Tasks and their fires.
+const V4: &[&str] = &[
+    "CREATE TABLE tasks (id {id}, group_id BIGINT NOT NULL REFERENCES groups (id), does TEXT NOT NULL, text TEXT NOT NULL,
+        schedule TEXT NOT NULL, value TEXT NOT NULL, zone TEXT NOT NULL, misfire TEXT NOT NULL, overlap TEXT NOT NULL,
+        jitter_ms BIGINT NOT NULL, jid TEXT NOT NULL, thread TEXT NOT NULL, lane_key TEXT, role TEXT NOT NULL,
+        made_by TEXT NOT NULL, state TEXT NOT NULL, note TEXT, next_at BIGINT, last_at BIGINT,
+        missed BIGINT NOT NULL DEFAULT 0, active_since BIGINT NOT NULL, created_at BIGINT NOT NULL)",
+    "CREATE INDEX tasks_due ON tasks (next_at, id) WHERE state = 'active'",
+    "CREATE INDEX tasks_group ON tasks (group_id, id)",
+    // One fire of a task and slot, whoever looks and however often.
+    "CREATE TABLE fires (id {id}, task_id BIGINT NOT NULL REFERENCES tasks (id), slot_at BIGINT NOT NULL,
+        fired_at BIGINT NOT NULL, skipped TEXT, UNIQUE (task_id, slot_at))",
+    "CREATE INDEX fires_at ON fires (fired_at)",
+    "ALTER TABLE jobs ADD COLUMN task_id BIGINT",
+    "ALTER TABLE jobs ADD COLUMN slot_at BIGINT",
+    "CREATE INDEX jobs_task ON jobs (task_id, id) WHERE task_id IS NOT NULL",
 ];

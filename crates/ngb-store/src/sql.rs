@@ -187,7 +187,7 @@ macro_rules! id_values {
     )+};
 }
 
-id_values!(GroupId, BindingId, LaneId, MessageId, JobId, RunId, OutboxId, AskId, UserId);
+id_values!(GroupId, BindingId, LaneId, MessageId, JobId, RunId, OutboxId, AskId, UserId, TaskId);
 
 /// A row on its way out. Columns are asked for by name.
 pub(crate) enum Row {
@@ -302,7 +302,7 @@ impl Row {
         serde_json::from_str(&self.text(column)?).map_err(|err| self.odd(column, err.to_string()))
     }
 
-    fn odd(&self, column: &'static str, why: String) -> StoreError {
+    pub(crate) fn odd(&self, column: &'static str, why: String) -> StoreError {
         StoreError::Inconsistent { table: column, row: self.int("id").unwrap_or(0), why }
     }
 }

@@ -7,7 +7,7 @@ use ngb_core::{
     decision::Decision,
     frame::SessionMark,
     group::{Binding, Engage, FolderName, Group, GroupName, Limits, Scope, Senders},
-    id::{AskId, GroupId, JobId, LaneId, MessageId, OutboxId, RunId, UserId},
+    id::{AskId, GroupId, JobId, LaneId, MessageId, OutboxId, RunId, TaskId, UserId},
     job::{JobState, Tries},
     message::{Author, Button, Content, Inbound, MediaRef, Outbound},
     role::Role,
@@ -140,6 +140,13 @@ pub enum JobKind {
     Message(Box<StoredMessage>),
     /// Say a text; no agent is needed.
     Say { text: String },
+    /// Give the agent what was scheduled.
+    Task {
+        task: TaskId,
+        text: String,
+        /// When it was to be.
+        slot_at: Timestamp,
+    },
 }
 
 /// The first send of an answer that is shown while it is made.
@@ -534,6 +541,8 @@ pub struct Pruned {
     pub decisions: u64,
     pub outbox: u64,
     pub event_keys: u64,
+    /// Fires of tasks.
+    pub fires: u64,
 }
 
 /// What start-up found of the gateway that was here before.

@@ -198,6 +198,7 @@ async fn start(home: &Path, store: &Store, clock: &Clock, flood: Flood) -> anyho
         },
         caps: Caps { max_runs: 0, max_live_bytes: 0 },
         retention: ngb_gateway::retention::Retention::default(),
+        scheduler: false,
         version: "bench",
     })
     .await

@@ -8,6 +8,7 @@ mod questions;
 mod retention;
 mod stage;
 mod watched;
+mod tasks;
 
 use std::{
     os::fd::AsRawFd as _,

@@ -250,6 +250,7 @@ impl Stage {
             },
             caps: Caps { max_runs: setting.max_runs, max_live_bytes: 1 << 40 },
             retention: Retention::default(),
+            scheduler: true,
             version: "test",
             store,
             clock,

@@ -186,7 +186,7 @@ impl Fix {
         let first = &work.jobs[0];
         let about = match &first.kind {
             JobKind::Message(it) => Some(it.id),
-            JobKind::Say { .. } => None,
+            JobKind::Say { .. } | JobKind::Task { .. } => None,
         };
         let item = Outbound::Text { text: body.into(), reply_to: None, buttons: vec![] };
         let place = first.place.clone();
@@ -219,6 +219,7 @@ impl Fix {
         let text = |it: WorkJob| match it.kind {
             JobKind::Message(it) => it.content.text,
             JobKind::Say { text } => format!("say {text}"),
+            JobKind::Task { text, .. } => format!("do {text}"),
         };
         self.store.work(claim).await.unwrap().jobs.into_iter().map(text).collect()
     }
