@@ -5,6 +5,8 @@ use std::{net::IpAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use thiserror::Error;
 
+use crate::task::Task;
+
 /// An argument that makes no sense: bad usage, exit code 2.
 #[derive(Debug, Error)]
 #[error("{0}")]
@@ -59,6 +61,9 @@ pub(crate) enum Command {
     /// List, requeue and drop what was given up.
     #[command(subcommand)]
     Dead(Dead),
+    /// Schedule tasks, list, show, pause, run and cancel them.
+    #[command(subcommand)]
+    Task(Task),
     /// Forget messages that are older than a date.
     Prune {
         /// An instant or a date, e.g. `2026-01-31`.

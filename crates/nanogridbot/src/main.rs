@@ -22,6 +22,7 @@ mod serve;
 mod settings;
 mod shell;
 mod shown;
+mod task;
 
 use std::process::ExitCode;
 
@@ -84,6 +85,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Approve(args) => commands::approve(&ctx, &args).await,
         Command::Why { message } => commands::why(&ctx, message).await,
         Command::Dead(command) => commands::dead(&ctx, &command).await,
+        Command::Task(command) => task::task(&ctx, &command).await,
         Command::Prune { before, dry_run } => commands::prune(&ctx, &before, dry_run).await,
         Command::Logs(args) => logs::logs(&ctx, &args).await,
         Command::Config => config(&ctx),

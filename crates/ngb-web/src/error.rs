@@ -10,9 +10,10 @@ use ngb_core::{
     address::AddressError,
     group::{BadName, BadTrigger},
     role::{Right, Role},
+    schedule::ScheduleError,
 };
-use ngb_gateway::handle::HandleError;
 use ngb_gateway::store::StoreError;
+use ngb_gateway::{handle::HandleError, timetable::TaskError};
 use serde_json::json;
 use tracing::error;
 
@@ -119,6 +120,11 @@ impl From<HandleError> for ApiError {
             HandleError::NoMemory { lane, version } => {
                 Self::not_found(format_args!("version {version} of what lane {lane} remembers"))
             }
+            HandleError::NoTask(id) => Self::not_found(format_args!("task {id}")),
+            HandleError::Task(it @ TaskError::State(..)) => {
+                Self::new(StatusCode::CONFLICT, "task_state", it.to_string())
+            }
+            HandleError::Task(it) => Self::bad(it.to_string()),
             HandleError::MainGroup => {
                 Self::new(StatusCode::CONFLICT, "main_group", err.to_string())
             }
@@ -146,4 +152,4 @@ macro_rules! bad_input {
     )+};
 }
 
-bad_input!(AddressError, BadName, BadTrigger, crate::BadLevel);
+bad_input!(AddressError, BadName, BadTrigger, ScheduleError, crate::BadLevel);

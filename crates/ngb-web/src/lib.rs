@@ -31,6 +31,7 @@ mod routes;
 mod sentence;
 mod shape;
 mod status;
+mod tasks;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 

@@ -15,7 +15,7 @@ use crate::{
     door::{self, Door, Gate, Want},
     error::ApiError,
     events, groups, guard, health, hooks, live, log, login, messages, openai, openapi, people,
-    prune, status,
+    prune, status, tasks,
 };
 
 /// One line of the table.
@@ -44,6 +44,7 @@ const OPEN: Want = Want::Nothing;
 const READ: Want = Want::Within(Right::Read);
 const SPEAK: Want = Want::Within(Right::Speak);
 const STOP_OWN: Want = Want::Within(Right::StopOwn);
+const SCHEDULE: Want = Want::Within(Right::Schedule);
 const MEND: Want = Want::Within(Right::Operate);
 // These concern everybody.
 const READ_ALL: Want = Want::Wide(Right::Read);
@@ -88,6 +89,17 @@ table! {
     get    "/api/pairings"                         APPROVE,   chats::pairings,    "Chats and people that ask to be let in.";
     post   "/api/pairings/{code}/approve"          APPROVE,   chats::approve,     "Let one in: `me`, or `group`, or neither for a group of its own.";
     post   "/api/pairings/{code}/deny"             APPROVE,   chats::deny,        "Refuse one.";
+    get    "/api/tasks"                            READ,      tasks::list,        "What is scheduled: `group`.";
+    post   "/api/tasks"                            SCHEDULE,  tasks::add,         "Schedule a task: `group`, `prompt`, `schedule_type`, `schedule_value`, `zone`, ...";
+    post   "/api/tasks/preview"                    SCHEDULE,  tasks::preview,     "When a schedule would fire, without making a task.";
+    get    "/api/tasks/{id}"                       READ,      tasks::show,        "One task.";
+    patch  "/api/tasks/{id}"                       SCHEDULE,  tasks::change,      "Change some of a task's fields.";
+    delete "/api/tasks/{id}"                       SCHEDULE,  tasks::cancel,      "Cancel a task, and what waits of it.";
+    get    "/api/tasks/{id}/next"                  READ,      tasks::next,        "Its next fires: `n`.";
+    get    "/api/tasks/{id}/logs"                  READ,      tasks::logs,        "Its latest fires, their outcome and delivery: `n`.";
+    post   "/api/tasks/{id}/pause"                 SCHEDULE,  tasks::pause,       "Have it fire no more for now.";
+    post   "/api/tasks/{id}/resume"                SCHEDULE,  tasks::resume,      "Have it fire again.";
+    post   "/api/tasks/{id}/run"                   SCHEDULE,  tasks::run,         "Fire it now, beside its schedule.";
     get    "/api/dead"                             MEND,      dead::list,         "Work that was given up.";
     get    "/api/dead/{id}"                        MEND,      dead::show,         "One of it: the `job`, and `why` of its message.";
     post   "/api/dead/{id}/requeue"                MEND,      dead::requeue,      "Put it back into its queue.";

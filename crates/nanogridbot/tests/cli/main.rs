@@ -10,4 +10,5 @@ mod refusals;
 mod secrets;
 mod shell;
 mod stand;
+mod tasks;
 mod whatsapp;

@@ -7,8 +7,8 @@ mod memory;
 mod questions;
 mod retention;
 mod stage;
-mod watched;
 mod tasks;
+mod watched;
 
 use std::{
     os::fd::AsRawFd as _,

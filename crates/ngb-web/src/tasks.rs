@@ -1,0 +1,376 @@
+//! Tasks over HTTP: the original's field names, and ours beside them.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+};
+use ngb_core::{
+    address::Place,
+    clock::Timestamp,
+    id::TaskId,
+    role::{Right, Role, role_in},
+    schedule::{Misfire, Overlap, Schedule, Zone, parse_interval},
+};
+use ngb_gateway::{
+    handle::HandleError,
+    store::{FireRow, TaskDoes, TaskRow},
+    timetable::Task,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{App, door::Who, error::ApiError, groups, input::Input, shape::iso};
+
+/// Fires that a preview shows unless it is told how many.
+const PREVIEW: usize = 20;
+
+/// Most fires of a preview or of a history.
+const MAX_FIRES: u32 = 500;
+
+/// Longest jitter, in seconds: a day.
+const MAX_JITTER_SECONDS: u32 = 24 * 60 * 60;
+
+/// When something fires, as people write it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct When {
+    /// `cron`, `interval` or `once`.
+    schedule_type: String,
+    /// The expression; `90s`, `15m`, `2h`, `1d`; an instant, or a time in the zone.
+    schedule_value: String,
+    /// An IANA time zone; default the gateway's own.
+    zone: Option<String>,
+}
+
+impl When {
+    fn schedule(&self, app: &App) -> Result<Schedule, ApiError> {
+        let zone: Zone = self.zone.as_deref().unwrap_or(app.gateway.zone()).parse()?;
+        let now = app.gateway.clock().now();
+        Ok(match self.schedule_type.as_str() {
+            "cron" => Schedule::cron(&self.schedule_value, zone, now)?,
+            "interval" => Schedule::every(parse_interval(&self.schedule_value)?)?,
+            "once" => Schedule::once(zone.instant(&self.schedule_value)?, now)?,
+            other => {
+                let what = format!("`schedule_type` is `{other}`; known: cron, interval, once");
+                return Err(ApiError::bad(what));
+            }
+        })
+    }
+}
+
+/// A task as a client describes it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Draft {
+    /// The group's number, name or folder.
+    #[serde(alias = "group_folder")]
+    group: String,
+    prompt: String,
+    schedule_type: String,
+    schedule_value: String,
+    zone: Option<String>,
+    /// `group` (default): in the conversation of its chat. `isolated`: each fire begins one of its own.
+    #[serde(default)]
+    context_mode: Context,
+    /// `think` (default): the agent is given the prompt. `say`: the prompt is said, without a model.
+    #[serde(default)]
+    does: Does,
+    #[serde(default)]
+    misfire: Misfire,
+    #[serde(default)]
+    overlap: Overlap,
+    #[serde(default)]
+    jitter_s: u32,
+    #[serde(alias = "target_chat_jid")]
+    chat_jid: Option<String>,
+    thread: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Context {
+    #[default]
+    Group,
+    Isolated,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Does {
+    #[default]
+    Think,
+    Say,
+}
+
+/// The task of that number, for somebody who has `right` in its group.
+async fn find(app: &App, who: &Who, id: TaskId, right: Right) -> Result<TaskRow, ApiError> {
+    let row = app.gateway.task(id).await?;
+    if !who.may_in(row.task.group, Right::Read) {
+        // In the words of one that is not there.
+        return Err(HandleError::NoTask(id).into());
+    }
+    let directory = app.gateway.directory().snapshot();
+    if let Some(group) = directory.group(row.task.group) {
+        who.need_in(group, right)?;
+    }
+    Ok(row)
+}
+
+fn task(app: &App, who: &Who, draft: Draft) -> Result<Task, ApiError> {
+    let group = groups::find_for(app, who, &draft.group, Right::Schedule)?.id;
+    if MAX_JITTER_SECONDS < draft.jitter_s {
+        return Err(ApiError::bad(format!("`jitter_s` is {MAX_JITTER_SECONDS} at most")));
+    }
+    let place = match &draft.chat_jid {
+        Some(jid) => Some(Place {
+            jid: groups::resolve(app, jid)?,
+            thread: draft.thread.as_deref().map(Into::into),
+        }),
+        None => None,
+    };
+    let when = When {
+        schedule_type: draft.schedule_type,
+        schedule_value: draft.schedule_value,
+        zone: draft.zone,
+    };
+    Ok(Task {
+        group,
+        does: match draft.does {
+            Does::Think => TaskDoes::Think,
+            Does::Say => TaskDoes::Say,
+        },
+        schedule: when.schedule(app)?,
+        text: draft.prompt,
+        misfire: draft.misfire,
+        overlap: draft.overlap,
+        jitter_ms: draft.jitter_s * 1_000,
+        place,
+        isolated: matches!(draft.context_mode, Context::Isolated),
+        role: role_in(&who.roles, group).unwrap_or(Role::Viewer),
+        made_by: who.name.clone(),
+    })
+}
+
+fn shown(app: &App, it: &TaskRow) -> Value {
+    let directory = app.gateway.directory().snapshot();
+    let group = directory.group(it.task.group);
+    let zone = it.task.schedule.zone();
+    json!({
+        "id": it.id,
+        "group": it.task.group,
+        "group_name": group.map(|it| &it.name),
+        "group_folder": group.map(|it| &it.folder),
+        "prompt": it.task.text,
+        "does": it.task.does.as_str(),
+        "schedule_type": it.task.schedule.kind(),
+        "schedule_value": it.task.schedule.value(),
+        "zone": zone.name(),
+        "status": it.state.as_str(),
+        "note": it.note,
+        "next_run": it.next_at.map(iso),
+        "next_run_local": it.next_at.map(|at| zone.show(at)),
+        "last_run": it.last_at.map(iso),
+        "missed": it.missed,
+        "context_mode": if it.task.lane_key.is_some() { "group" } else { "isolated" },
+        "misfire": it.task.misfire.as_str(),
+        "overlap": it.task.overlap.as_str(),
+        "jitter_s": it.task.jitter_ms / 1_000,
+        "target_chat_jid": it.task.place.jid,
+        "thread": it.task.place.thread,
+        "created_by": it.task.made_by,
+        "created_at": iso(it.created_at),
+    })
+}
+
+fn fire(it: &FireRow) -> Value {
+    let took = it.began_at.zip(it.ended_at).map(|(began, ended)| ended.since(began));
+    json!({
+        "slot": iso(it.slot_at),
+        "fired_at": iso(it.fired_at),
+        "skipped": it.skipped,
+        "job": it.job,
+        "outcome": it.state,
+        "error": it.error,
+        "duration_ms": took.map(|it: Duration| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
+        "delivery": { "sent": it.sent, "not_sent": it.unsent },
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OfGroup {
+    group: Option<String>,
+}
+
+/// Tasks that are not cancelled.
+pub(crate) async fn list(
+    State(app): State<App>,
+    who: Who,
+    Query(of): Query<OfGroup>,
+) -> Result<Json<Value>, ApiError> {
+    let group = of.group.map(|it| groups::find_for(&app, &who, &it, Right::Read)).transpose()?;
+    let tasks = app.gateway.store().tasks(group.map(|it| it.id)).await?;
+    let mine = tasks.iter().filter(|it| who.may_in(it.task.group, Right::Read));
+    Ok(Json(mine.map(|it| shown(&app, it)).collect()))
+}
+
+/// Makes a task.
+pub(crate) async fn add(
+    State(app): State<App>,
+    who: Who,
+    Input(draft): Input<Draft>,
+) -> Result<Json<Value>, ApiError> {
+    let made = app.gateway.add_task(task(&app, &who, draft)?).await?;
+    audit(&app, &who, "task added", made.id).await?;
+    Ok(Json(shown(&app, &made)))
+}
+
+pub(crate) async fn show(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<TaskId>,
+) -> Result<Json<Value>, ApiError> {
+    Ok(Json(shown(&app, &find(&app, &who, id, Right::Read).await?)))
+}
+
+/// A task in the words of a [`Draft`].
+fn draft(it: &TaskRow) -> Value {
+    json!({
+        "group": it.task.group.to_string(),
+        "prompt": it.task.text,
+        "schedule_type": it.task.schedule.kind(),
+        "schedule_value": it.task.schedule.value(),
+        "zone": it.task.schedule.zone().name(),
+        "context_mode": if it.task.lane_key.is_some() { "group" } else { "isolated" },
+        "does": it.task.does.as_str(),
+        "misfire": it.task.misfire.as_str(),
+        "overlap": it.task.overlap.as_str(),
+        "jitter_s": it.task.jitter_ms / 1_000,
+        "chat_jid": it.task.place.jid,
+        "thread": it.task.place.thread,
+    })
+}
+
+/// Changes what is named of a task; the rest stays.
+pub(crate) async fn change(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<TaskId>,
+    Input(change): Input<serde_json::Map<String, Value>>,
+) -> Result<Json<Value>, ApiError> {
+    let mut all = draft(&find(&app, &who, id, Right::Schedule).await?);
+    for (key, value) in change {
+        let key = match key.as_str() {
+            "group_folder" => "group",
+            "target_chat_jid" => "chat_jid",
+            other => other,
+        };
+        all[key] = value;
+    }
+    let draft: Draft = serde_json::from_value(all)
+        .map_err(|err| ApiError::bad(format!("this is no task: {err}")))?;
+    let changed = app.gateway.change_task(id, task(&app, &who, draft)?).await?;
+    audit(&app, &who, "task changed", id).await?;
+    Ok(Json(shown(&app, &changed)))
+}
+
+pub(crate) async fn pause(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<TaskId>,
+) -> Result<Json<Value>, ApiError> {
+    find(&app, &who, id, Right::Schedule).await?;
+    let row = app.gateway.pause_task(id).await?;
+    audit(&app, &who, "task paused", id).await?;
+    Ok(Json(shown(&app, &row)))
+}
+
+pub(crate) async fn resume(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<TaskId>,
+) -> Result<Json<Value>, ApiError> {
+    find(&app, &who, id, Right::Schedule).await?;
+    let row = app.gateway.resume_task(id).await?;
+    audit(&app, &who, "task resumed", id).await?;
+    Ok(Json(shown(&app, &row)))
+}
+
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<TaskId>,
+) -> Result<Json<Value>, ApiError> {
+    find(&app, &who, id, Right::Schedule).await?;
+    let row = app.gateway.cancel_task(id).await?;
+    audit(&app, &who, "task cancelled", id).await?;
+    Ok(Json(shown(&app, &row)))
+}
+
+/// Fires it now.
+pub(crate) async fn run(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<TaskId>,
+) -> Result<Json<Value>, ApiError> {
+    find(&app, &who, id, Right::Schedule).await?;
+    let row = app.gateway.run_task(id).await?;
+    audit(&app, &who, "task run", id).await?;
+    Ok(Json(shown(&app, &row)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HowMany {
+    n: Option<u32>,
+}
+
+/// When it fires next.
+pub(crate) async fn next(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<TaskId>,
+    Query(HowMany { n }): Query<HowMany>,
+) -> Result<Json<Value>, ApiError> {
+    let row = find(&app, &who, id, Right::Read).await?;
+    // The row's own next fire is the truth; what follows is reckoned from it.
+    let first = row.next_at.into_iter();
+    let rest = row.next_at.into_iter().flat_map(|at| row.task.schedule.fires_after(at));
+    Ok(Json(fires(&row.task.schedule, first.chain(rest), n)))
+}
+
+/// What a schedule would do, without making a task.
+pub(crate) async fn preview(
+    State(app): State<App>,
+    Query(HowMany { n }): Query<HowMany>,
+    Input(when): Input<When>,
+) -> Result<Json<Value>, ApiError> {
+    let schedule = when.schedule(&app)?;
+    let now = app.gateway.clock().now();
+    Ok(Json(fires(&schedule, schedule.fires_after(now), n)))
+}
+
+fn fires(schedule: &Schedule, at: impl Iterator<Item = Timestamp>, n: Option<u32>) -> Value {
+    let zone = schedule.zone();
+    let n = n.map_or(PREVIEW, |it| it.min(MAX_FIRES) as usize);
+    let one = |at: Timestamp| json!({ "at": iso(at), "local": zone.show(at) });
+    json!({ "zone": zone.name(), "fires": at.take(n).map(one).collect::<Vec<_>>() })
+}
+
+/// Its latest fires, with what became of them.
+pub(crate) async fn logs(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<TaskId>,
+    Query(HowMany { n }): Query<HowMany>,
+) -> Result<Json<Value>, ApiError> {
+    let row = find(&app, &who, id, Right::Read).await?;
+    let fires = app.gateway.store().fires(row.id, n.unwrap_or(50).min(MAX_FIRES)).await?;
+    Ok(Json(fires.iter().map(fire).collect()))
+}
+
+async fn audit(app: &App, who: &Who, what: &'static str, id: TaskId) -> Result<(), ApiError> {
+    Ok(app.gateway.store().audit(&who.name, what, &id.to_string()).await?)
+}
