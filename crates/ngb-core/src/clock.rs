@@ -15,10 +15,18 @@ use tokio::sync::watch;
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 
+/// A day without leap seconds, in milliseconds.
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
 impl Timestamp {
     /// How long after `earlier` this is; zero if it is not.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// When its day began, in UTC.
+    pub fn day_start(self) -> Self {
+        Self(self.0.div_euclid(DAY_MS) * DAY_MS)
     }
 }
 

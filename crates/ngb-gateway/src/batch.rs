@@ -9,7 +9,7 @@ use ngb_core::{
     notice::Lang,
     route::NewChats,
 };
-use ngb_store::{Accept, AcceptDone, AnsweredAsk, Arrival, Plan, Recorded};
+use ngb_store::{Accept, AcceptDone, AnsweredAsk, Arrival, Opened, Plan, Recorded};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::{debug, error, info};
 
@@ -157,7 +157,8 @@ impl Stored {
         let Self { arrivals, done, permits } = self;
         let shared = &gateway.0;
         let claimed: Vec<_> = done.claims.iter().map(|it| it.lane).collect();
-        shared.dispatcher.assign(gateway, done.claims, permits);
+        let opened = Opened { claims: done.claims, work: done.work };
+        shared.dispatcher.assign(gateway, opened, permits);
         // Permits that were not used may be what somebody else did not find.
         shared.dispatcher.look_again();
         let moved = arrivals.iter().any(|it| matches!(it.plan, Plan::Move { .. }));

@@ -16,7 +16,7 @@ use ngb_core::{
     id::{GroupId, LaneId},
     tasks::Crew,
 };
-use ngb_store::{AnsweredAsk, Claim};
+use ngb_store::{AnsweredAsk, Claim, Opened, Work};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -45,6 +45,8 @@ pub struct Agents {
 /// A claim and the permit that it uses.
 pub(crate) struct Assigned {
     pub(crate) claim: Claim,
+    /// What it is for; to be asked for where it did not come along.
+    pub(crate) work: Option<Box<Work>>,
     pub(crate) permit: OwnedSemaphorePermit,
 }
 
@@ -112,7 +114,13 @@ struct Live {
     /// What its agent used at the end of its latest run, in bytes. An agent that waits doesn't grow, and asking all of
     /// them after each run took more time than the run itself.
     used_bytes: u64,
+    /// Its runs so far.
+    runs: u64,
 }
+
+/// After how many runs of an agent its memory is read again: that opens files, which takes longer than all else that
+/// the end of a run does here.
+const RUNS_A_MEASUREMENT: u64 = 16;
 
 /// Whose end may free work that could not be claimed.
 #[derive(Debug, Default)]
@@ -209,15 +217,17 @@ impl Dispatcher {
     pub(crate) fn assign(
         &self,
         gateway: &Gateway,
-        claims: Vec<Claim>,
+        opened: Opened,
         permits: Vec<OwnedSemaphorePermit>,
     ) {
+        let Opened { claims, mut work } = opened;
         if claims.is_empty() {
             return;
         }
         let mut state = self.state();
         for (claim, permit) in claims.into_iter().zip(permits) {
-            let mut assigned = Assigned { claim, permit };
+            let work = work.remove(&claim.run).map(Box::new);
+            let mut assigned = Assigned { claim, work, permit };
             if let Some(live) = state.lanes.get_mut(&claim.lane) {
                 live.running = Some(claim);
                 match live.assigned.send(assigned) {
@@ -251,6 +261,7 @@ impl Dispatcher {
                 last_use: state.uses,
                 memory: None,
                 used_bytes: 0,
+                runs: 0,
             };
             state.lanes.insert(claim.lane, live);
         }
@@ -266,6 +277,9 @@ impl Dispatcher {
     /// A worker has a live agent, which uses memory.
     pub(crate) fn live(&self, lane: LaneId, memory: Option<Arc<ngb_sandbox::MemoryGauge>>) {
         if let Some(live) = self.state().lanes.get_mut(&lane) {
+            if live.memory.is_some() != memory.is_some() {
+                (live.runs, live.used_bytes) = (0, 0);
+            }
             live.memory = memory;
         }
     }
@@ -273,9 +287,10 @@ impl Dispatcher {
     /// A run is over and its permit is back; `more` says whether its lane has more that is due.
     pub(crate) fn over(&self, lane: LaneId, permit: OwnedSemaphorePermit, more: bool) {
         drop(permit);
-        let gauge = self.state().lanes.get(&lane).and_then(|it| it.memory.clone());
+        let due = |it: &Live| it.runs.is_multiple_of(RUNS_A_MEASUREMENT);
+        let gauge = self.state().lanes.get(&lane).filter(|it| due(it)).map(|it| it.memory.clone());
         // It reads files, so nobody waits for the lock meanwhile.
-        let used = gauge.and_then(|it| it()).unwrap_or(0);
+        let used = gauge.map(|it| it.and_then(|it| it()).unwrap_or(0));
         let mut state = self.state();
         state.uses += 1;
         let uses = state.uses;
@@ -283,7 +298,10 @@ impl Dispatcher {
             live.running = None;
             live.asked.clear();
             live.last_use = uses;
-            live.used_bytes = used;
+            live.runs += 1;
+            if let Some(used) = used {
+                live.used_bytes = used;
+            }
         }
         self.keep_memory(&state);
         if state.suspects.clears(lane) || more {
@@ -459,12 +477,12 @@ async fn claim(gateway: &Gateway) -> Result<(), ngb_store::StoreError> {
         let wanted = permits.len();
         let waits = dispatcher.state().waits;
         reach("before-claim");
-        let claims = shared.store.claim(wanted, now, dispatcher.lease_until(now)).await?;
-        let found = claims.len();
+        let opened = shared.store.claim(wanted, now, dispatcher.lease_until(now)).await?;
+        let found = opened.claims.len();
         if 0 < found {
             reach("after-claim");
         }
-        dispatcher.assign(gateway, claims, permits);
+        dispatcher.assign(gateway, opened, permits);
         if found < wanted {
             let mut state = dispatcher.state();
             if state.waits != waits {

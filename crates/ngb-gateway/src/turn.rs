@@ -12,7 +12,7 @@ use ngb_core::{
     job::{JobState, backoff},
     notice::Notice,
 };
-use ngb_store::{Claim, Finish, JobKind, NewDecision, StoreError, Work};
+use ngb_store::{Claim, DayUse, Finish, JobKind, NewDecision, StoreError, Work};
 use tokio::sync::mpsc;
 use tracing::{debug, error, warn};
 
@@ -26,9 +26,6 @@ use crate::{
     handle::{Gateway, SandboxState, Shared},
     live::Live,
 };
-
-/// The day of daily caps, in UTC.
-const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// How long a run whose work could not be read is left alone.
 const UNREADABLE_WAIT: Duration = Duration::from_secs(5);
@@ -57,18 +54,23 @@ pub(crate) struct Turn<'a> {
     pub(crate) session: Option<SessionMark>,
 }
 
+/// A run that is to begin.
+pub(crate) struct Run {
+    pub(crate) claim: Claim,
+    /// What it is to do; to be asked for where it did not come with the claim.
+    pub(crate) work: Option<Box<Work>>,
+}
+
 /// Does what a claim asks for. It returns when the end is in the store, or when the run is no longer ours.
 pub(crate) async fn run(
     gateway: &Gateway,
     agent: &mut Option<Agent>,
-    claim: Claim,
+    run: Run,
     orders: &mut mpsc::UnboundedReceiver<Order>,
 ) -> (Over, bool) {
     let shared = &gateway.0;
-    let today = Timestamp(shared.clock.now().0.div_euclid(DAY_MS) * DAY_MS);
-    let (begun, used) =
-        tokio::join!(begin(gateway, claim), shared.store.used_today(claim.group, today));
-    let mut turn = match begun {
+    let claim = run.claim;
+    let mut turn = match begin(gateway, run).await {
         Ok(turn) => turn,
         Err(NotBegun { over, more }) => return (over, more),
     };
@@ -90,7 +92,7 @@ pub(crate) async fn run(
         messages: turn.messages(),
     });
     debug!(run = %claim.run, messages = turn.named(), "run begins");
-    let (ended, over) = turn.work_on(agent, orders, used).await;
+    let (ended, over) = turn.work_on(agent, orders).await;
     let close = |it: &Agent| {
         // Closed first: what is counted after that would be of no run.
         it.door.admit(None);
@@ -116,7 +118,7 @@ pub(crate) async fn broke(
     reason: String,
 ) -> bool {
     let usage = agent.map(|it| usage(&it.door)).unwrap_or_default();
-    match begin(gateway, claim).await {
+    match begin(gateway, Run { claim, work: None }).await {
         Ok(turn) => turn.end(Ended::Passing(reason), usage).await,
         // Its end was written before it panicked; what else waits there nobody has looked for.
         Err(_) => true,
@@ -130,10 +132,15 @@ struct NotBegun {
     more: bool,
 }
 
-/// Reads what a run is to do.
-async fn begin(gateway: &Gateway, claim: Claim) -> Result<Turn<'_>, NotBegun> {
+/// Finds what a run is to do.
+async fn begin(gateway: &Gateway, run: Run) -> Result<Turn<'_>, NotBegun> {
     let shared = &gateway.0;
-    let work = match load(shared, &claim).await {
+    let claim = run.claim;
+    let work = match run.work {
+        Some(work) => Ok(*work),
+        None => load(shared, &claim).await,
+    };
+    let work = match work {
         Ok(work) => work,
         Err(StoreError::Fenced(_)) => {
             // It was taken from us, or everything that it was to do was taken back; then only the lane is to be freed.
@@ -232,12 +239,11 @@ impl Turn<'_> {
         &mut self,
         agent: &mut Option<Agent>,
         orders: &mut mpsc::UnboundedReceiver<Order>,
-        used: Result<(u64, u64), StoreError>,
     ) -> (Option<Ended>, Over) {
         if let JobKind::Say { text } = &self.work.jobs[0].kind {
             return (Some(Ended::Answered { text: text.clone() }), Over::Alive);
         }
-        let tokens_left = match self.budget(used) {
+        let tokens_left = match self.budget() {
             Ok(left) => left,
             Err(ended) => return (Some(ended), Over::Alive),
         };
@@ -269,12 +275,11 @@ impl Turn<'_> {
         }
     }
 
-    /// Tokens that are left of what the group may use today, by the runs and tokens that it used; the end of the run where
+    /// Tokens that are left of what the group may use today; the end of the run where
     /// nothing is.
-    fn budget(&self, used: Result<(u64, u64), StoreError>) -> Result<Option<u64>, Ended> {
+    fn budget(&self) -> Result<Option<u64>, Ended> {
         let limits = &self.group.limits;
-        let (runs, tokens) =
-            used.map_err(|err| Ended::Passing(format!("{:#}", anyhow::Error::from(err))))?;
+        let DayUse { runs, tokens } = self.work.used_today;
         let capped = |setting: &'static str, cap: u64| Ended::Permanent {
             reason: format!("the group's `{setting}` of {cap} is used up"),
             notice: Notice::DailyCap { setting },

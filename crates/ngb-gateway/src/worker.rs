@@ -32,7 +32,9 @@ impl Worker {
     pub(crate) async fn work(mut self) {
         let mut agent: Option<Agent> = None;
         while let Some(assigned) = self.next(&mut agent).await {
-            let run = turn::run(&self.gateway, &mut agent, assigned.claim, &mut self.orders);
+            let Assigned { claim, work, permit } = assigned;
+            let run = turn::Run { claim, work };
+            let run = turn::run(&self.gateway, &mut agent, run, &mut self.orders);
             let more = match AssertUnwindSafe(run).catch_unwind().await {
                 Ok((over, more)) => {
                     if let turn::Over::Useless = over {
@@ -42,13 +44,13 @@ impl Worker {
                 }
                 Err(panic) => {
                     let reason = format!("the gateway's worker panicked: {}", words_of(&*panic));
-                    error!("run {}: {reason}", assigned.claim.run);
-                    turn::broke(&self.gateway, agent.take(), assigned.claim, reason).await
+                    error!("run {}: {reason}", claim.run);
+                    turn::broke(&self.gateway, agent.take(), claim, reason).await
                 }
             };
             let memory = agent.as_ref().map(|it| Arc::clone(&it.memory));
             self.gateway.0.dispatcher.live(self.lane, memory);
-            self.gateway.0.dispatcher.over(self.lane, assigned.permit, more);
+            self.gateway.0.dispatcher.over(self.lane, permit, more);
         }
         if let Some(agent) = agent {
             agent.end(self.gateway.clock()).await;

@@ -12,9 +12,11 @@ use ngb_core::{
 };
 
 use crate::{
-    Claim, NewDecision, Store, StoreError,
+    Claim, DayUse, NewDecision, Opened, Store, StoreError,
     db::Tx,
+    dialect::Dialect,
     sql::{Row, row, sql},
+    work,
 };
 
 /// Most jobs in one prompt.
@@ -23,7 +25,8 @@ const MAX_RUN_JOBS: i64 = 50;
 /// Most text in one prompt, in bytes; a quarter of the longest frame to an agent, which also carries context.
 const MAX_RUN_BYTES: i64 = 256 * 1024;
 
-/// Lanes whose jobs one statement reads. SQLite takes 500 terms in a compound (`SQLITE_MAX_COMPOUND_SELECT`).
+/// Lanes whose jobs one statement reads on PostgreSQL, where each is a round trip. On SQLite it is one, so that the text
+/// stays prepared.
 const LANES_A_READ: usize = 100;
 
 /// What a claimer may take.
@@ -48,10 +51,23 @@ pub(crate) async fn claim(tx: &mut Tx, wanted: &Wanted) -> Result<Vec<Claim>, St
         take_lanes(tx, &opened).await?;
         res.extend(opened);
     }
-    for part in res.chunks(LANES_A_READ) {
+    for it in &res {
+        work::count(tx, it.group, wanted.now, DayUse { runs: 1, tokens: 0 });
+    }
+    let lanes_a_read = match tx.dialect() {
+        Dialect::Sqlite => 1,
+        Dialect::Postgres => LANES_A_READ,
+    };
+    for part in res.chunks(lanes_a_read) {
         take_jobs(tx, part, wanted.now).await?;
     }
     Ok(res)
+}
+
+async fn open(tx: &mut Tx, wanted: &Wanted) -> Result<Opened, StoreError> {
+    let claims = claim(tx, wanted).await?;
+    let work = work::read_all(tx, &claims).await?;
+    Ok(Opened { claims, work })
 }
 
 /// The statement that dispatches; `only` limits it to some lanes and groups.
@@ -196,9 +212,9 @@ impl Store {
         permits: usize,
         now: Timestamp,
         lease_until: Timestamp,
-    ) -> Result<Vec<Claim>, StoreError> {
+    ) -> Result<Opened, StoreError> {
         let wanted = Wanted { permits, now, lease_until, only: None };
-        self.write(wanted, |tx, it| Box::pin(claim(tx, it))).await
+        self.write(wanted, |tx, it| Box::pin(open(tx, it))).await
     }
 
     /// Renews the leases of runs; returns those that were lost and must end.

@@ -2,11 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use ngb_core::clock::Timestamp;
+use ngb_core::{clock::Timestamp, id::GroupId};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction, postgres::PgArguments, query::Query};
 
 use crate::{
-    DatabaseError, NewDecision, StoreError,
+    DatabaseError, DayUse, NewDecision, StoreError,
     albums::Albums,
     dialect::Dialect,
     sql::{Row, Sql, Value, row, sql},
@@ -65,6 +65,8 @@ pub(crate) struct Cache {
     /// Chats as they were last written: title and when.
     pub(crate) chats: HashMap<String, (String, Timestamp)>,
     pub(crate) albums: Albums,
+    /// What groups used on the day that begins at that time.
+    pub(crate) used: HashMap<GroupId, (Timestamp, DayUse)>,
 }
 
 /// Entries of each kind that the [`Cache`] holds; it begins anew when it is full.
@@ -77,6 +79,9 @@ impl Cache {
         }
         if MAX_CACHED < self.chats.len() {
             self.chats.clear();
+        }
+        if MAX_CACHED < self.used.len() {
+            self.used.clear();
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     outbox::{self, OutRow},
     pairings,
     sql::{Value, row, sql, thread, to_json},
+    work,
 };
 
 /// How exactly a chat's last sign of life is kept, in milliseconds.
@@ -106,6 +107,7 @@ pub(crate) async fn accept_all(
     }
     repeats(tx, &mut items).await?;
     let mut opened = claim(tx, all, free).await?;
+    let mut work = work::read_all(tx, &opened).await?;
 
     let mut items = items.into_iter();
     let mut res = Vec::new();
@@ -119,13 +121,15 @@ pub(crate) async fn accept_all(
         opened = rest;
         opened.extend(spare);
         claims.shrink_to_fit();
-        res.push(AcceptDone { recorded: mine.into_iter().map(recorded).collect(), claims });
+        let recorded = mine.into_iter().map(recorded).collect();
+        res.push(AcceptDone { recorded, claims, work: HashMap::new() });
     }
     for (done, accept) in res.iter_mut().zip(all) {
         let room = accept.permits.saturating_sub(done.claims.len());
         let (more, rest) = split(opened, room);
         done.claims.extend(more);
         opened = rest;
+        done.work.extend(done.claims.iter().filter_map(|it| work.remove_entry(&it.run)));
     }
     Ok(res)
 }

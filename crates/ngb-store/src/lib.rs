@@ -5,7 +5,7 @@
 //!
 //! In reading order: the words ([`types`]), how a statement is written and run (`sql`, `dialect`, `sqlite`, `db`), the tables
 //! (`schema`, `migrate`), the writer (`writer`, `checkpoint`, `store`), then the path of a message: `intake`, `moves`,
-//! `claims`, `runs`, `calls`, `outbox`, `recover`; and what stands beside it.
+//! `claims`, `work`, `runs`, `calls`, `outbox`, `recover`; and what stands beside it.
 
 mod error;
 mod types;
@@ -30,6 +30,7 @@ mod moves;
 mod outbox;
 mod recover;
 mod runs;
+mod work;
 
 mod groups;
 mod jobs;

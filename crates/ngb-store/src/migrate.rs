@@ -228,3 +228,97 @@ pub(crate) fn file(url: &str) -> Option<PathBuf> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::schema::MIGRATIONS;
+
+    const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+    /// Ours, and a step that a later program may bring.
+    fn with(statements: &'static [&'static str]) -> &'static [Migration] {
+        let version = MIGRATIONS.last().unwrap().version + 1;
+        let next = Migration { version, statements };
+        Box::leak(MIGRATIONS.iter().copied().chain([next]).collect())
+    }
+
+    fn opening(dir: &Path, migrations: &'static [Migration]) -> Opening {
+        Opening {
+            url: format!("sqlite://{}", dir.join("db.sqlite").display()),
+            backups_dir: dir.join("backups"),
+            node: "n".into(),
+            now: NOW,
+            migrations,
+        }
+    }
+
+    /// A database of this version with something in it.
+    async fn filled(dir: &Path) {
+        let mut opened = opening(dir, MIGRATIONS).open().await.unwrap();
+        opened.tx.begin(NOW).await.unwrap();
+        let text = "INSERT INTO kv (name, value) VALUES ('name', 'value')";
+        opened.tx.run(sql("fill", text)).await.unwrap();
+        opened.tx.commit().await.unwrap();
+    }
+
+    /// How many columns `more` table `kv` has, and how many rows, in the file.
+    fn found(file: &Path) -> (i64, i64) {
+        let conn = rusqlite::Connection::open(file).unwrap();
+        let columns = "SELECT count(*) FROM pragma_table_info('kv') WHERE name = 'more'";
+        let count = |text: &str| conn.query_row(text, [], |it| it.get(0)).unwrap();
+        (count(columns), count("SELECT count(*) FROM kv"))
+    }
+
+    fn backups(dir: &Path) -> Vec<PathBuf> {
+        let Ok(list) = std::fs::read_dir(dir.join("backups")) else { return Vec::new() };
+        list.map(|it| it.unwrap().path()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_database_is_copied_before_it_is_migrated() {
+        let dir = tempfile::tempdir().unwrap();
+        filled(dir.path()).await;
+        assert_eq!(backups(dir.path()), Vec::<PathBuf>::new(), "a new one needs no copy");
+        let later = with(&["ALTER TABLE kv ADD COLUMN more TEXT"]);
+        opening(dir.path(), later).open().await.unwrap();
+        assert_eq!(found(&dir.path().join("db.sqlite")), (1, 1));
+        let copies = backups(dir.path());
+        let [copy] = copies.as_slice() else { panic!("{copies:?}") };
+        let version = MIGRATIONS.last().unwrap().version;
+        let name = format!("db-v{version}-2027-01-15T08-00-00-000Z.sqlite");
+        assert!(copy.ends_with(&name), "{copy:?}");
+        assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(found(copy), (0, 1), "it is as it was before");
+        opening(dir.path(), later).open().await.unwrap();
+        assert_eq!(backups(dir.path()).len(), 1, "nothing to do, nothing to copy");
+        let newer = opening(dir.path(), MIGRATIONS).open().await.map(drop);
+        assert!(matches!(newer, Err(StoreError::Newer { .. })), "{newer:?}");
+    }
+
+    #[tokio::test]
+    async fn a_failed_migration_leaves_the_database_in_use() {
+        let dir = tempfile::tempdir().unwrap();
+        filled(dir.path()).await;
+        let bad =
+            with(&["ALTER TABLE kv ADD COLUMN more TEXT", "ALTER TABLE nowhere ADD COLUMN x TEXT"]);
+        let failed = opening(dir.path(), bad).open().await.map(drop);
+        assert!(matches!(failed, Err(StoreError::Migration { .. })), "{failed:?}");
+        assert_eq!(found(&dir.path().join("db.sqlite")), (0, 1));
+        assert_eq!(backups(dir.path()).len(), 1);
+        opening(dir.path(), MIGRATIONS).open().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn without_a_copy_nothing_is_migrated() {
+        let dir = tempfile::tempdir().unwrap();
+        filled(dir.path()).await;
+        std::fs::write(dir.path().join("backups"), "no folder").unwrap();
+        let later = with(&["ALTER TABLE kv ADD COLUMN more TEXT"]);
+        let failed = opening(dir.path(), later).open().await.map(drop);
+        assert!(matches!(failed, Err(StoreError::Backup { .. })), "{failed:?}");
+        assert_eq!(found(&dir.path().join("db.sqlite")), (0, 1));
+    }
+}

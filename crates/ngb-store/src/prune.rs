@@ -9,9 +9,9 @@ use ngb_core::{
 };
 
 use crate::{
-    Counts, Cutoffs, DayUsage, Pruned, Store, StoreError,
+    Counts, Cutoffs, DayUsage, DayUse, Pruned, Store, StoreError,
     db::Tx,
-    sql::{Row, sql},
+    sql::{Row, Sql, sql},
 };
 
 /// Rows that one transaction removes, so that nobody waits for it.
@@ -131,6 +131,19 @@ async fn remove(tx: &mut Tx, it: &Part) -> Result<u64, StoreError> {
     Ok(u64::try_from(ids.len()).unwrap_or(u64::MAX))
 }
 
+/// What a group used from a time on; its row is for [`used`].
+pub(crate) fn used_since(group: GroupId, day_start: Timestamp) -> Sql {
+    let text = "SELECT (SELECT count(*) FROM runs
+                     WHERE group_id = $1 AND started_at >= $2 AND state <> 'lost') AS runs_n,
+                    (SELECT CAST(coalesce(sum(input_tokens + output_tokens), 0) AS BIGINT) FROM usage_counts
+                     WHERE group_id = $1 AND at >= $2) AS tokens";
+    sql("count a day's use", text).bind(group).bind(day_start)
+}
+
+pub(crate) fn used(row: &Row) -> Result<DayUse, StoreError> {
+    Ok(DayUse { runs: row.count("runs_n")?, tokens: row.count("tokens")? })
+}
+
 impl Store {
     /// Removes what is old by `cutoffs` and not in use, a thousand rows a transaction; with `dry_run` only counts.
     ///
@@ -222,13 +235,9 @@ impl Store {
         &self,
         group: GroupId,
         day_start: Timestamp,
-    ) -> Result<(u64, u64), StoreError> {
-        let text = "SELECT (SELECT count(*) FROM runs
-                         WHERE group_id = $1 AND started_at >= $2 AND state <> 'lost') AS runs_n,
-                        (SELECT CAST(coalesce(sum(input_tokens + output_tokens), 0) AS BIGINT) FROM usage_counts
-                         WHERE group_id = $1 AND at >= $2) AS tokens";
-        let row = self.row(sql("count a day's use", text).bind(group).bind(day_start)).await?;
-        row.map_or(Ok((0, 0)), |it| Ok((it.count("runs_n")?, it.count("tokens")?)))
+    ) -> Result<DayUse, StoreError> {
+        let row = self.row(used_since(group, day_start)).await?;
+        row.as_ref().map_or(Ok(DayUse::default()), used)
     }
 
     /// What each group used since `day_start`, by model.

@@ -47,6 +47,8 @@ async fn recover(tx: &mut Tx, now: &Timestamp) -> Result<Recovered, StoreError> 
     }
     let mut res =
         Recovered { runs: u64::try_from(ended.len()).unwrap_or(0), ..Recovered::default() };
+    // A run that was cut off does not count for its day.
+    tx.cache.used.clear();
     for part in ended.chunks(1_000) {
         requeue(tx, part, now, &mut res.dead).await?;
     }

@@ -1,27 +1,21 @@
-//! A run: what it is to do, and its end.
+//! The end of a run, and what it says of itself before that.
 
 use std::collections::{BTreeSet, HashMap};
 
 use ngb_core::{
     clock::Timestamp,
     decision::Decision,
-    frame::SessionMark,
-    id::{JobId, LaneId, MessageId, OutboxId, RunId, TaskId},
-    job::{JobState, Tries},
-    role::Role,
+    id::{JobId, LaneId, MessageId, RunId},
+    job::JobState,
 };
 
 use crate::{
-    Claim, Finish, Finished, JobKind, LiveAnswer, NewDecision, Queued, Store, StoreError, Work,
-    WorkJob,
+    Claim, DayUse, Finish, Finished, NewDecision, Queued, Store, StoreError,
     db::Tx,
-    fires, messages,
     outbox::{self, OutRow},
-    sql::{Row, row, sql, thread},
+    sql::{row, sql, thread},
+    work,
 };
-
-/// Kept messages that go with a prompt as context: the newest so many.
-const MAX_CONTEXT_MESSAGES: i64 = 50;
 
 /// Ends runs. Each gets its own answer, so that one that lost its lease costs the others nothing.
 pub(crate) async fn finish_all(
@@ -92,9 +86,10 @@ async fn end_jobs(tx: &mut Tx, live: &[&Finish]) -> Result<(), StoreError> {
                     told_waiting = CASE WHEN given.told = 1 THEN 1 ELSE jobs.told_waiting END
                 FROM given WHERE jobs.id = given.id AND jobs.state = 'running'";
     tx.run_many(sql("end jobs", text), rows).await?;
-    let text = "UPDATE jobs SET state = 'queued', run_at = $1 WHERE state = 'running' AND run_id IN ({list})";
-    let query = sql("queue jobs that got no answer", text).bind(tx.now);
-    tx.run(query.list(live.iter().map(|it| it.claim.run))).await.map(drop)
+    let text = "WITH f (run, at) AS (VALUES {values})
+                UPDATE jobs SET state = 'queued', run_at = f.at FROM f WHERE jobs.run_id = f.run AND jobs.state = 'running'";
+    let rows = live.iter().map(|it| row![it.claim.run, tx.now]).collect();
+    tx.run_many(sql("queue jobs that got no answer", text), rows).await
 }
 
 /// Frees lanes; returns those in which more is due.
@@ -135,6 +130,7 @@ async fn count_usage(tx: &mut Tx, live: &[&Finish]) -> Result<(), StoreError> {
             let (provider, model) = (&used.provider, &used.model);
             let (input, output) = (used.input_tokens, used.output_tokens);
             rows.push(row![it.claim.run, it.claim.group, it.now, provider, model, input, output]);
+            work::count(tx, it.claim.group, it.now, DayUse { runs: 0, tokens: input + output });
         }
     }
     let text = "INSERT INTO usage_counts (run_id, group_id, at, provider, model, input_tokens, output_tokens)
@@ -227,107 +223,7 @@ async fn effect(tx: &mut Tx, (claim, job): &(Claim, JobId)) -> Result<(), StoreE
     Ok(())
 }
 
-fn work_job(
-    row: &Row,
-    messages: &mut HashMap<MessageId, crate::StoredMessage>,
-) -> Result<WorkJob, StoreError> {
-    let id = row.int("id")?;
-    let message = row.opt_int("message_id")?.map(MessageId);
-    let kind = match message.and_then(|it| messages.remove(&it)) {
-        Some(message) => JobKind::Message(Box::new(message)),
-        None if row.text("kind")? == "task" => JobKind::Task {
-            task: TaskId(row.int("task_id")?),
-            text: row.opt_text("text")?.unwrap_or_default(),
-            slot_at: row.time("slot_at")?,
-        },
-        None => JobKind::Say { text: row.opt_text("text")?.unwrap_or_default() },
-    };
-    let live = row.opt_int("live_outbox_id")?.map(OutboxId);
-    let platform_id = row.opt_text("live_platform_id")?;
-    Ok(WorkJob {
-        id: JobId(id),
-        kind,
-        place: row.place()?,
-        role: row.parsed::<Role>("role")?,
-        tries: Tries {
-            failures: row.small("failures")?,
-            gateway_deaths: row.small("gateway_deaths")?,
-        },
-        had_effect: row.flag("had_effect")?,
-        live: live.map(|outbox| LiveAnswer { outbox, platform_id }),
-        told_waiting: row.flag("told_waiting")?,
-        created_at: row.time("created_at")?,
-    })
-}
-
 impl Store {
-    /// What a run is to do.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Fenced`] when the run no longer holds its lane, or nothing is left to do since its jobs were cancelled.
-    pub async fn work(&self, claim: &Claim) -> Result<Work, StoreError> {
-        let text = "SELECT l.lane_key, l.session_id, l.session_entries, l.context_after FROM runs r
-                    JOIN lanes l ON l.id = r.lane_id
-                    WHERE r.id = $1 AND r.epoch = $2 AND r.state = 'running'";
-        let lane = sql("read a run", text).bind(claim.run).bind(claim.epoch);
-        let text = "SELECT j.id, j.kind, j.message_id, j.task_id, j.slot_at, j.jid, j.thread, j.role, j.text, j.failures, j.gateway_deaths,
-                        j.had_effect, j.told_waiting, j.live_outbox_id, o.platform_id AS live_platform_id, j.created_at,
-                        coalesce(c.is_direct, 1) AS is_direct
-                    FROM jobs j LEFT JOIN outbox o ON o.id = j.live_outbox_id LEFT JOIN chats c ON c.jid = j.jid
-                    WHERE j.run_id = $1 AND j.state = 'running' ORDER BY j.run_at, j.id";
-        let rows = sql("read a run's jobs", text).bind(claim.run);
-        // What doesn't need one another is read at the same time: somebody waits for an answer.
-        let (lane, rows) = tokio::try_join!(self.row(lane), self.rows(rows))?;
-        let lane = lane.ok_or(StoreError::Fenced(claim.run))?;
-        if rows.is_empty() {
-            return Err(StoreError::Fenced(claim.run));
-        }
-        let mut ids = Vec::new();
-        for row in &rows {
-            ids.extend(row.opt_int("message_id")?.map(MessageId));
-        }
-        let newest = ids.iter().max().copied();
-        let after = lane.int("context_after")?;
-        let context = async {
-            match newest {
-                Some(newest) => self.context(claim.lane, after, newest).await,
-                None => Ok(Vec::new()),
-            }
-        };
-        let (messages, context) = tokio::try_join!(self.messages_by_id(ids), context)?;
-        let mut messages: HashMap<_, _> = messages.into_iter().map(|it| (it.id, it)).collect();
-        let mut jobs = Vec::new();
-        for row in &rows {
-            jobs.push(work_job(row, &mut messages)?);
-        }
-        let lane_key = lane.text("lane_key")?;
-        let session = match (lane.opt_text("session_id")?, lane.opt_int("session_entries")?) {
-            // Each fire of such a task begins anew.
-            _ if lane_key.starts_with(fires::OWN_LANE) => None,
-            (Some(id), Some(entries)) => {
-                Some(SessionMark { id, entries: u64::try_from(entries).unwrap_or(0) })
-            }
-            _ => None,
-        };
-        let is_direct = rows[0].flag("is_direct")?;
-        Ok(Work { lane_key, is_direct, session, jobs, context })
-    }
-
-    async fn context(
-        &self,
-        lane: LaneId,
-        after: i64,
-        newest: MessageId,
-    ) -> Result<Vec<crate::StoredMessage>, StoreError> {
-        let text = messages::select(
-            "m.lane_id = $1 AND m.state = 'context-kept' AND m.id > $2 AND m.id < $3 ORDER BY m.id DESC LIMIT $4",
-        );
-        let query = sql("read context", text).bind(lane).bind(after).bind(newest);
-        let rows = self.rows(query.bind(MAX_CONTEXT_MESSAGES)).await?;
-        rows.iter().rev().map(messages::stored).collect()
-    }
-
     /// Marks that a job is about to do something that can't be taken back.
     ///
     /// # Errors

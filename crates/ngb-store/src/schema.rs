@@ -4,6 +4,7 @@
 //! databases. Named holes are filled by [`crate::dialect`].
 
 /// One step of the schema.
+#[derive(Clone, Copy)]
 pub(crate) struct Migration {
     pub(crate) version: i64,
     pub(crate) statements: &'static [&'static str],

@@ -1,5 +1,7 @@
 //! What goes into the store and what comes out of it.
 
+use std::collections::HashMap;
+
 use ngb_core::{
     address::{Account, Jid, Place},
     ask::Audience,
@@ -91,6 +93,15 @@ pub struct AcceptDone {
     pub recorded: Vec<Recorded>,
     /// Runs that were opened; each uses a permit.
     pub claims: Vec<Claim>,
+    /// What they are to do.
+    pub work: HashMap<RunId, Work>,
+}
+
+/// Runs that were opened, and what they are to do. Work that is missing is to be asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Opened {
+    pub claims: Vec<Claim>,
+    pub work: HashMap<RunId, Work>,
 }
 
 // ------------------------------------------------------------------ runs
@@ -116,6 +127,15 @@ pub struct Work {
     pub jobs: Vec<WorkJob>,
     /// Messages of the lane that nobody addressed to the agent, the oldest first.
     pub context: Vec<StoredMessage>,
+    /// What its group used today, this run included.
+    pub used_today: DayUse,
+}
+
+/// What a group used on one day, in UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DayUse {
+    pub runs: u64,
+    pub tokens: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

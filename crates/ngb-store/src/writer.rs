@@ -288,6 +288,7 @@ impl Writer {
                     for mut done in results.accepts {
                         res.recorded.append(&mut done.recorded);
                         res.claims.append(&mut done.claims);
+                        res.work.extend(done.work);
                     }
                 }
                 Err(err) if is_trouble(&err) => return Err(err),

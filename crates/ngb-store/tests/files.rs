@@ -83,5 +83,24 @@ async fn the_first_schema_is_still_known() {
     let store = another(&dir, &url, &Clock::System, "n").await.unwrap();
     let registry = store.registry().await.unwrap();
     assert_eq!(registry.groups[0].name.as_str(), "home");
-    assert_eq!(store.claim(1, T0, T0 + LEASE).await.unwrap().len(), 1);
+    assert_eq!(store.claim(1, T0, T0 + LEASE).await.unwrap().claims.len(), 1);
+}
+
+/// The log goes into the database beside the writer, while the store is open.
+#[tokio::test]
+async fn the_log_is_moved_into_the_database() {
+    let fix = sqlite("").await;
+    let file = fix.dir.path().join("db.sqlite");
+    let value = "x".repeat(40_000);
+    let before = std::fs::metadata(&file).unwrap().len();
+    for n in 0..220 {
+        fix.store.put(&format!("key {n}"), &value).await.unwrap();
+    }
+    let moved = || before + 4 * 1024 * 1024 < std::fs::metadata(&file).unwrap().len();
+    while !moved() {
+        // Writing and reading go on beside it.
+        fix.store.put("key", "value").await.unwrap();
+        assert_eq!(fix.store.get("key").await.unwrap().as_deref(), Some("value"));
+    }
+    assert_eq!(fix.store.get("key 219").await.unwrap(), Some(value));
 }

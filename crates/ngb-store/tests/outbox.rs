@@ -11,7 +11,7 @@ use ngb_core::{
     decision::Decision,
     id::OutboxId,
     job::JobState,
-    message::{Happening, Outbound},
+    message::{Happening, MediaKind, MediaRef, Outbound},
     route::Access,
 };
 use ngb_store::*;
@@ -24,6 +24,8 @@ on_both!(
     sends_in_flight_are_in_doubt,
     a_live_answer_is_one_message,
     a_move_takes_the_rows_along,
+    a_move_onto_a_lane_that_is_there,
+    files_of_a_message,
     an_answer_is_found_by_its_platform_ids,
     prune_never_touches_what_is_in_use,
     each_kind_has_its_time,
@@ -291,4 +293,43 @@ async fn people_and_logins(fix: Fix) {
     assert_eq!(fix.store.get("k").await.unwrap().as_deref(), Some("2"));
     fix.store.audit("ann", "grant", "x").await.unwrap();
     assert_eq!(fix.store.audit_log(5).await.unwrap()[0].what, "grant");
+}
+
+/// What waits at the old address is answered at the new one, though a lane is there already.
+async fn a_move_onto_a_lane_that_is_there(fix: Fix) {
+    let group = fix.group("home").await;
+    fix.accept(vec![engage(group, "1", "a", "old"), engage(group, "2", "b", "new")], 0).await;
+    let to = place("2").jid;
+    let what = Happening::Moved { to: to.clone() };
+    let moved = Arrival { inbound: inbound("m", "1", what), plan: Plan::Move { to } };
+    fix.accept(vec![moved], 0).await;
+    fix.accept(vec![engage(group, "2", "c", "after")], 0).await;
+    let mut answered = Vec::new();
+    while let Some(claim) = fix.claim(1).await.first().copied() {
+        let work = fix.store.work(&claim).await.unwrap();
+        assert!(work.jobs.iter().all(|it| it.place == place("2")), "{work:?}");
+        answered.extend(fix.texts(&claim).await);
+        fix.finish(claim, "x").await.unwrap();
+    }
+    answered.sort();
+    assert_eq!(answered, ["after", "new", "old"]);
+}
+
+async fn files_of_a_message(fix: Fix) {
+    let group = fix.group("home").await;
+    let done = fix.accept(vec![keep(group, "1", "a", "see the files")], 0).await;
+    let message = message_of(&done.recorded[0]);
+    let media = MediaRef {
+        kind: MediaKind::LongText,
+        reference: "r".into(),
+        name: "a.txt".into(),
+        media_type: None,
+        size_bytes: None,
+    };
+    for (n, path) in [(1, "incoming/b"), (0, "incoming/a"), (1, "incoming/c")] {
+        let file = FetchedMedia { message, n, media: media.clone(), path: path.into() };
+        fix.store.set_media_path(file).await.unwrap();
+    }
+    let found = fix.store.media_paths(message).await.unwrap();
+    assert_eq!(found, [(0, "incoming/a".to_owned()), (1, "incoming/c".to_owned())]);
 }

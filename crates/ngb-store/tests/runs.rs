@@ -45,7 +45,7 @@ async fn one_run_a_lane_and_slots(fix: Fix) {
     let mut crew = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let store = fix.store.clone();
-        crew.spawn(async move { store.claim(2, T0, T0 + LEASE).await.unwrap() });
+        crew.spawn(async move { store.claim(2, T0, T0 + LEASE).await.unwrap().claims });
     }
     let claims: Vec<Claim> = crew.join_all().await.into_iter().flatten().collect();
     let lanes: BTreeSet<_> = claims.iter().map(|it| it.lane).collect();
@@ -69,7 +69,7 @@ async fn not_due_is_not_claimed(fix: Fix) {
     fix.store.finish(finish).await.unwrap();
     assert_eq!(fix.claim(4).await, []);
     assert_eq!(fix.store.next_due(T0).await.unwrap(), Some(later));
-    let claims = fix.store.claim(4, later, later + LEASE).await.unwrap();
+    let claims = fix.store.claim(4, later, later + LEASE).await.unwrap().claims;
     assert_eq!(claims.len(), 1);
     assert_eq!(claims[0].epoch, claim.epoch + 1);
     let work = fix.store.work(&claims[0]).await.unwrap();
@@ -180,7 +180,7 @@ async fn deaths_are_counted(fix: Fix) {
 async fn a_run_that_the_gateways_death_cut_off_is_not_of_the_day(fix: Fix) {
     let group = fix.group("home").await;
     fix.accept(vec![engage(group, "1", "a", "hi")], 0).await;
-    let runs = async || fix.store.used_today(group, T0).await.unwrap().0;
+    let runs = async || fix.store.used_today(group, T0).await.unwrap().runs;
     assert_eq!(fix.claim(1).await.len(), 1);
     assert_eq!(runs().await, 1);
     fix.store.recover(T0).await.unwrap();
@@ -264,7 +264,7 @@ async fn calls_are_keyed(fix: Fix) {
     fix.store.call(call(claim, job, "l", 0, later)).await.unwrap();
     fix.finish(claim, "ok").await.unwrap();
     assert_eq!(fix.store.next_due(T0).await.unwrap(), Some(at));
-    let claims = fix.store.claim(1, at, at + LEASE).await.unwrap();
+    let claims = fix.store.claim(1, at, at + LEASE).await.unwrap().claims;
     assert_eq!(fix.texts(&claims[0]).await, ["say wake up"]);
 }
 
@@ -385,8 +385,8 @@ async fn use_is_counted(fix: Fix) {
         Usage { provider: "p".into(), model: "m".into(), input_tokens: 10, output_tokens: 5 };
     finish.usage = vec![used];
     fix.store.finish(finish).await.unwrap();
-    assert_eq!(fix.store.used_today(group, T0).await.unwrap(), (1, 15));
-    assert_eq!(fix.store.used_today(group, Timestamp(T0.0 + 1)).await.unwrap(), (0, 0));
+    assert_eq!(fix.store.used_today(group, T0).await.unwrap(), DayUse { runs: 1, tokens: 15 });
+    assert_eq!(fix.store.used_today(group, Timestamp(T0.0 + 1)).await.unwrap(), DayUse::default());
     let day = fix.store.day_usage(T0).await.unwrap();
     assert_eq!((day[0].runs, day[0].input_tokens, day[0].output_tokens), (1, 10, 5));
 }
@@ -409,7 +409,7 @@ async fn two_nodes() {
             // A round may find nothing because the other node is at it.
             let mut empty = 0;
             while empty < 50 {
-                let claims = store.claim(4, T0, T0 + LEASE).await.unwrap();
+                let claims = store.claim(4, T0, T0 + LEASE).await.unwrap().claims;
                 empty = if claims.is_empty() { empty + 1 } else { 0 };
                 for claim in claims {
                     let work = store.work(&claim).await.unwrap();

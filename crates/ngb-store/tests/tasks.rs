@@ -55,7 +55,7 @@ fn each_minute(group: GroupId) -> NewTask {
 async fn work(fix: &Fix, now: Timestamp, end: &JobState) -> usize {
     let mut jobs = 0;
     loop {
-        let claims = fix.store.claim(10, now, now + LEASE).await.unwrap();
+        let claims = fix.store.claim(10, now, now + LEASE).await.unwrap().claims;
         if claims.is_empty() {
             return jobs;
         }
@@ -99,7 +99,7 @@ async fn a_slot_is_fired_once(fix: Fix) {
     assert_eq!(fix.store.fire_tasks(now, 10).await.unwrap().jobs, 0, "it is fired already");
     assert_eq!(fix.store.next_task_at().await.unwrap(), Some(minutes(2)), "it keeps its beat");
 
-    let claim = fix.store.claim(1, now, now + LEASE).await.unwrap()[0];
+    let claim = fix.store.claim(1, now, now + LEASE).await.unwrap().claims[0];
     let work = fix.store.work(&claim).await.unwrap();
     let slot_at = minutes(1);
     let kind = JobKind::Task { task, text: "look at the news".into(), slot_at };
@@ -157,7 +157,7 @@ async fn a_fire_that_finds_the_one_before(fix: Fix) {
     let replace = fix.store.add_task(of(Overlap::Replace)).await.unwrap();
     fix.store.fire_tasks(minutes(1), 10).await.unwrap();
     // One of them runs; all are in one lane.
-    let claim = fix.store.claim(1, minutes(1), minutes(2)).await.unwrap()[0];
+    let claim = fix.store.claim(1, minutes(1), minutes(2)).await.unwrap().claims[0];
     let running = fix.store.work(&claim).await.unwrap().jobs[0].kind.clone();
     assert!(matches!(running, JobKind::Task { task, .. } if task == queue));
     let fired = fix.store.fire_tasks(minutes(2), 10).await.unwrap();
@@ -180,7 +180,7 @@ async fn a_fire_that_ends_the_one_before(fix: Fix) {
     let task = NewTask { overlap: Overlap::Replace, ..each_minute(group) };
     fix.store.add_task(task).await.unwrap();
     fix.store.fire_tasks(minutes(1), 10).await.unwrap();
-    let claim = fix.store.claim(1, minutes(1), minutes(3)).await.unwrap()[0];
+    let claim = fix.store.claim(1, minutes(1), minutes(3)).await.unwrap().claims[0];
     let fired = fix.store.fire_tasks(minutes(2), 10).await.unwrap();
     assert_eq!((fired.jobs, fired.replaced), (1, vec![claim.lane]));
 }
@@ -211,7 +211,7 @@ async fn a_task_of_its_own_begins_anew(fix: Fix) {
     fix.store.add_task(task).await.unwrap();
     for n in 1..=2 {
         fix.store.fire_tasks(minutes(n), 10).await.unwrap();
-        let claim = fix.store.claim(1, minutes(n), minutes(n) + LEASE).await.unwrap()[0];
+        let claim = fix.store.claim(1, minutes(n), minutes(n) + LEASE).await.unwrap().claims[0];
         let work = fix.store.work(&claim).await.unwrap();
         assert_eq!((work.lane_key.as_str(), &work.session), ("task:1", &None));
         let session = Some(ngb_core::frame::SessionMark { id: "s".into(), entries: 4 });

@@ -177,7 +177,7 @@ impl Fix {
     }
 
     pub async fn claim(&self, permits: usize) -> Vec<Claim> {
-        self.store.claim(permits, T0, T0 + LEASE).await.unwrap()
+        self.store.claim(permits, T0, T0 + LEASE).await.unwrap().claims
     }
 
     /// The end of a run that answers all its jobs with `body`.
