@@ -5,9 +5,8 @@ import { post } from "../api.js";
 import { clockTime, t } from "../i18n.js";
 import { Icon } from "../icons.js";
 import { render } from "../markdown.js";
-import {
-  attempt, changed, chatName, chatOf, deliver, discard, keyOf, loadOlder, may, openChat, placeOf, runIn, say, state, useApp,
-} from "../store.js";
+import { changed, chatName, chatOf, keyOf, may, placeOf, runIn, state, useApp } from "../store.js";
+import { attempt, deliver, discard, loadOlder, openChat, say } from "../store.js";
 import { Act, channelName, copy } from "../ui.js";
 import { Why } from "./why.js";
 
