@@ -22,7 +22,7 @@ async fn a_person_is_let_in_and_answered_once() {
     platform.subscribe(&format!("http://{page}/hooks/whatsapp/main")).await.unwrap();
 
     let ann = Person::with_phone("16505551234", "Ann");
-    platform.texts(&ann, "né 😀");
+    let first = platform.texts(&ann, "né 😀");
     platform.until_sent(|it| it.len() == 1).await;
     let offer = platform.sent()[0].body["text"]["body"].as_str().unwrap().to_owned();
     let pairings = stand.json(&["status"]);
@@ -31,7 +31,7 @@ async fn a_person_is_let_in_and_answered_once() {
     let approved = stand.run(&["approve", code, "--me"]);
     assert_eq!(approved.code, Some(0), "{approved:?}");
 
-    // Half an answer leaves a send in doubt; WhatsApp has no key, so it may come twice, but never not at all.
+    // What WhatsApp says it did not do is done again.
     let fault =
         Fault { method: "messages".into(), how: How::Status { code: 500 }, when: When::Next(1) };
     platform.fault(fault);
@@ -46,7 +46,11 @@ async fn a_person_is_let_in_and_answered_once() {
     let answers =
         sent.iter().filter(|it| it.body["type"] == "text" && it.to == "16505551234").count();
     assert!(2 <= answers, "{sent:?}");
-    assert!(platform.marks().iter().all(|it| it["message_id"] == asked), "{:?}", platform.marks());
+    assert!(
+        platform.marks().iter().all(|it| it["message_id"] == asked || it["message_id"] == first),
+        "{:?}",
+        platform.marks()
+    );
 
     let last = sent.last().unwrap();
     // The receipt is written after the platform's answer; until it is, a failure would find no row.
