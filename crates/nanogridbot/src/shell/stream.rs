@@ -61,7 +61,7 @@ impl<'a> Answer<'a> {
         editor: &mut Editor,
         interrupts: &mut Interrupts,
     ) -> anyhow::Result<Told> {
-        let (jid, thread) = (body["chat_jid"].clone(), body["thread"].clone());
+        let jid = body["chat_jid"].clone();
         let mut events = self.client.stream("/api/messages", body).await?;
         let mut message = Value::Null;
         loop {
@@ -86,7 +86,7 @@ impl<'a> Answer<'a> {
                 "event" if text(&data, "type") == "asked" => {
                     let value = choose(&data, editor, interrupts).await?;
                     if let Some(value) = value {
-                        let body = json!({ "jid": jid, "thread": thread, "value": value });
+                        let body = json!({ "jid": jid, "value": value });
                         self.client.post("/api/press", body).await?;
                     }
                 }

@@ -22,7 +22,8 @@ struct Terminal {
 impl Terminal {
     fn open(stand: &Stand, args: &[&str]) -> Self {
         let exe = env!("CARGO_BIN_EXE_nanogridbot");
-        let line = format!("{exe} --home {} shell {}", stand.home().display(), args.join(" "));
+        // Without `exec` a shell stands between, and a Ctrl-C that the program took ends the shell at the end.
+        let line = format!("exec {exe} --home {} shell {}", stand.home().display(), args.join(" "));
         // Whoever waits for what never comes is told what did.
         let mut command = Command::new("timeout");
         command.args([
@@ -174,7 +175,7 @@ fn a_question_is_answered_by_its_number() {
     terminal.wait_for("main> ");
     terminal.press("1\r");
     terminal.wait_for("main> ");
-    terminal.press("/quit\r");
+    terminal.press("\u{4}");
     let (code, shown) = terminal.end();
     assert_eq!(code, Some(0), "{shown}");
     assert!(shown.contains("The answer was: Yes"), "{shown}");
