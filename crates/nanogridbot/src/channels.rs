@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ngb_channels::{Channel, http::Http, whatsapp};
+use ngb_channels::{Channel, slack, whatsapp};
 use ngb_core::{clock::Clock, route::NewChats};
 
 use crate::{
@@ -24,6 +24,7 @@ pub(crate) fn whatsapp(
         let at = |key: &str| format!("channels.whatsapp.{}.{key}", account.name());
         let or =
             |it: &Option<String>, default: &str| it.clone().unwrap_or_else(|| default.to_owned());
+        let http = net.own(&it.network, &at("network"))?.http(clock.clone())?;
         let config = whatsapp::WhatsappConfig {
             access_token: it.access_token.resolve(&at("access_token"), env)?,
             phone_number_id: it.phone_number_id.clone(),
@@ -37,9 +38,29 @@ pub(crate) fn whatsapp(
             }),
             account,
         };
-        let http = Http::new(|| net.builder(), None, clock.clone())?;
         let channel = whatsapp::Whatsapp::new(config, http, clock.clone());
         all.push((Arc::new(channel), it.new_chats));
+    }
+    Ok(all)
+}
+
+pub(crate) fn slack(
+    settings: &Settings,
+    env: &Environment,
+    net: &Net,
+    clock: &Clock,
+) -> anyhow::Result<Vec<Made>> {
+    let mut all: Vec<Made> = Vec::new();
+    for (account, it) in settings.slack_accounts()? {
+        let at = |key: &str| format!("channels.slack.{}.{key}", account.name());
+        let http = net.own(&it.network, &at("network"))?.http(clock.clone())?;
+        let config = slack::SlackConfig {
+            bot_token: it.bot_token.resolve(&at("bot_token"), env)?,
+            app_token: it.app_token.resolve(&at("app_token"), env)?,
+            api_url: it.api_url.clone().unwrap_or_else(|| slack::DEFAULT_API_URL.to_owned()),
+            account,
+        };
+        all.push((Arc::new(slack::Slack::new(config, http)), it.new_chats));
     }
     Ok(all)
 }

@@ -287,6 +287,11 @@ pub(crate) enum Sim {
         #[arg(long, default_value = "127.0.0.1:8083")]
         bind: std::net::SocketAddr,
     },
+    /// A Slack workspace with one app.
+    Slack {
+        #[arg(long, default_value = "127.0.0.1:8084")]
+        bind: std::net::SocketAddr,
+    },
     /// A model server (Anthropic, OpenAI and Ollama shapes).
     Model {
         #[arg(long, default_value = "127.0.0.1:8082")]

@@ -99,7 +99,7 @@ fn settings(ctx: &Context) -> Finding {
 
 fn model(ctx: &Context) -> Finding {
     let found = make::settings(&ctx.home, &cli::Serve::default()).and_then(|(settings, env)| {
-        let net = Net::new(&settings.network)?;
+        let net = Net::new(&settings.network, &env)?;
         models::find(&settings, &env, &net)
     });
     match found {

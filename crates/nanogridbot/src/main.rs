@@ -150,6 +150,17 @@ async fn simulate(sim: cli::Sim) -> anyhow::Result<ExitCode> {
             })
             .await?;
         }
+        cli::Sim::Slack { bind } => {
+            let config = ngb_sim::slack::Config { addr: bind, ..Default::default() };
+            ngb_sim::slack::serve(config, |server| {
+                print::lines(&[
+                    format!("api_url = \"{}\"", server.url),
+                    format!("bot_token = \"{}\"", server.bot_token),
+                    format!("app_token = \"{}\"", server.app_token),
+                ]);
+            })
+            .await?;
+        }
         cli::Sim::Model { bind } => {
             print::lines(&[format!("base_url = \"http://{bind}\"")]);
             ngb_sim::model::serve(bind).await?;

@@ -78,7 +78,7 @@ pub(crate) async fn make(
     let clock = Clock::System;
     home.make()?;
     let (settings, env) = settings(home, serve)?;
-    let net = Net::new(&settings.network)?;
+    let net = Net::new(&settings.network, &env)?;
     let Models { driver, model, providers, found_in, secrets } =
         models::find(&settings, &env, &net)?;
     let mut secrets: Vec<Secret> = secrets;
@@ -207,10 +207,12 @@ fn channels(
             webhook,
             account,
         };
-        let channel = telegram::Telegram::new(config, net.builder().build()?, clock.clone());
+        let own = net.own(&it.network, &format!("{at}.network"))?;
+        let channel = telegram::Telegram::new(config, own.builder().build()?, clock.clone());
         all.push((Arc::new(channel), it.new_chats));
     }
     all.extend(channels::whatsapp(settings, env, net, clock)?);
+    all.extend(channels::slack(settings, env, net, clock)?);
     Ok(all)
 }
 

@@ -60,7 +60,8 @@ pub(crate) fn find(settings: &Settings, env: &Environment, net: &Net) -> anyhow:
             .map(|key| key.resolve(&format!("providers.{name}.api_key"), env))
             .transpose()?;
         secrets.extend(api_key.clone());
-        let http = ngb_broker::model_client(net.builder())?;
+        let own = net.own(&it.network, &format!("providers.{name}.network"))?;
+        let http = ngb_broker::model_client(own.builder())?;
         let base_url = it.base_url.clone().unwrap_or_else(|| default_url(it.kind).to_owned());
         let auth = auth(&name, &it)?;
         let headers = headers(&name, &it.headers)?;
@@ -114,6 +115,7 @@ fn found_in_env(
             api_key: Some(settings::SecretSetting::from_env(variable)),
             auth: Some(auth.to_owned()),
             headers: BTreeMap::new(),
+            network: settings::Network::default(),
         };
         named.insert(name.to_owned(), provider);
         let model = env.get(model).unwrap_or(default_model);

@@ -8,6 +8,7 @@ use crate::settings::Environment;
 #[rustfmt::skip]
 const RENAMED: &[(&str, &str)] = &[
     ("TELEGRAM_BOT_TOKEN",                  "NGB_CHANNELS__TELEGRAM__MAIN__TOKEN"),
+    ("SLACK_BOT_TOKEN",                     "NGB_CHANNELS__SLACK__MAIN__BOT_TOKEN"),
     ("DB_PATH",                             "NGB_DATABASE__URL"),
     ("BASE_DIR",                            "NGB_HOME"),
     ("DATA_DIR",                            "NGB_HOME"),

@@ -130,6 +130,9 @@ pub(crate) struct Provider {
     /// Further headers of each request.
     #[serde(default, serialize_with = "shown::headers")]
     pub(crate) headers: BTreeMap<String, String>,
+    /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
+    #[serde(default)]
+    pub(crate) network: Network,
 }
 
 /// `[sandbox]`: how agents are kept apart from this machine.
@@ -174,6 +177,7 @@ pub(crate) struct Network {
 pub(crate) struct Channels {
     pub(crate) telegram: BTreeMap<String, Telegram>,
     pub(crate) whatsapp: BTreeMap<String, Whatsapp>,
+    pub(crate) slack: BTreeMap<String, Slack>,
 }
 
 /// `[channels.telegram.<account>]`: a bot of Telegram's; `<account>` is any name.
@@ -190,6 +194,28 @@ pub(crate) struct Telegram {
     pub(crate) new_chats: NewChats,
     /// Receive by webhook under `[web] public_url` instead of polling; the secret that Telegram has to show.
     pub(crate) webhook_secret: Option<SecretSetting>,
+    /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
+    #[serde(default)]
+    pub(crate) network: Network,
+}
+
+/// `[channels.slack.<account>]`: an app in a Slack workspace; `<account>` is any name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Slack {
+    /// The bot's token, `xoxb-…`, from the app's page OAuth & Permissions.
+    pub(crate) bot_token: SecretSetting,
+    /// The app's token, `xapp-…`, with the scope `connections:write`, from the app's page Basic Information.
+    pub(crate) app_token: SecretSetting,
+    /// Where the Web API is; default `https://slack.com/api`.
+    #[serde(serialize_with = "shown::url")]
+    pub(crate) api_url: Option<String>,
+    /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
+    #[serde(default)]
+    pub(crate) new_chats: NewChats,
+    /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
+    #[serde(default)]
+    pub(crate) network: Network,
 }
 
 /// `[channels.whatsapp.<account>]`: a business number on WhatsApp; `<account>` is any name. Meta calls it under
@@ -218,6 +244,9 @@ pub(crate) struct Whatsapp {
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,
+    /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
+    #[serde(default)]
+    pub(crate) network: Network,
 }
 
 /// `[log]`: what is logged to standard error and to `<home>/logs`.
@@ -268,10 +297,14 @@ impl Settings {
     pub(crate) fn hidden(&self) -> Vec<Secret> {
         let urls = [self.database.url.as_deref(), self.network.proxy.as_deref()];
         let of_providers = self.providers.values().map(|it| it.base_url.as_deref());
-        let of_telegram = self.channels.telegram.values().map(|it| it.api_url.as_deref());
-        let of_whatsapp = self.channels.whatsapp.values().map(|it| it.api_url.as_deref());
-        let of_accounts = of_telegram.chain(of_whatsapp);
-        let urls = urls.into_iter().chain(of_providers).chain(of_accounts).flatten();
+        let of_telegram = self.channels.telegram.values().map(|it| (&it.api_url, &it.network));
+        let of_whatsapp = self.channels.whatsapp.values().map(|it| (&it.api_url, &it.network));
+        let of_slack = self.channels.slack.values().map(|it| (&it.api_url, &it.network));
+        let of_accounts = of_telegram.chain(of_whatsapp).chain(of_slack);
+        let of_accounts =
+            of_accounts.flat_map(|(url, network)| [url.as_deref(), network.proxy.as_deref()]);
+        let proxies = self.providers.values().map(|it| it.network.proxy.as_deref());
+        let urls = urls.into_iter().chain(of_providers).chain(proxies).chain(of_accounts).flatten();
         let passwords = urls.filter_map(|it| shown::password(it)).map(Secret::new);
         let headers = self.providers.values().flat_map(|it| it.headers.values());
         passwords.chain(headers.map(|it| Secret::new(it.as_str()))).collect()
@@ -300,6 +333,10 @@ impl Settings {
             all.push((at("app_secret"), &account.app_secret));
             all.push((at("verify_token"), &account.verify_token));
         }
+        for (name, account) in &self.channels.slack {
+            all.push((format!("channels.slack.{name}.bot_token"), &account.bot_token));
+            all.push((format!("channels.slack.{name}.app_token"), &account.app_token));
+        }
         all
     }
 
@@ -311,6 +348,11 @@ impl Settings {
     /// The names of the accounts, checked.
     pub(crate) fn whatsapp_accounts(&self) -> Result<Vec<(Account, &Whatsapp)>, SettingsError> {
         accounts(ChannelKind::Whatsapp, &self.channels.whatsapp)
+    }
+
+    /// The names of the accounts, checked.
+    pub(crate) fn slack_accounts(&self) -> Result<Vec<(Account, &Slack)>, SettingsError> {
+        accounts(ChannelKind::Slack, &self.channels.slack)
     }
 }
 

@@ -148,6 +148,17 @@ impl Http {
         self.api.post(url)
     }
 
+    /// A POST to an address that came in an answer; as [`Http::get_handed`].
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::Unfit`] with the reason.
+    pub fn post_handed(&self, url: &str, base: &str) -> Result<RequestBuilder, HttpError> {
+        let url = handed(url, base)?;
+        let client = if is_same_host(&url, base) { &self.api } else { &self.handed };
+        Ok(client.post(url))
+    }
+
     /// A GET of an address that came in an answer or a message. On the host of `base` (the address in the settings) it
     /// is taken as it is; elsewhere only HTTPS to a name with public addresses will do.
     ///

@@ -6,6 +6,7 @@
 pub mod backoff;
 mod hook;
 pub mod http;
+pub mod slack;
 pub mod socket;
 pub mod supervise;
 pub mod telegram;
@@ -63,8 +64,8 @@ pub struct Delivery<'a> {
 pub enum Question {
     /// Is the credential good, who are we, and what may we not do?
     WhoAmI,
-    /// Did an item with this key arrive?
-    WasSent { key: String },
+    /// Did an item with this key arrive in this place?
+    WasSent { key: String, to: Place },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -82,7 +82,7 @@ impl Channel for LocalChannel {
                 let name = self.profile.account.to_string();
                 Answer::Me { id: name.clone(), name, remarks: Vec::new() }
             }
-            Question::WasSent { key } => {
+            Question::WasSent { key, .. } => {
                 Answer::Sent(Some(Sent { platform_id: Some(key.clone()) }))
             }
         })

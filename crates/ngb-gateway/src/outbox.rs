@@ -233,7 +233,7 @@ impl Outboxes {
         };
         let key = format!("ngb-{}", item.id);
         if item.in_doubt
-            && let Some(sent) = self.was_sent(channel, &key).await
+            && let Some(sent) = self.was_sent(channel, &item.place, &key).await
         {
             return SendOutcome::Sent { platform_id: sent.platform_id };
         }
@@ -275,8 +275,9 @@ impl Outboxes {
     }
 
     /// The platform's own word on whether it has an item; none where it can't tell.
-    async fn was_sent(&self, channel: &Arc<dyn Channel>, key: &str) -> Option<Sent> {
-        match channel.ask(&Question::WasSent { key: key.to_owned() }).await {
+    async fn was_sent(&self, channel: &Arc<dyn Channel>, to: &Place, key: &str) -> Option<Sent> {
+        let question = Question::WasSent { key: key.to_owned(), to: to.clone() };
+        match channel.ask(&question).await {
             Ok(Answer::Sent(sent)) => sent,
             Ok(Answer::Me { .. } | Answer::CanNot) => None,
             Err(err) => {

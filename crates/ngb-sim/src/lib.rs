@@ -4,6 +4,8 @@
 //! something twice.
 
 mod call;
+pub mod fault;
 pub mod model;
+pub mod slack;
 pub mod telegram;
 pub mod whatsapp;

@@ -113,6 +113,13 @@ async fn what_it_can_not_do_it_says() {
     let who = stage.channel.ask(&Question::WhoAmI).await.unwrap();
     let Answer::Me { name, remarks, .. } = who else { panic!("{who:?}") };
     assert_eq!((name.as_str(), remarks.len()), ("Nano Test", 0));
-    let sent = stage.channel.ask(&Question::WasSent { key: "k".into() }).await.unwrap();
+    let sent = stage
+        .channel
+        .ask(&Question::WasSent {
+            key: "k".into(),
+            to: "whatsapp@main:1".parse::<ngb_core::address::Jid>().unwrap().into(),
+        })
+        .await
+        .unwrap();
     assert_eq!(sent, Answer::CanNot);
 }

@@ -23,11 +23,11 @@ use serde_json::{Value, json};
 
 use super::{
     draft::Draft,
-    fault::Fault,
     http::json_response,
     params::MAX_BODY_BYTES,
     platform::{Figures, Platform},
 };
+use crate::fault::Fault;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]

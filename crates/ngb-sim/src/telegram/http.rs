@@ -15,13 +15,12 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::{
-    control,
-    fault::{How, is_send},
-    methods,
+    control, methods,
     params::Params,
     platform::{Call, Platform},
     updates,
 };
+use crate::fault::{How, is_send};
 
 /// What a method returns.
 #[derive(Debug)]

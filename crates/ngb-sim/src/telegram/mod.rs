@@ -9,7 +9,6 @@
 
 mod control;
 mod draft;
-pub(crate) mod fault;
 pub(crate) mod http;
 mod markup;
 mod methods;
@@ -25,9 +24,9 @@ use tokio::net::TcpListener;
 
 pub use self::{
     draft::{Draft, Press},
-    fault::{Fault, How, When},
     platform::{Call, Edit, Figures, Platform, SentFile, SentMessage},
 };
+pub use crate::fault::{Fault, How, When};
 
 /// How a simulated bot is set up.
 #[derive(Clone, Debug)]

@@ -11,10 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
-use super::{
-    Config, Draft,
-    fault::{Fault, Faults},
-};
+use super::{Config, Draft};
+use crate::fault::{Fault, Faults};
 
 /// The kinds of updates that a bot may be sent.
 const KINDS: &[&str] = &[

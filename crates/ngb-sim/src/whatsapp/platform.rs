@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{Config, Fault};
-use crate::telegram::fault::Faults;
+use crate::fault::Faults;
 
 /// A handle on the platform; cheap to clone.
 #[derive(Clone, Debug)]

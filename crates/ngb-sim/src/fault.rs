@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Something that goes wrong by script.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fault {
-    /// The name of a method; `send*` for all that send or edit, `*` for all there are.
+    /// The name of a method; `send*` for all that put something before people, `*` for all there are.
     pub method: String,
     pub how: How,
     pub when: When,
@@ -17,7 +17,7 @@ pub struct Fault {
 pub enum How {
     /// 429 with `retry_after`; nothing is done.
     TooManyRequests { retry_after_s: u32 },
-    /// A status with Telegram's envelope, or with a page of HTML for 502 and above; nothing is done.
+    /// A status in the platform's envelope, or with a page of HTML for 502 and above; nothing is done.
     Status { code: u16 },
     /// The Bot API's own refusal with these words; nothing is done.
     Refuse { code: u16, description: String },
@@ -57,7 +57,7 @@ impl Faults {
         self.set.push(fault);
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.set.clear();
     }
 
@@ -92,9 +92,12 @@ impl Faults {
 }
 
 /// Whether a call of this method puts something before people, so that a lost answer leaves it in doubt.
-pub(super) fn is_send(method: &str) -> bool {
+pub(crate) fn is_send(method: &str) -> bool {
     let method = method.to_ascii_lowercase();
-    method.starts_with("editmessage") || (method.starts_with("send") && method != "sendchataction")
+    let of_slack = ["chat.postmessage", "chat.update", "files.completeuploadexternal"];
+    method.starts_with("editmessage")
+        || (method.starts_with("send") && method != "sendchataction")
+        || of_slack.contains(&method.as_str())
 }
 
 /// The next number of SplitMix64, as a fraction of 1. Seeded, so that a run can be repeated.
