@@ -92,7 +92,8 @@ mod tests {
         #[rustfmt::skip]
         let want = [
             "web", "database", "agent", "providers.<name>", "sandbox", "egress", "network",
-            "channels.telegram.<account>", "channels.whatsapp.<account>", "log", "retention",
+            "channels.telegram.<account>", "channels.slack.<account>", "channels.whatsapp.<account>", "log",
+            "retention",
         ];
         assert_eq!(names, want);
         for section in &all {

@@ -125,7 +125,8 @@ fn converse(stand: &Stand) {
     let mut terminal = Terminal::open(stand, &["--resume"]);
     terminal.wait_for("after");
     terminal.wait_for("main> ");
-    terminal.press("\u{1b}[A");
+    // The way out stands in the history too.
+    terminal.press("\u{1b}[A\u{1b}[A");
     terminal.wait_for("echo after");
     terminal.press("\r");
     terminal.wait_for("\nafter\r\n");

@@ -65,7 +65,8 @@ fn what_is_no_task_is_refused_with_what_to_do() {
         (&["--cron", "0 9 * * *", "--tz", "Mars/X"], "`Mars/X` is no time zone"),
         (&["--every", "0s"],                         "an interval is 10s at least"),
         (&["--every", "soon"],                       "`soon` is no interval"),
-        (&["--at", "2020-01-01"],                    "`2020-01-01` is neither an instant"),
+        (&["--at", "tomorrow"],                      "`tomorrow` is neither an instant"),
+        (&["--at", "2020-01-01"],                    "has passed"),
         (&["--at", "2020-01-01 09:00"],              "has passed"),
         (&["--every", "1h", "--chat", "telegram@x:1"], "`telegram@x:1` is not bound to the group"),
     ];
