@@ -6,6 +6,7 @@
 pub mod backoff;
 mod hook;
 pub mod http;
+mod lists;
 pub mod slack;
 pub mod socket;
 pub mod supervise;

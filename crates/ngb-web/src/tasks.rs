@@ -281,10 +281,7 @@ pub(crate) async fn pause(
     who: Who,
     Path(id): Path<TaskId>,
 ) -> Result<Json<Value>, ApiError> {
-    find(&app, &who, id, Right::Schedule).await?;
-    let row = app.gateway.pause_task(id).await?;
-    audit(&app, &who, "task paused", id).await?;
-    Ok(Json(shown(&app, &row)))
+    act(&app, &who, id, "task paused", app.gateway.pause_task(id)).await
 }
 
 pub(crate) async fn resume(
@@ -292,10 +289,7 @@ pub(crate) async fn resume(
     who: Who,
     Path(id): Path<TaskId>,
 ) -> Result<Json<Value>, ApiError> {
-    find(&app, &who, id, Right::Schedule).await?;
-    let row = app.gateway.resume_task(id).await?;
-    audit(&app, &who, "task resumed", id).await?;
-    Ok(Json(shown(&app, &row)))
+    act(&app, &who, id, "task resumed", app.gateway.resume_task(id)).await
 }
 
 pub(crate) async fn cancel(
@@ -303,10 +297,7 @@ pub(crate) async fn cancel(
     who: Who,
     Path(id): Path<TaskId>,
 ) -> Result<Json<Value>, ApiError> {
-    find(&app, &who, id, Right::Schedule).await?;
-    let row = app.gateway.cancel_task(id).await?;
-    audit(&app, &who, "task cancelled", id).await?;
-    Ok(Json(shown(&app, &row)))
+    act(&app, &who, id, "task cancelled", app.gateway.cancel_task(id)).await
 }
 
 /// Fires it now.
@@ -315,10 +306,7 @@ pub(crate) async fn run(
     who: Who,
     Path(id): Path<TaskId>,
 ) -> Result<Json<Value>, ApiError> {
-    find(&app, &who, id, Right::Schedule).await?;
-    let row = app.gateway.run_task(id).await?;
-    audit(&app, &who, "task run", id).await?;
-    Ok(Json(shown(&app, &row)))
+    act(&app, &who, id, "task run", app.gateway.run_task(id)).await
 }
 
 #[derive(Deserialize)]
@@ -369,6 +357,20 @@ pub(crate) async fn logs(
     let row = find(&app, &who, id, Right::Read).await?;
     let fires = app.gateway.store().fires(row.id, n.unwrap_or(50).min(MAX_FIRES)).await?;
     Ok(Json(fires.iter().map(fire).collect()))
+}
+
+/// Does one thing to a task, for somebody who may, and keeps that it was done. `does` begins only after the check.
+async fn act(
+    app: &App,
+    who: &Who,
+    id: TaskId,
+    what: &'static str,
+    does: impl Future<Output = Result<TaskRow, HandleError>>,
+) -> Result<Json<Value>, ApiError> {
+    find(app, who, id, Right::Schedule).await?;
+    let row = does.await?;
+    audit(app, who, what, id).await?;
+    Ok(Json(shown(app, &row)))
 }
 
 async fn audit(app: &App, who: &Who, what: &'static str, id: TaskId) -> Result<(), ApiError> {

@@ -5,6 +5,8 @@
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, TextMergeStream};
 
+use crate::lists::Lists;
+
 /// Stands between a mark and a letter: Slack takes a mark only at the edge of a word, which many scripts don't have.
 const EDGE: char = '\u{200b}';
 
@@ -33,8 +35,7 @@ struct Page {
     marks: Vec<char>,
     /// A mark was closed, and nothing came since.
     closed: bool,
-    /// The number of the next item of each list that is open; none for bullets.
-    lists: Vec<Option<u64>>,
+    lists: Lists,
     /// Line ends owed before the next text.
     gap: usize,
     quotes: usize,
@@ -78,7 +79,7 @@ impl Page {
     }
 
     fn start(&mut self, tag: Tag<'_>) {
-        let inner = if self.lists.is_empty() { 2 } else { 1 };
+        let inner = self.lists.between();
         match tag {
             Tag::Paragraph => self.block(inner),
             Tag::Heading { .. } => {
@@ -103,19 +104,12 @@ impl Page {
             }
             Tag::List(first) => {
                 self.block(inner);
-                self.lists.push(first);
+                self.lists.begin(first);
             }
             Tag::Item => {
                 self.block(1);
-                let depth = self.lists.len().saturating_sub(1);
-                let mark = match self.lists.last_mut() {
-                    Some(Some(next)) => {
-                        *next += 1;
-                        format!("{}. ", *next - 1)
-                    }
-                    _ => "• ".to_owned(),
-                };
-                self.say(&format!("{}{mark}", "    ".repeat(depth)));
+                let mark = self.lists.mark("    ", "•");
+                self.say(&mark);
             }
             Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => {
                 self.say("");
@@ -140,7 +134,7 @@ impl Page {
     }
 
     fn end(&mut self, tag: TagEnd) {
-        let inner = if self.lists.is_empty() { 2 } else { 1 };
+        let inner = self.lists.between();
         match tag {
             TagEnd::Paragraph => self.block(inner),
             TagEnd::Heading(_) => {
@@ -163,8 +157,8 @@ impl Page {
                 self.block(inner);
             }
             TagEnd::List(_) => {
-                self.lists.pop();
-                self.block(if self.lists.is_empty() { 2 } else { 1 });
+                self.lists.end();
+                self.block(self.lists.between());
             }
             TagEnd::Item => self.block(1),
             TagEnd::Link | TagEnd::Image => self.end_link(),

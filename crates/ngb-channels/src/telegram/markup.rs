@@ -6,6 +6,8 @@ use ngb_core::text::Unit;
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 use serde_json::{Value, json};
 
+use crate::lists::Lists;
+
 /// Most entities of a message; Telegram ignores the rest.
 const MAX_ENTITIES: usize = 100;
 
@@ -39,8 +41,7 @@ struct Page {
     units: usize,
     entities: Vec<Value>,
     open: Vec<Open>,
-    /// The number of the next item of each list that is open; none for bullets.
-    lists: Vec<Option<u64>>,
+    lists: Lists,
     /// Blank lines owed before the next text.
     gap: usize,
     cells: usize,
@@ -89,7 +90,7 @@ impl Page {
                 self.begin("blockquote", None);
             }
             Tag::CodeBlock(kind) => {
-                self.block(if self.lists.is_empty() { 2 } else { 1 });
+                self.block(self.lists.between());
                 let language = match kind {
                     CodeBlockKind::Fenced(info) => {
                         info.split_whitespace().next().map(str::to_owned)
@@ -99,20 +100,13 @@ impl Page {
                 self.begin("pre", language.map(|it| ("language", it)));
             }
             Tag::List(first) => {
-                self.block(if self.lists.is_empty() { 2 } else { 1 });
-                self.lists.push(first);
+                self.block(self.lists.between());
+                self.lists.begin(first);
             }
             Tag::Item => {
                 self.block(1);
-                let depth = self.lists.len().saturating_sub(1);
-                let mark = match self.lists.last_mut() {
-                    Some(Some(next)) => {
-                        *next += 1;
-                        format!("{}. ", *next - 1)
-                    }
-                    _ => "• ".to_owned(),
-                };
-                self.say(&format!("{}{mark}", "  ".repeat(depth)));
+                let mark = self.lists.mark("  ", "•");
+                self.say(&mark);
             }
             Tag::Emphasis => self.begin("italic", None),
             Tag::Strong => self.begin("bold", None),
@@ -140,14 +134,14 @@ impl Page {
 
     fn end(&mut self, tag: TagEnd) {
         match tag {
-            TagEnd::Paragraph => self.block(if self.lists.is_empty() { 2 } else { 1 }),
+            TagEnd::Paragraph => self.block(self.lists.between()),
             TagEnd::Heading(_) | TagEnd::BlockQuote(_) | TagEnd::CodeBlock | TagEnd::Table => {
                 self.close();
-                self.block(if self.lists.is_empty() { 2 } else { 1 });
+                self.block(self.lists.between());
             }
             TagEnd::List(_) => {
-                self.lists.pop();
-                self.block(if self.lists.is_empty() { 2 } else { 1 });
+                self.lists.end();
+                self.block(self.lists.between());
             }
             TagEnd::Item | TagEnd::TableHead | TagEnd::TableRow => self.block(1),
             TagEnd::Emphasis

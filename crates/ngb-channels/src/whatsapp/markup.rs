@@ -3,6 +3,8 @@
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
+use crate::lists::Lists;
+
 pub(super) fn render(markdown: &str) -> String {
     let mut page = Page::default();
     let options =
@@ -19,8 +21,7 @@ pub(super) fn render(markdown: &str) -> String {
 #[derive(Default)]
 struct Page {
     text: String,
-    /// The number of the next item of each list that is open; none for bullets.
-    lists: Vec<Option<u64>>,
+    lists: Lists,
     /// Line ends owed before the next text.
     gap: usize,
     quotes: usize,
@@ -53,7 +54,7 @@ impl Page {
 
     fn start(&mut self, tag: Tag<'_>) {
         match tag {
-            Tag::Paragraph => self.block(self.between()),
+            Tag::Paragraph => self.block(self.lists.between()),
             Tag::Heading { .. } => {
                 self.block(2);
                 self.embolden();
@@ -63,26 +64,19 @@ impl Page {
                 self.quotes += 1;
             }
             Tag::CodeBlock(_) | Tag::Table(_) => {
-                self.block(self.between());
+                self.block(self.lists.between());
                 // Its language would be shown.
                 self.say("```\n");
                 self.in_code = true;
             }
             Tag::List(first) => {
-                self.block(self.between());
-                self.lists.push(first);
+                self.block(self.lists.between());
+                self.lists.begin(first);
             }
             Tag::Item => {
                 self.block(1);
-                let depth = self.lists.len().saturating_sub(1);
-                let mark = match self.lists.last_mut() {
-                    Some(Some(next)) => {
-                        *next += 1;
-                        format!("{}. ", *next - 1)
-                    }
-                    _ => "- ".to_owned(),
-                };
-                self.say(&format!("{}{mark}", "  ".repeat(depth)));
+                let mark = self.lists.mark("  ", "-");
+                self.say(&mark);
             }
             Tag::Emphasis => self.say("_"),
             Tag::Strong => self.embolden(),
@@ -107,7 +101,7 @@ impl Page {
 
     fn end(&mut self, tag: TagEnd) {
         match tag {
-            TagEnd::Paragraph => self.block(self.between()),
+            TagEnd::Paragraph => self.block(self.lists.between()),
             TagEnd::Heading(_) => {
                 self.lighten();
                 self.block(2);
@@ -123,11 +117,11 @@ impl Page {
                 }
                 self.push("```");
                 self.in_code = false;
-                self.block(self.between());
+                self.block(self.lists.between());
             }
             TagEnd::List(_) => {
-                self.lists.pop();
-                self.block(self.between());
+                self.lists.end();
+                self.block(self.lists.between());
             }
             TagEnd::Item | TagEnd::TableHead | TagEnd::TableRow => self.block(1),
             TagEnd::Emphasis => self.say("_"),
@@ -136,11 +130,6 @@ impl Page {
             TagEnd::Link | TagEnd::Image => self.close_link(),
             _ => (),
         }
-    }
-
-    /// Line ends between two blocks.
-    fn between(&self) -> usize {
-        if self.lists.is_empty() { 2 } else { 1 }
     }
 
     fn embolden(&mut self) {
