@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use ngb_channels::{Channel, slack, whatsapp};
-use ngb_core::{clock::Clock, route::NewChats};
+use ngb_channels::{Channel, slack, wecom, whatsapp};
+use ngb_core::{clock::Clock, route::NewChats, secret::Secret};
 
 use crate::{
     net::Net,
-    settings::{Environment, Settings},
+    settings::{Environment, SecretSetting, Settings, SettingsError, accounts},
 };
 
 /// A channel, and what it does with chats that nobody approved.
@@ -20,7 +20,7 @@ pub(crate) fn whatsapp(
     clock: &Clock,
 ) -> anyhow::Result<Vec<Made>> {
     let mut all: Vec<Made> = Vec::new();
-    for (account, it) in settings.whatsapp_accounts()? {
+    for (account, it) in accounts(&settings.channels.whatsapp)? {
         let at = |key: &str| format!("channels.whatsapp.{}.{key}", account.name());
         let or =
             |it: &Option<String>, default: &str| it.clone().unwrap_or_else(|| default.to_owned());
@@ -51,7 +51,7 @@ pub(crate) fn slack(
     clock: &Clock,
 ) -> anyhow::Result<Vec<Made>> {
     let mut all: Vec<Made> = Vec::new();
-    for (account, it) in settings.slack_accounts()? {
+    for (account, it) in accounts(&settings.channels.slack)? {
         let at = |key: &str| format!("channels.slack.{}.{key}", account.name());
         let http = net.own(&it.network, &at("network"))?.http(clock.clone())?;
         let config = slack::SlackConfig {
@@ -61,6 +61,47 @@ pub(crate) fn slack(
             account,
         };
         all.push((Arc::new(slack::Slack::new(config, http)), it.new_chats));
+    }
+    Ok(all)
+}
+
+pub(crate) fn wecom(
+    settings: &Settings,
+    env: &Environment,
+    net: &Net,
+    clock: &Clock,
+) -> anyhow::Result<Vec<Made>> {
+    let mut all: Vec<Made> = Vec::new();
+    for (account, it) in accounts(&settings.channels.wecom)? {
+        let at = |key: &str| format!("channels.wecom.{}.{key}", account.name());
+        let bad = |why: String| {
+            let from = format!("[channels.wecom.{}]", account.name());
+            SettingsError::BadValue { from, why }
+        };
+        let missing = |key: &str| {
+            bad(format!(
+                "`{key}` is missing; an app wants `corp_id`, `agent_id`, `secret`, `token` and `encoding_aes_key`, a robot `robot_key` alone"
+            ))
+        };
+        let secret = |key: &str, it: &Option<SecretSetting>| -> Result<Secret, SettingsError> {
+            it.as_ref().ok_or_else(|| missing(key))?.resolve(&at(key), env)
+        };
+        let mode = match &it.robot_key {
+            Some(_) => wecom::Mode::Robot { key: secret("robot_key", &it.robot_key)? },
+            None => wecom::Mode::App {
+                corp_id: it.corp_id.clone().ok_or_else(|| missing("corp_id"))?,
+                agent_id: it.agent_id.ok_or_else(|| missing("agent_id"))?,
+                secret: secret("secret", &it.secret)?,
+                token: secret("token", &it.token)?,
+                encoding_aes_key: secret("encoding_aes_key", &it.encoding_aes_key)?,
+            },
+        };
+        let api_url = it.api_url.clone().unwrap_or_else(|| wecom::DEFAULT_API_URL.to_owned());
+        let config = wecom::WecomConfig { account: account.clone(), api_url, mode };
+        let http = net.own(&it.network, &at("network"))?.http(clock.clone())?;
+        let channel = wecom::Wecom::new(config, http, clock.clone());
+        let channel = channel.map_err(|err| bad(err.to_string()))?;
+        all.push((Arc::new(channel), it.new_chats));
     }
     Ok(all)
 }

@@ -292,6 +292,11 @@ pub(crate) enum Sim {
         #[arg(long, default_value = "127.0.0.1:8084")]
         bind: std::net::SocketAddr,
     },
+    /// WeCom's API with one app and the robot of a group.
+    Wecom {
+        #[arg(long, default_value = "127.0.0.1:8085")]
+        bind: std::net::SocketAddr,
+    },
     /// A model server (Anthropic, OpenAI and Ollama shapes).
     Model {
         #[arg(long, default_value = "127.0.0.1:8082")]

@@ -1,7 +1,7 @@
-//! `docs/configuration.md`, made of the doc comments in `settings.rs`: what says what a setting means is where it is read.
+//! `docs/configuration.md`, made of the doc comments in `settings.rs` and `settings/accounts.rs`: what says what a setting means is where it is read.
 
 /// The text that is read.
-const SETTINGS: &str = include_str!("settings.rs");
+const SETTINGS: &str = concat!(include_str!("settings.rs"), include_str!("settings/accounts.rs"));
 
 const HEAD: &str = "\
 # Configuration
@@ -17,7 +17,7 @@ A variable is named after section and setting, with two underscores between the 
 `[web]`. Lengths of time are written `30s`, `10m`, `2h`, `7d`. A secret is written as itself, as `env:NAME` (the
 variable that holds it) or as `file:PATH` (the file that holds it).
 
-This page is generated from `crates/nanogridbot/src/settings.rs` (`nanogridbot docs configuration`); a test compares them.
+This page is generated from `crates/nanogridbot/src/settings.rs` and `settings/accounts.rs` (`nanogridbot docs configuration`); a test compares them.
 ";
 
 /// One section of the file: its heading, what it is about, its settings.
@@ -92,8 +92,9 @@ mod tests {
         #[rustfmt::skip]
         let want = [
             "web", "database", "agent", "providers.<name>", "sandbox", "egress", "network",
-            "channels.telegram.<account>", "channels.slack.<account>", "channels.whatsapp.<account>", "log",
-            "retention",
+            "log", "retention",
+            "channels.telegram.<account>", "channels.slack.<account>", "channels.whatsapp.<account>",
+            "channels.wecom.<account>",
         ];
         assert_eq!(names, want);
         for section in &all {

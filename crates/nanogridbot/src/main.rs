@@ -161,6 +161,21 @@ async fn simulate(sim: cli::Sim) -> anyhow::Result<ExitCode> {
             })
             .await?;
         }
+        cli::Sim::Wecom { bind } => {
+            let config = ngb_sim::wecom::Config { addr: bind, ..Default::default() };
+            let shown = config.clone();
+            ngb_sim::wecom::serve(config, |server| {
+                print::lines(&[
+                    format!("api_url = \"{}\"", server.url),
+                    format!("corp_id = \"{}\"", shown.corp_id),
+                    format!("agent_id = {}", shown.agent_id),
+                    format!("secret = \"{}\"", shown.secret),
+                    format!("token = \"{}\"", shown.token),
+                    format!("encoding_aes_key = \"{}\"", shown.encoding_aes_key),
+                ]);
+            })
+            .await?;
+        }
         cli::Sim::Model { bind } => {
             print::lines(&[format!("base_url = \"http://{bind}\"")]);
             ngb_sim::model::serve(bind).await?;

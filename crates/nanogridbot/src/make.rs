@@ -30,7 +30,7 @@ use crate::{
     models::{self, Models},
     net::Net,
     original,
-    settings::{Environment, Settings, SettingsError},
+    settings::{Environment, Settings, SettingsError, accounts},
 };
 
 /// The port that is used when nobody names one and it is free.
@@ -178,7 +178,7 @@ fn channels(
     clock: &Clock,
 ) -> anyhow::Result<Vec<(Arc<dyn Channel>, NewChats)>> {
     let mut all: Vec<(Arc<dyn Channel>, NewChats)> = Vec::new();
-    for (account, it) in settings.telegram_accounts()? {
+    for (account, it) in accounts(&settings.channels.telegram)? {
         let at = format!("channels.telegram.{}", account.name());
         let webhook = match &it.webhook_secret {
             None => None,
@@ -213,6 +213,7 @@ fn channels(
     }
     all.extend(channels::whatsapp(settings, env, net, clock)?);
     all.extend(channels::slack(settings, env, net, clock)?);
+    all.extend(channels::wecom(settings, env, net, clock)?);
     Ok(all)
 }
 

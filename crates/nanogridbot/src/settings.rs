@@ -3,6 +3,7 @@
 //! `config.toml` under the home, then `<home>/.env`, then the environment: `NGB_WEB__PORT=9000` overrides `port` in
 //! `[web]`. A value that reads as a TOML number, boolean or list is one; everything else is text.
 
+mod accounts;
 mod environment;
 mod load;
 mod secret;
@@ -10,16 +11,12 @@ mod value;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
-use ngb_core::{
-    address::{Account, ChannelKind},
-    frame::ProviderKind,
-    route::NewChats,
-    secret::Secret,
-};
+use ngb_core::{frame::ProviderKind, secret::Secret};
 use ngb_web::Subnet;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
+    accounts::{Channels, accounts},
     environment::Environment,
     load::SettingsError,
     secret::SecretSetting,
@@ -171,84 +168,6 @@ pub(crate) struct Network {
     pub(crate) ca_file: Option<PathBuf>,
 }
 
-/// One section a bot: `[channels.<kind>.<account>]`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Channels {
-    pub(crate) telegram: BTreeMap<String, Telegram>,
-    pub(crate) whatsapp: BTreeMap<String, Whatsapp>,
-    pub(crate) slack: BTreeMap<String, Slack>,
-}
-
-/// `[channels.telegram.<account>]`: a bot of Telegram's; `<account>` is any name.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Telegram {
-    /// The bot's token, from BotFather.
-    pub(crate) token: SecretSetting,
-    /// Where the Bot API is; default `https://api.telegram.org`.
-    #[serde(serialize_with = "shown::url")]
-    pub(crate) api_url: Option<String>,
-    /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
-    #[serde(default)]
-    pub(crate) new_chats: NewChats,
-    /// Receive by webhook under `[web] public_url` instead of polling; the secret that Telegram has to show.
-    pub(crate) webhook_secret: Option<SecretSetting>,
-    /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
-    #[serde(default)]
-    pub(crate) network: Network,
-}
-
-/// `[channels.slack.<account>]`: an app in a Slack workspace; `<account>` is any name.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Slack {
-    /// The bot's token, `xoxb-…`, from the app's page OAuth & Permissions.
-    pub(crate) bot_token: SecretSetting,
-    /// The app's token, `xapp-…`, with the scope `connections:write`, from the app's page Basic Information.
-    pub(crate) app_token: SecretSetting,
-    /// Where the Web API is; default `https://slack.com/api`.
-    #[serde(serialize_with = "shown::url")]
-    pub(crate) api_url: Option<String>,
-    /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
-    #[serde(default)]
-    pub(crate) new_chats: NewChats,
-    /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
-    #[serde(default)]
-    pub(crate) network: Network,
-}
-
-/// `[channels.whatsapp.<account>]`: a business number on WhatsApp; `<account>` is any name. Meta calls it under
-/// `[web] public_url`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Whatsapp {
-    /// The access token of a system user.
-    pub(crate) access_token: SecretSetting,
-    /// The number's id in the Graph API, which is not the number.
-    pub(crate) phone_number_id: String,
-    /// The app's secret, with which Meta signs its calls.
-    pub(crate) app_secret: SecretSetting,
-    /// Your own word, entered beside the callback address.
-    pub(crate) verify_token: SecretSetting,
-    /// An approved template whose body is one parameter, sent where only a template may be: 24 hours after a person
-    /// last wrote. Default none.
-    pub(crate) template: Option<String>,
-    /// The template's language; default `en_US`.
-    pub(crate) template_language: Option<String>,
-    /// Where the Graph API is; default `https://graph.facebook.com`.
-    #[serde(serialize_with = "shown::url")]
-    pub(crate) api_url: Option<String>,
-    /// Its version; default `v23.0`.
-    pub(crate) api_version: Option<String>,
-    /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
-    #[serde(default)]
-    pub(crate) new_chats: NewChats,
-    /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
-    #[serde(default)]
-    pub(crate) network: Network,
-}
-
 /// `[log]`: what is logged to standard error and to `<home>/logs`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -297,12 +216,8 @@ impl Settings {
     pub(crate) fn hidden(&self) -> Vec<Secret> {
         let urls = [self.database.url.as_deref(), self.network.proxy.as_deref()];
         let of_providers = self.providers.values().map(|it| it.base_url.as_deref());
-        let of_telegram = self.channels.telegram.values().map(|it| (&it.api_url, &it.network));
-        let of_whatsapp = self.channels.whatsapp.values().map(|it| (&it.api_url, &it.network));
-        let of_slack = self.channels.slack.values().map(|it| (&it.api_url, &it.network));
-        let of_accounts = of_telegram.chain(of_whatsapp).chain(of_slack);
-        let of_accounts =
-            of_accounts.flat_map(|(url, network)| [url.as_deref(), network.proxy.as_deref()]);
+        let of_accounts = self.channels.all();
+        let of_accounts: Vec<_> = of_accounts.into_iter().flat_map(|it| it.addresses).collect();
         let proxies = self.providers.values().map(|it| it.network.proxy.as_deref());
         let urls = urls.into_iter().chain(of_providers).chain(proxies).chain(of_accounts).flatten();
         let passwords = urls.filter_map(|it| shown::password(it)).map(Secret::new);
@@ -321,52 +236,7 @@ impl Settings {
                 all.push((format!("providers.{name}.api_key"), key));
             }
         }
-        for (name, account) in &self.channels.telegram {
-            all.push((format!("channels.telegram.{name}.token"), &account.token));
-            if let Some(secret) = &account.webhook_secret {
-                all.push((format!("channels.telegram.{name}.webhook_secret"), secret));
-            }
-        }
-        for (name, account) in &self.channels.whatsapp {
-            let at = |key: &str| format!("channels.whatsapp.{name}.{key}");
-            all.push((at("access_token"), &account.access_token));
-            all.push((at("app_secret"), &account.app_secret));
-            all.push((at("verify_token"), &account.verify_token));
-        }
-        for (name, account) in &self.channels.slack {
-            all.push((format!("channels.slack.{name}.bot_token"), &account.bot_token));
-            all.push((format!("channels.slack.{name}.app_token"), &account.app_token));
-        }
+        all.extend(self.channels.all().into_iter().flat_map(|it| it.secrets));
         all
     }
-
-    /// The names of the accounts, checked.
-    pub(crate) fn telegram_accounts(&self) -> Result<Vec<(Account, &Telegram)>, SettingsError> {
-        accounts(ChannelKind::Telegram, &self.channels.telegram)
-    }
-
-    /// The names of the accounts, checked.
-    pub(crate) fn whatsapp_accounts(&self) -> Result<Vec<(Account, &Whatsapp)>, SettingsError> {
-        accounts(ChannelKind::Whatsapp, &self.channels.whatsapp)
-    }
-
-    /// The names of the accounts, checked.
-    pub(crate) fn slack_accounts(&self) -> Result<Vec<(Account, &Slack)>, SettingsError> {
-        accounts(ChannelKind::Slack, &self.channels.slack)
-    }
-}
-
-fn accounts<T>(
-    kind: ChannelKind,
-    all: &BTreeMap<String, T>,
-) -> Result<Vec<(Account, &T)>, SettingsError> {
-    let mut accounts = Vec::new();
-    for (name, it) in all {
-        let account = Account::new(kind, name).map_err(|err| {
-            let from = format!("[channels.{kind}.{name}]");
-            SettingsError::BadValue { from, why: err.to_string() }
-        })?;
-        accounts.push((account, it));
-    }
-    Ok(accounts)
 }

@@ -4,6 +4,7 @@
 //! [`Inbound`] and [`Outbound`] into the platform's words.
 
 pub mod backoff;
+mod dialect;
 mod hook;
 pub mod http;
 mod lists;
@@ -11,6 +12,7 @@ pub mod slack;
 pub mod socket;
 pub mod supervise;
 pub mod telegram;
+pub mod wecom;
 pub mod whatsapp;
 
 use std::{collections::BTreeMap, pin::Pin, time::Duration};

@@ -8,4 +8,5 @@ pub mod fault;
 pub mod model;
 pub mod slack;
 pub mod telegram;
+pub mod wecom;
 pub mod whatsapp;

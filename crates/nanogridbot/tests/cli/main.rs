@@ -11,4 +11,5 @@ mod secrets;
 mod shell;
 mod stand;
 mod tasks;
+mod wecom;
 mod whatsapp;

@@ -1,0 +1,239 @@
+//! `[channels.<kind>.<account>]`: one section an account.
+
+use std::collections::BTreeMap;
+
+use ngb_core::{
+    address::{Account, ChannelKind},
+    route::NewChats,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Network, SecretSetting, SettingsError};
+use crate::shown;
+
+/// One section a bot: `[channels.<kind>.<account>]`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Channels {
+    pub(crate) telegram: BTreeMap<String, Telegram>,
+    pub(crate) whatsapp: BTreeMap<String, Whatsapp>,
+    pub(crate) slack: BTreeMap<String, Slack>,
+    pub(crate) wecom: BTreeMap<String, Wecom>,
+}
+
+/// What the sections of all platforms have in common.
+pub(crate) trait Section {
+    const KIND: ChannelKind;
+
+    /// Its secrets, by their keys.
+    fn secrets(&self) -> Vec<(&'static str, &SecretSetting)>;
+
+    /// Addresses, which may hold a password.
+    fn addresses(&self) -> Vec<Option<&str>>;
+}
+
+/// A section, as those see it who don't ask which platform it is of.
+pub(crate) struct Common<'a> {
+    pub(crate) secrets: Vec<(String, &'a SecretSetting)>,
+    pub(crate) addresses: Vec<Option<&'a str>>,
+}
+
+impl Channels {
+    /// Every account there is.
+    pub(crate) fn all(&self) -> Vec<Common<'_>> {
+        let mut all = Vec::new();
+        common(&self.telegram, &mut all);
+        common(&self.whatsapp, &mut all);
+        common(&self.slack, &mut all);
+        common(&self.wecom, &mut all);
+        all
+    }
+}
+
+fn common<'a, T: Section>(sections: &'a BTreeMap<String, T>, to: &mut Vec<Common<'a>>) {
+    for (name, it) in sections {
+        let at = |key: &str| format!("channels.{}.{name}.{key}", T::KIND);
+        let secrets = it.secrets().into_iter().map(|(key, it)| (at(key), it)).collect();
+        to.push(Common { secrets, addresses: it.addresses() });
+    }
+}
+
+/// The accounts of one platform, their names checked.
+///
+/// # Errors
+///
+/// When a name can't be one.
+pub(crate) fn accounts<T: Section>(
+    sections: &BTreeMap<String, T>,
+) -> Result<Vec<(Account, &T)>, SettingsError> {
+    let mut accounts = Vec::new();
+    for (name, it) in sections {
+        let account = Account::new(T::KIND, name).map_err(|err| {
+            let from = format!("[channels.{}.{name}]", T::KIND);
+            SettingsError::BadValue { from, why: err.to_string() }
+        })?;
+        accounts.push((account, it));
+    }
+    Ok(accounts)
+}
+
+/// `[channels.telegram.<account>]`: a bot of Telegram's; `<account>` is any name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Telegram {
+    /// The bot's token, from BotFather.
+    pub(crate) token: SecretSetting,
+    /// Where the Bot API is; default `https://api.telegram.org`.
+    #[serde(serialize_with = "shown::url")]
+    pub(crate) api_url: Option<String>,
+    /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
+    #[serde(default)]
+    pub(crate) new_chats: NewChats,
+    /// Receive by webhook under `[web] public_url` instead of polling; the secret that Telegram has to show.
+    pub(crate) webhook_secret: Option<SecretSetting>,
+    /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
+    #[serde(default)]
+    pub(crate) network: Network,
+}
+
+/// `[channels.slack.<account>]`: an app in a Slack workspace; `<account>` is any name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Slack {
+    /// The bot's token, `xoxb-…`, from the app's page OAuth & Permissions.
+    pub(crate) bot_token: SecretSetting,
+    /// The app's token, `xapp-…`, with the scope `connections:write`, from the app's page Basic Information.
+    pub(crate) app_token: SecretSetting,
+    /// Where the Web API is; default `https://slack.com/api`.
+    #[serde(serialize_with = "shown::url")]
+    pub(crate) api_url: Option<String>,
+    /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
+    #[serde(default)]
+    pub(crate) new_chats: NewChats,
+    /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
+    #[serde(default)]
+    pub(crate) network: Network,
+}
+
+/// `[channels.whatsapp.<account>]`: a business number on WhatsApp; `<account>` is any name. Meta calls it under
+/// `[web] public_url`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Whatsapp {
+    /// The access token of a system user.
+    pub(crate) access_token: SecretSetting,
+    /// The number's id in the Graph API, which is not the number.
+    pub(crate) phone_number_id: String,
+    /// The app's secret, with which Meta signs its calls.
+    pub(crate) app_secret: SecretSetting,
+    /// Your own word, entered beside the callback address.
+    pub(crate) verify_token: SecretSetting,
+    /// An approved template whose body is one parameter, sent where only a template may be: 24 hours after a person
+    /// last wrote. Default none.
+    pub(crate) template: Option<String>,
+    /// The template's language; default `en_US`.
+    pub(crate) template_language: Option<String>,
+    /// Where the Graph API is; default `https://graph.facebook.com`.
+    #[serde(serialize_with = "shown::url")]
+    pub(crate) api_url: Option<String>,
+    /// Its version; default `v23.0`.
+    pub(crate) api_version: Option<String>,
+    /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
+    #[serde(default)]
+    pub(crate) new_chats: NewChats,
+    /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
+    #[serde(default)]
+    pub(crate) network: Network,
+}
+
+/// `[channels.wecom.<account>]`: an app or the robot of a group on WeCom; `<account>` is any name. An app is called
+/// under `[web] public_url`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wecom {
+    /// The company's id (企业ID); an app wants this and the next four.
+    pub(crate) corp_id: Option<String>,
+    /// The app's AgentId.
+    pub(crate) agent_id: Option<u64>,
+    /// The app's Secret.
+    pub(crate) secret: Option<SecretSetting>,
+    /// The Token of "receive messages" (接收消息).
+    pub(crate) token: Option<SecretSetting>,
+    /// The EncodingAESKey of "receive messages".
+    pub(crate) encoding_aes_key: Option<SecretSetting>,
+    /// Instead of an app: what stands behind `key=` in the address of a group's robot (群机器人), which only sends.
+    pub(crate) robot_key: Option<SecretSetting>,
+    /// Where the API is; default `https://qyapi.weixin.qq.com`.
+    #[serde(serialize_with = "shown::url")]
+    pub(crate) api_url: Option<String>,
+    /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
+    #[serde(default)]
+    pub(crate) new_chats: NewChats,
+    /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
+    #[serde(default)]
+    pub(crate) network: Network,
+}
+
+impl Section for Telegram {
+    const KIND: ChannelKind = ChannelKind::Telegram;
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
+        set(&[("token", Some(&self.token)), ("webhook_secret", self.webhook_secret.as_ref())])
+    }
+
+    fn addresses(&self) -> Vec<Option<&str>> {
+        vec![self.api_url.as_deref(), self.network.proxy.as_deref()]
+    }
+}
+
+impl Section for Slack {
+    const KIND: ChannelKind = ChannelKind::Slack;
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
+        vec![("bot_token", &self.bot_token), ("app_token", &self.app_token)]
+    }
+
+    fn addresses(&self) -> Vec<Option<&str>> {
+        vec![self.api_url.as_deref(), self.network.proxy.as_deref()]
+    }
+}
+
+impl Section for Whatsapp {
+    const KIND: ChannelKind = ChannelKind::Whatsapp;
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
+        vec![
+            ("access_token", &self.access_token),
+            ("app_secret", &self.app_secret),
+            ("verify_token", &self.verify_token),
+        ]
+    }
+
+    fn addresses(&self) -> Vec<Option<&str>> {
+        vec![self.api_url.as_deref(), self.network.proxy.as_deref()]
+    }
+}
+
+impl Section for Wecom {
+    const KIND: ChannelKind = ChannelKind::Wecom;
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
+        set(&[
+            ("secret", self.secret.as_ref()),
+            ("token", self.token.as_ref()),
+            ("encoding_aes_key", self.encoding_aes_key.as_ref()),
+            ("robot_key", self.robot_key.as_ref()),
+        ])
+    }
+
+    fn addresses(&self) -> Vec<Option<&str>> {
+        vec![self.api_url.as_deref(), self.network.proxy.as_deref()]
+    }
+}
+
+/// Those that are set.
+fn set<'a>(
+    all: &[(&'static str, Option<&'a SecretSetting>)],
+) -> Vec<(&'static str, &'a SecretSetting)> {
+    all.iter().filter_map(|(key, it)| Some((*key, (*it)?))).collect()
+}
