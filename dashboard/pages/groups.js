@@ -34,16 +34,19 @@ export function Groups() {
 function Card({ group, may, open, save }) {
   const unbind = (it) => () =>
     save(() => remove(`/api/groups/${group.id}/bindings`, { jid: it.jid, thread: it.thread }));
+  const rest = () => save(() => patch(`/api/groups/${group.id}`, { paused: !group.paused }));
   return html`<article class="card group" data-group=${group.id}>
     <div class="row wrap">
       <h2>${group.name}</h2>
       ${group.is_main && html`<span class="tag accent">${t("main_group")}</span>`}
       <code class="faint">${group.folder}</code>
+      ${group.paused && html`<span class="tag">${t("paused")}</span>`}
       ${group.active && html`<i class="pulse" title=${t("working")}></i>`}
       <span class="grow"></span>
       <a class="button" href=${`#/chat/${encodeURIComponent(group.jid)}`}>${t("open_chat")}</a>
       ${may &&
-      html`<button onClick=${() => open("bind")}>${t("bind")}</button>
+      html`<${Act} run=${rest}>${t(group.paused ? "go_on" : "rest")}<//>
+        <button onClick=${() => open("bind")}>${t("bind")}</button>
         <button class="square" title=${t("edit_limits")} aria-label=${`${t("edit_limits")}: ${group.name}`} onClick=${() => open("change")}><${Icon} name="edit" /></button>
         ${!group.is_main && html`<button class="square danger" title=${t("remove")} aria-label=${`${t("remove")}: ${group.name}`} onClick=${() => open("remove")}><${Icon} name="trash" /></button>`}`}
     </div>

@@ -197,7 +197,11 @@ test("groups are made, changed and removed", async () => {
   await tab.getByRole("button", { name: "Save" }).click();
   await card.getByText("Limits").click();
   await card.locator("dd", { hasText: /^64$/ }).waitFor();
+  await card.getByRole("button", { name: "Pause" }).click();
+  await card.getByText("paused").waitFor();
   await shot(tab, "10-groups");
+  await card.getByRole("button", { name: "Resume" }).click();
+  await card.getByRole("button", { name: "Pause" }).waitFor();
   await card.getByRole("button", { name: "Unbind" }).click();
   await card.getByText("telegram@main:-100123").waitFor({ state: "detached" });
   await card.getByRole("button", { name: "Remove" }).click();

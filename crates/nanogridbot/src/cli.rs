@@ -91,6 +91,7 @@ pub(crate) enum Command {
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum Page {
     Roles,
+    Commands,
     Configuration,
 }
 
@@ -193,6 +194,10 @@ pub(crate) enum Group {
         #[arg(required = true)]
         limits: Vec<String>,
     },
+    /// Have a group's agent rest: messages are kept and wait, and no run begins.
+    Pause { group: String },
+    /// Have it go on.
+    Resume { group: String },
     /// Remove a group; its folder is kept aside.
     Remove {
         group: String,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{self, BadArgument},
-    client::escaped,
+    client::{Client, escaped},
     context::Context,
     print::{self, say, text},
 };
@@ -32,6 +32,8 @@ pub(crate) async fn group(ctx: &Context, command: &cli::Group) -> anyhow::Result
                 let body = json!({ "limits": limit_values(limits)? });
                 client.call(Method::PATCH, &group_path(group), Some(body)).await
             }
+            cli::Group::Pause { group } => pause(client, group, true).await,
+            cli::Group::Resume { group } => pause(client, group, false).await,
             cli::Group::Remove { group, purge } => {
                 let path = format!("{}?purge={purge}", group_path(group));
                 client.call(Method::DELETE, &path, None).await
@@ -52,9 +54,17 @@ pub(crate) async fn group(ctx: &Context, command: &cli::Group) -> anyhow::Result
             let rows: Vec<_> = it.as_array().into_iter().flatten().map(row).collect();
             print::table(&["id", "name", "folder", "chats"], &rows);
         }
+        cli::Group::Pause { group } => say(&format!("`{group}` rests; what is written waits")),
+        cli::Group::Resume { group } => say(&format!("`{group}` goes on")),
         cli::Group::Remove { group, .. } => say(&format!("removed `{group}`")),
         _ => {
-            say(&format!("{} (id {}, folder {})", text(it, "name"), it["id"], text(it, "folder")));
+            let paused = if it["paused"] == true { ", paused" } else { "" };
+            say(&format!(
+                "{} (id {}, folder {}{paused})",
+                text(it, "name"),
+                it["id"],
+                text(it, "folder")
+            ));
             for binding in it["bindings"].as_array().into_iter().flatten() {
                 say(&binding_line(binding));
             }
@@ -79,6 +89,10 @@ fn binding_line(binding: &Value) -> String {
         }
     }
     res
+}
+
+async fn pause(client: &Client, group: &str, paused: bool) -> anyhow::Result<Value> {
+    client.call(Method::PATCH, &group_path(group), Some(json!({ "paused": paused }))).await
 }
 
 fn group_path(group: &str) -> String {

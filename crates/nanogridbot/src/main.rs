@@ -102,6 +102,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Docs { page } => {
             let text = match page {
                 cli::Page::Roles => ngb_core::role::document(),
+                cli::Page::Commands => ngb_core::command::document(),
                 cli::Page::Configuration => configuration::document(),
             };
             print::lines(&[text.trim_end()]);

@@ -20,6 +20,8 @@ pub struct Group {
     pub folder: FolderName,
     /// The operator's own group: needs no trigger, may manage the others.
     pub is_main: bool,
+    /// Whether its agent rests: messages are kept and wait, and no run begins.
+    pub paused: bool,
     pub limits: Limits,
 }
 

@@ -8,9 +8,11 @@ pub mod id;
 
 pub mod address;
 pub mod ask;
+pub mod command;
 pub mod group;
 pub mod message;
 pub mod public;
+pub mod reply;
 pub mod role;
 
 pub mod decision;

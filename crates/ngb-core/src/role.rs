@@ -90,6 +90,8 @@ pub enum Right {
     Speak,
     /// Interrupt a run that one started, or answer a question that was put to one.
     StopOwn,
+    /// Give commands in a chat that tell of its group: state, queue, tasks, memory, use.
+    Command,
     /// Interrupt any run of the group, and start a new session.
     Stop,
     /// Have the agent do something later.
@@ -113,6 +115,7 @@ impl Right {
         Self::Read,
         Self::Speak,
         Self::StopOwn,
+        Self::Command,
         Self::Stop,
         Self::Schedule,
         Self::ApproveTool,
@@ -128,7 +131,7 @@ impl Right {
         match self {
             Self::Read => Role::Viewer,
             Self::Speak | Self::StopOwn => Role::Guest,
-            Self::Stop | Self::Schedule => Role::Member,
+            Self::Command | Self::Stop | Self::Schedule => Role::Member,
             Self::ApproveTool | Self::ApproveChat | Self::Operate => Role::Operator,
             Self::Configure | Self::Invite => Role::Admin,
             Self::GrantRoles => Role::Owner,
@@ -141,6 +144,7 @@ impl Right {
             Self::Read => "read a group's messages, runs and state",
             Self::Speak => "write to a group's agent",
             Self::StopOwn => "stop a run that one started, answer a question put to one",
+            Self::Command => "give commands in a chat: state, queue, tasks, memory, use",
             Self::Stop => "stop any run of the group, start a new session",
             Self::Schedule => "have the agent do something later",
             Self::ApproveTool => "let a tool do what asks for approval",
@@ -183,9 +187,9 @@ mod tests {
         let table: &[(Role, &[Right])] = &[
             (Role::Viewer,   &[Read]),
             (Role::Guest,    &[Read, Speak, StopOwn]),
-            (Role::Member,   &[Read, Speak, StopOwn, Stop, Schedule]),
-            (Role::Operator, &[Read, Speak, StopOwn, Stop, Schedule, ApproveTool, ApproveChat, Operate]),
-            (Role::Admin,    &[Read, Speak, StopOwn, Stop, Schedule, ApproveTool, ApproveChat, Operate, Configure, Invite]),
+            (Role::Member,   &[Read, Speak, StopOwn, Command, Stop, Schedule]),
+            (Role::Operator, &[Read, Speak, StopOwn, Command, Stop, Schedule, ApproveTool, ApproveChat, Operate]),
+            (Role::Admin,    &[Read, Speak, StopOwn, Command, Stop, Schedule, ApproveTool, ApproveChat, Operate, Configure, Invite]),
             (Role::Owner,    Right::ALL),
         ];
         assert_eq!(table.len(), Role::ALL.len());

@@ -15,6 +15,7 @@ use tracing::{debug, error, info};
 
 use crate::{
     albums::Albums,
+    commands::{self, Asked},
     events::Event,
     handle::{Gateway, HandleError, Shared},
     intake::Direct,
@@ -161,7 +162,8 @@ impl Stored {
         shared.dispatcher.assign(gateway, opened, permits);
         // Permits that were not used may be what somebody else did not find.
         shared.dispatcher.look_again();
-        let moved = arrivals.iter().any(|it| matches!(it.plan, Plan::Move { .. }));
+        let known = |it: &Arrival| matches!(it.plan, Plan::Move { .. } | Plan::Act { .. });
+        let changed = arrivals.iter().any(known);
         for (arrival, recorded) in arrivals.into_iter().zip(done.recorded) {
             let (message, job, lane, said, answered) = match recorded {
                 Recorded::New { message, job, lane, said, answered } => {
@@ -189,8 +191,12 @@ impl Stored {
             }
             announce(shared, arrival, message, lane);
         }
-        if moved && let Err(err) = gateway.changed().await {
-            error!("could not read the bindings anew: {:#}", anyhow::Error::from(err));
+        if changed {
+            if let Err(err) = gateway.changed().await {
+                error!("could not read the bindings anew: {:#}", anyhow::Error::from(err));
+            }
+            // What waited for a group that rested is due.
+            shared.dispatcher.wake();
         }
     }
 }
@@ -283,6 +289,10 @@ async fn decide(gateway: &Gateway, inbound: &Inbound, open: &[OpenQuestion]) -> 
                     unreachable!("only messages stop")
                 };
                 return plan::stopped(found, Lang::of(&content.text));
+            }
+            Step::Command { command, binding, role, lang } => {
+                let asked = Asked { inbound, binding: *binding, role, lang };
+                return commands::plan(gateway, &asked, &command).await;
             }
             Step::MakeGroup => {
                 if let Err(err) = own_group(gateway, inbound).await {

@@ -345,7 +345,10 @@ impl Gateway {
         change: ngb_store::GroupChange,
     ) -> Result<(), HandleError> {
         self.0.store.change_group(group, change).await?;
-        self.changed().await
+        self.changed().await?;
+        // What waited for a group that rested is due.
+        self.0.dispatcher.wake();
+        Ok(())
     }
 
     /// Takes a group away. Its folder and those of its lanes are kept aside unless `purge`.

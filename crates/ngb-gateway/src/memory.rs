@@ -64,6 +64,17 @@ impl Gateway {
         Ok(all)
     }
 
+    /// What one lane remembers; nothing is an empty text.
+    ///
+    /// # Errors
+    ///
+    /// When its folder can't be read.
+    pub async fn memory(&self, lane: LaneId) -> Result<String, HandleError> {
+        let dir = self.0.homes.lane(lane);
+        let read = blocking("read a lane's memory", move || read(dir)).await;
+        read.map(|it| it.0).map_err(|source| HandleError::Memory { lane, source })
+    }
+
     /// Puts a version back. What was there becomes a version itself, so that this can be taken back as well.
     ///
     /// # Errors

@@ -5,13 +5,16 @@ use std::time::Duration;
 use ngb_core::{
     ask::{self, Answerer, OpenQuestion, Pressed},
     clock::Timestamp,
+    command::{Command, Verb},
     decision::Decision,
-    message::{Addressed, Content, Happening, Inbound, Outbound},
+    group::Binding,
+    message::{Happening, Inbound, Outbound},
     notice::{Lang, Notice},
-    role::{Right, Role, role_in},
+    reply::Reply,
+    role::{Right, Role, role_in, wide_role},
     route::{Access, Known, NewChats, Route, route},
 };
-use ngb_store::Plan;
+use ngb_store::{Act, Plan};
 
 use crate::{dispatch::Interrupted, registry::Snapshot};
 
@@ -39,6 +42,15 @@ pub enum Step {
     },
     /// Make a group for its chat, then plan again.
     MakeGroup,
+    /// Look up what a command asks for, then write the answer.
+    Command {
+        command: Command,
+        /// The binding of the group that it is about.
+        binding: Box<Binding>,
+        /// The sender's role in that group.
+        role: Role,
+        lang: Lang,
+    },
 }
 
 /// What is known when an event is planned.
@@ -82,9 +94,8 @@ pub fn plan(inbound: &Inbound, seen: &Seen<'_>) -> Step {
     let access = snapshot.access(&inbound.place.jid);
 
     if access == Access::Approved && !inbound.sender.is_bot && !bindings.is_empty() {
-        if let Some(command) = Command::parse(content, busy) {
-            let here = bindings.iter().filter_map(|it| role_in(&roles, it.group)).max();
-            return command.plan(here.unwrap_or(Role::Guest), busy, Lang::of(&content.text));
+        if let Some(it) = Command::parse(content, busy) {
+            return command(it, inbound, seen, Lang::of(&content.text));
         }
         if let Some((ask, option)) = ask::answered(open, &inbound.place, content, who) {
             return Step::Write(Plan::AnswerAsk { ask, value: option.value.clone() });
@@ -134,46 +145,42 @@ fn text(text: String) -> Outbound {
     Outbound::Text { text, reply_to: None, buttons: Vec::new() }
 }
 
-/// Something that the gateway does itself; no busy queue delays it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Command {
-    Stop,
-    WhoAmI,
+/// What a command comes to: a refusal, a stop, or something to look up.
+fn command(command: Command, inbound: &Inbound, seen: &Seen<'_>, lang: Lang) -> Step {
+    let snapshot = seen.snapshot;
+    let roles = snapshot.roles(inbound.place.jid.account(), &inbound.sender.id);
+    let binding = snapshot.about(&inbound.place, &command.rest);
+    let Some(binding) = binding else {
+        return Step::Write(Plan::Drop { why: "no group is bound to this chat".to_owned() });
+    };
+    let verb = command.verb;
+    let here = role_in(&roles, binding.group).unwrap_or(Role::Guest);
+    let role = if verb.is_wide() { wide_role(&roles).unwrap_or(Role::Guest) } else { here };
+    if !role.may(verb.right()) {
+        let say = match verb {
+            Verb::Stop => Notice::NotYours.say(lang, None),
+            _ => Reply::MayNot { verb, role }.say(lang),
+        };
+        return Step::Write(told(
+            format!("asks for `{}` without the right to", verb.names()[0]),
+            say,
+        ));
+    }
+    match verb {
+        Verb::Stop if seen.busy => Step::Stop { only_own: !role.may(Right::Stop) },
+        Verb::Stop => Step::Write(stopped(Interrupted::Nothing, lang)),
+        _ => Step::Command { command, binding: Box::new(binding.clone()), role: here, lang },
+    }
 }
 
-impl Command {
-    /// `/stop` is a command anywhere; a plain "stop" is one where it can only mean the agent: written to it alone, or
-    /// while it works.
-    fn parse(content: &Content, busy: bool) -> Option<Self> {
-        let text = content.text.trim().to_lowercase();
-        if let Some(command) = text.strip_prefix('/') {
-            // Telegram writes `/stop@name_of_bot` where there are several bots.
-            let name = command.split(['@', ' ']).next().unwrap_or_default();
-            return match name {
-                "stop" => Some(Self::Stop),
-                "whoami" => Some(Self::WhoAmI),
-                _ => None,
-            };
-        }
-        let plain = matches!(text.as_str(), "stop" | "停" | "停止");
-        let meant = busy || content.addressed == Addressed::Direct;
-        (plain && meant).then_some(Self::Stop)
-    }
+/// A command whose answer is all there is to it.
+pub(crate) fn told(why: String, say: String) -> Plan {
+    Plan::Answer { decision: Decision::Command, why, say: vec![text(say)] }
+}
 
-    fn plan(self, role: Role, busy: bool, lang: Lang) -> Step {
-        let answer = |why: &str, say: String| {
-            let (decision, why) = (Decision::Command, why.to_owned());
-            Step::Write(Plan::Answer { decision, why, say: vec![text(say)] })
-        };
-        match self {
-            Self::Stop if !role.may(Right::StopOwn) => {
-                answer("asks to stop without the right to", Notice::NotYours.say(lang, None))
-            }
-            Self::Stop if busy => Step::Stop { only_own: !role.may(Right::Stop) },
-            Self::Stop => Step::Write(stopped(Interrupted::Nothing, lang)),
-            Self::WhoAmI => answer("asks for its role", role.to_string()),
-        }
-    }
+/// A command that changes something, and its answer.
+pub(crate) fn done(act: Act, why: String, say: String) -> Plan {
+    Plan::Act { act, why, say: vec![text(say)] }
 }
 
 #[cfg(test)]
@@ -181,9 +188,9 @@ mod tests {
     use ngb_core::{
         address::{Jid, Place},
         ask::Audience,
-        group::{Binding, Engage, Group, Limits, Scope, Senders},
+        group::{Engage, Group, Limits, Scope, Senders},
         id::{AskId, BindingId, GroupId},
-        message::{Button, ChatFacts, ChatKind, Sender},
+        message::{Addressed, Button, ChatFacts, ChatKind, Content, Sender},
     };
     use ngb_store::Registry;
 
@@ -196,6 +203,7 @@ mod tests {
             name: "home".parse().unwrap(),
             folder: "home".parse().unwrap(),
             is_main: false,
+            paused: false,
             limits: Limits::default(),
         };
         let binding = Binding {
@@ -279,13 +287,17 @@ mod tests {
             ("2", "hello",        Mention, false, "pairing"),
             ("2", "hello",        No,      false, "drop"),
             ("1", "/stop",        No,      true,  "stop"),
-            ("1", "/stop@my_bot", No,      true,  "stop"),
+            ("1", "/stop@my_bot", Mention, true,  "stop"),
             ("1", "/STOP",        No,      false, "answer"),
             ("1", "停止",          No,      true,  "stop"),
             ("1", "stop",         No,      false, "keep"),
             ("1", "stop",         Direct,  false, "answer"),
             ("1", "stop it",      Direct,  true,  "engage"),
-            ("1", "/whoami",      No,      false, "answer"),
+            ("1", "/whoami",      No,      false, "look up"),
+            ("1", "/help",        Direct,  false, "look up"),
+            ("1", "/status",      No,      false, "answer"),
+            ("1", "/approve X",   No,      false, "answer"),
+            ("2", "/status",      Direct,  false, "pairing"),
             ("2", "/stop",        No,      true,  "drop"),
             ("1", "/unknown",     Direct,  false, "engage"),
             ("1", "2",            No,      false, "chosen"),
@@ -305,6 +317,7 @@ mod tests {
                     "stop"
                 }
                 Step::MakeGroup => "make group",
+                Step::Command { .. } => "look up",
                 Step::Write(Plan::Engage { .. }) => "engage",
                 Step::Write(Plan::Keep { .. }) => "keep",
                 Step::Write(Plan::Drop { .. }) => "drop",

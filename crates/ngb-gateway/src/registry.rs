@@ -5,7 +5,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use ngb_core::{
-    address::{Account, ChannelKind, Jid},
+    address::{Account, ChannelKind, Jid, Place},
     group::{Binding, FolderName, Group},
     id::{GroupId, UserId},
     role::Role,
@@ -93,6 +93,18 @@ impl Snapshot {
     /// The bindings of a chat and its threads, the oldest first.
     pub fn bindings(&self, jid: &Jid) -> &[Binding] {
         self.bindings.get(jid).map_or(&[], Vec::as_slice)
+    }
+
+    /// The binding that a command in `place` is about: of the group that it names, or else the first, those of the thread
+    /// before those of the whole chat.
+    pub fn about(&self, place: &Place, name: &str) -> Option<&Binding> {
+        let here = |it: &&Binding| it.place == *place || (it.place.thread.is_none());
+        let named = |it: &&Binding| {
+            self.group(it.group).is_some_and(|it| it.name.as_str().eq_ignore_ascii_case(name))
+        };
+        let mut fits: Vec<&Binding> = self.bindings(&place.jid).iter().filter(here).collect();
+        fits.sort_by_key(|it| it.place.thread.is_none());
+        fits.iter().copied().find(named).or_else(|| fits.first().copied())
     }
 
     /// Every binding of a group.

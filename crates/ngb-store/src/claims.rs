@@ -83,7 +83,7 @@ pub(crate) fn dispatch_text(only: bool) -> String {
          FROM groups g JOIN lanes l ON l.id = (
              SELECT x.id FROM lanes x WHERE x.group_id = g.id AND x.due_at <= $3 {lanes}
              ORDER BY x.due_at, x.id LIMIT 1)
-         WHERE g.removed_at IS NULL {groups} AND EXISTS (
+         WHERE g.removed_at IS NULL AND g.paused_at IS NULL {groups} AND EXISTS (
              SELECT 1 FROM slots s WHERE s.n < g.max_parallel AND NOT EXISTS (
                  SELECT 1 FROM runs r WHERE r.group_id = g.id AND r.slot = s.n AND r.state = 'running'))
          ORDER BY g.served, g.id LIMIT $4 {{skip_locked}}

@@ -68,7 +68,21 @@ async fn change(tx: &mut Tx, (id, it): &(GroupId, GroupChange)) -> Result<(), St
             return Err(no_group(*id));
         }
     }
-    Ok(())
+    match it.paused {
+        Some(paused) => pause(tx, *id, paused).await,
+        None => Ok(()),
+    }
+}
+
+/// Has a group's agent rest, or go on. A rest that goes on keeps the time when it began.
+pub(crate) async fn pause(tx: &mut Tx, id: GroupId, paused: bool) -> Result<(), StoreError> {
+    let text =
+        "UPDATE groups SET paused_at = CASE WHEN $2 = 1 THEN coalesce(paused_at, $3) ELSE NULL END
+                WHERE id = $1 AND removed_at IS NULL";
+    match tx.run(sql("pause a group", text).bind(id).bind(paused).bind(tx.now)).await? {
+        0 => Err(no_group(id)),
+        _ => Ok(()),
+    }
 }
 
 async fn remove(tx: &mut Tx, id: &GroupId) -> Result<(), StoreError> {
@@ -135,6 +149,7 @@ fn group(row: &Row) -> Result<Group, StoreError> {
         name: row.parsed("name")?,
         folder: row.parsed("folder")?,
         is_main: row.flag("is_main")?,
+        paused: row.opt_int("paused_at")?.is_some(),
         limits: row.json("limits")?,
     })
 }
@@ -197,7 +212,7 @@ impl Store {
 
     /// All that routing needs to know.
     pub async fn registry(&self) -> Result<Registry, StoreError> {
-        let text = "SELECT id, name, folder, is_main, limits FROM groups WHERE removed_at IS NULL ORDER BY id";
+        let text = "SELECT id, name, folder, is_main, paused_at, limits FROM groups WHERE removed_at IS NULL ORDER BY id";
         let groups = self.rows(sql("read groups", text)).await?;
         let text = "SELECT id, group_id, jid, thread, engage, pattern, scope, senders FROM bindings ORDER BY id";
         let bindings = self.rows(sql("read bindings", text)).await?;

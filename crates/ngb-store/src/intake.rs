@@ -13,7 +13,7 @@ use ngb_core::{
 
 use crate::{
     Accept, AcceptDone, AnsweredAsk, Arrival, Claim, NewDecision, NewOutbox, Plan, Queued,
-    Recorded, StoreError,
+    Recorded, StoreError, acts,
     claims::{self, Wanted},
     db::Tx,
     moves,
@@ -407,6 +407,11 @@ async fn follow(tx: &mut Tx, item: &mut Item<'_>) -> Result<(), StoreError> {
         Plan::Answer { decision, why, say: items } => {
             item.decide(tx, *decision, why);
             item.said = say(tx, item, items).await?;
+        }
+        Plan::Act { act, why, say: items } => {
+            item.decide(tx, Decision::Command, why);
+            item.said = say(tx, item, items).await?;
+            acts::act(tx, act, item.message).await?;
         }
         Plan::Revise => item.message = moves::revise(tx, inbound, item.now).await?,
         Plan::FailSend => item.message = moves::fail_send(tx, inbound, item.now).await?,

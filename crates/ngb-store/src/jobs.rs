@@ -128,6 +128,20 @@ impl Store {
         rows.iter().map(|it| Ok((LaneId(it.int("id")?), it.text("lane_key")?))).collect()
     }
 
+    /// The head of a lane's queue, the oldest first: the message, and its text or what the clock asks.
+    pub async fn queue_head(
+        &self,
+        lane: LaneId,
+        limit: u32,
+    ) -> Result<Vec<(Option<MessageId>, String)>, StoreError> {
+        let text = "SELECT j.message_id, coalesce(m.text, j.text, '') AS text
+                    FROM jobs j LEFT JOIN messages m ON m.id = j.message_id
+                    WHERE j.lane_id = $1 AND j.state = 'queued' ORDER BY j.run_at, j.id LIMIT $2";
+        let rows = self.rows(sql("read the head of a queue", text).bind(lane).bind(limit)).await?;
+        let waiting = |it: &Row| Ok((it.opt_int("message_id")?.map(MessageId), it.text("text")?));
+        rows.iter().map(waiting).collect()
+    }
+
     /// Jobs that wait in a lane.
     pub async fn waiting(&self, lane: LaneId) -> Result<u64, StoreError> {
         let text = "SELECT count(*) AS n FROM jobs WHERE lane_id = $1 AND state = 'queued'";

@@ -5,7 +5,7 @@
 //!
 //! In reading order: the words ([`types`]), how a statement is written and run (`sql`, `dialect`, `sqlite`, `db`), the tables
 //! (`schema`, `migrate`), the writer (`writer`, `checkpoint`, `store`), then the path of a message: `intake`, `moves`,
-//! `claims`, `work`, `runs`, `calls`, `outbox`, `recover`; and what stands beside it.
+//! `acts`, `claims`, `work`, `runs`, `calls`, `outbox`, `recover`; and what stands beside it.
 
 mod error;
 mod types;
@@ -22,6 +22,7 @@ mod checkpoint;
 mod store;
 mod writer;
 
+mod acts;
 mod albums;
 mod calls;
 mod claims;

@@ -101,9 +101,12 @@ async fn free_lanes(tx: &mut Tx, live: &[&Finish]) -> Result<BTreeSet<LaneId>, S
         rows.push(row![it.claim.lane, it.claim.run, id, entries, it.context_given]);
     }
     let text = "WITH f (lane, run, session_id, entries, given) AS (VALUES {values})
-                UPDATE lanes SET run_id = NULL, session_id = coalesce(f.session_id, lanes.session_id),
-                    session_entries = coalesce(f.entries, lanes.session_entries),
-                    context_after = CASE WHEN f.given = 1 THEN coalesce(
+                UPDATE lanes SET run_id = NULL,
+                    session_id = CASE WHEN f.run <= lanes.fresh_after THEN NULL
+                        ELSE coalesce(f.session_id, lanes.session_id) END,
+                    session_entries = CASE WHEN f.run <= lanes.fresh_after THEN NULL
+                        ELSE coalesce(f.entries, lanes.session_entries) END,
+                    context_after = CASE WHEN f.given = 1 AND f.run > lanes.fresh_after THEN coalesce(
                         (SELECT max(j.message_id) FROM jobs j WHERE j.run_id = f.run), lanes.context_after)
                         ELSE lanes.context_after END,
                     due_at = (SELECT min(q.run_at) FROM jobs q WHERE q.lane_id = lanes.id AND q.state = 'queued')
@@ -231,18 +234,6 @@ impl Store {
     /// [`StoreError::Fenced`] when the run no longer holds its lane; then it must not do it.
     pub async fn effect(&self, claim: &Claim, job: JobId) -> Result<(), StoreError> {
         self.write((*claim, job), |tx, it| Box::pin(effect(tx, it))).await
-    }
-
-    /// Begins a new session in a lane with its next run.
-    pub async fn forget_session(&self, lane: LaneId) -> Result<(), StoreError> {
-        self.write(lane, |tx, it| {
-            Box::pin(async move {
-                let text =
-                    "UPDATE lanes SET session_id = NULL, session_entries = NULL WHERE id = $1";
-                tx.run(sql("forget a session", text).bind(*it)).await.map(drop)
-            })
-        })
-        .await
     }
 
     /// When the newest run of a group began.

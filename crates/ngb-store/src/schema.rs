@@ -18,6 +18,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, statements: V2 },
     Migration { version: 3, statements: V3 },
     Migration { version: 4, statements: V4 },
+    Migration { version: 5, statements: V5 },
 ];
 
 const V1: &[&str] = &[
@@ -165,4 +166,11 @@ const V4: &[&str] = &[
     "ALTER TABLE jobs ADD COLUMN task_id BIGINT",
     "ALTER TABLE jobs ADD COLUMN slot_at BIGINT",
     "CREATE INDEX jobs_task ON jobs (task_id, id) WHERE task_id IS NOT NULL",
+];
+
+/// Groups that rest; conversations that were begun anew while a run was under way.
+const V5: &[&str] = &[
+    "ALTER TABLE groups ADD COLUMN paused_at BIGINT",
+    // The run that was the latest when somebody wanted a new conversation: what it says of its session comes too late.
+    "ALTER TABLE lanes ADD COLUMN fresh_after BIGINT NOT NULL DEFAULT 0",
 ];

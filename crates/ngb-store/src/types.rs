@@ -45,6 +45,8 @@ pub enum Plan {
     },
     /// A message that the gateway itself answers at once: a command, the answer to a question.
     Answer { decision: Decision, why: String, say: Vec<Outbound> },
+    /// A command that changes something; with it in one transaction, and only if the message is new.
+    Act { act: Act, why: String, say: Vec<Outbound> },
     /// An edit or a deletion: a new revision of a message. A waiting job takes the new text, or is cancelled.
     Revise,
     /// What was sent did not arrive: its row is no longer sent, but failed.
@@ -55,6 +57,15 @@ pub enum Plan {
     AnswerAsk { ask: AskId, value: String },
     /// A button of a question that is not for whoever pressed it.
     NotYours { ask: AskId },
+}
+
+/// What a command in a chat changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// The lane's next run begins a new session, and is given no message from before the command.
+    NewSession { group: GroupId, lane_key: String },
+    /// The group's agent rests, or goes on.
+    Pause { group: GroupId, paused: bool },
 }
 
 /// A batch of arrivals: one transaction.
@@ -581,6 +592,8 @@ pub struct Recovered {
 pub struct GroupChange {
     pub name: Option<GroupName>,
     pub limits: Option<Limits>,
+    /// Whether its agent is to rest.
+    pub paused: Option<bool>,
 }
 
 /// A group that is to be made.

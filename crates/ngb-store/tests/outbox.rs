@@ -254,7 +254,7 @@ async fn groups_and_bindings(fix: Fix) {
     };
     let err = fix.store.add_group(taken.clone()).await.unwrap_err().to_string();
     assert_eq!(err, "group `a` exists already");
-    let rename = GroupChange { name: Some("b".parse().unwrap()), limits: None };
+    let rename = GroupChange { name: Some("b".parse().unwrap()), ..GroupChange::default() };
     assert!(matches!(fix.store.change_group(a, rename).await, Err(StoreError::Taken { .. })));
     fix.store.unbind(&place("1"), b).await.unwrap();
     assert!(fix.store.unbind(&place("1"), b).await.is_err());

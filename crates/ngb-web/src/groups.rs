@@ -108,9 +108,11 @@ pub(crate) struct Change {
     name: Option<String>,
     /// Only those that change.
     limits: Option<serde_json::Map<String, Value>>,
+    /// Whether its agent is to rest.
+    paused: Option<bool>,
 }
 
-/// Renames a group or changes its limits.
+/// Renames a group, changes its limits, has its agent rest or go on.
 pub(crate) async fn change(
     State(app): State<App>,
     who: Who,
@@ -120,7 +122,7 @@ pub(crate) async fn change(
     let group = find(&app, &id)?;
     let limits = change.limits.map(|it| overlay(&group.limits, it)).transpose()?;
     let name = change.name.map(|it| it.parse()).transpose()?;
-    app.gateway.change_group(group.id, GroupChange { name, limits }).await?;
+    app.gateway.change_group(group.id, GroupChange { name, limits, paused: change.paused }).await?;
     app.gateway.store().audit(&who.name, "group changed", group.name.as_str()).await?;
     Ok(Json(shown(&app, group.id)?))
 }

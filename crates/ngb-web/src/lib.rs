@@ -28,7 +28,6 @@ mod openapi;
 mod people;
 mod prune;
 mod routes;
-mod sentence;
 mod shape;
 mod status;
 mod tasks;

@@ -171,6 +171,7 @@ pub(crate) fn word(right: Right) -> &'static str {
         Right::Read => "read",
         Right::Speak => "speak",
         Right::StopOwn => "stop_own",
+        Right::Command => "command",
         Right::Stop => "stop",
         Right::Schedule => "schedule",
         Right::ApproveTool => "approve_tool",

@@ -55,7 +55,7 @@ pub(crate) fn why(it: &Why) -> Value {
         })
     });
     json!({
-        "sentence": crate::sentence::of(it),
+        "sentence": ngb_gateway::sentence::of(it),
         "message": message(&it.message),
         "decisions": decisions.collect::<Vec<_>>(),
         "jobs": it.jobs.iter().map(job).collect::<Vec<_>>(),
@@ -151,6 +151,7 @@ pub(crate) fn group(it: &Group, directory: &Snapshot, active: bool) -> Value {
         "folder": it.folder,
         "is_main": it.is_main,
         "active": active,
+        "paused": it.paused,
         "trigger_pattern": pattern,
         "requires_trigger": bindings.iter().any(|it| it.engage != Engage::Always),
         "limits": it.limits,

@@ -15,6 +15,9 @@ fn round_trip(stand: &Stand) {
     assert_eq!((&set["limits"]["memory_mib"], &set["limits"]["pids"]), (&512.into(), &64.into()));
     assert_eq!(stand.json(&["group", "show", "team"])["limits"], set["limits"]);
 
+    assert_eq!(stand.json(&["group", "pause", "team"])["paused"], true);
+    assert_eq!(stand.json(&["group", "resume", "team"])["paused"], false);
+
     let bound = stand.json(&["bind", "telegram@main:-100123", "team", "--trigger", "^@bot"]);
     assert_eq!(jids(&bound), ["web@main:team", "telegram@main:-100123"]);
     let again = stand.json(&["bind", "telegram@main:-100123", "team"]);

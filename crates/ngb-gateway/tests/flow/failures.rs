@@ -259,7 +259,7 @@ async fn a_group_has_so_many_runs_a_day() {
     let mut stage = Stage::set(Setting { clock, ..Setting::default() }, script).await;
     let group = stage.group("home", "1", Scope::Thread).await;
     let limits = ngb_core::group::Limits { runs_per_day: 2, ..Default::default() };
-    let change = ngb_store::GroupChange { name: None, limits: Some(limits) };
+    let change = ngb_store::GroupChange { limits: Some(limits), ..Default::default() };
     stage.gateway.change_group(group, change).await.unwrap();
     let capped = "This group has used what it may today (runs_per_day). Try again tomorrow, or ask whoever runs me. (#5)";
     for (text, want) in [("a", "a"), ("b", "b"), ("c", capped)] {

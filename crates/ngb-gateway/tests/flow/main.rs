@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
 
 mod albums;
+mod commands;
 mod failures;
 mod memory;
 mod questions;
@@ -201,16 +202,9 @@ async fn stop_interrupts_and_the_next_message_works() {
     };
     let mut stage = Stage::set(Setting::default(), script).await;
     stage.group("home", "1", Scope::Thread).await;
-    let mut events = stage.gateway.hub().subscribe(None);
+    let mut runs = stage.runs();
     stage.write("1", "work").await;
-    // The run is under way once it is told.
-    loop {
-        let ngb_gateway::events::Next::Events(batch) = events.next().await else { continue };
-        if batch.iter().any(|it| matches!(it.event, ngb_gateway::events::Event::RunStarted { .. }))
-        {
-            break;
-        }
-    }
+    runs.begun().await;
     stage.write("1", "/stop").await;
     assert_eq!(stage.heard().await.1, "Stopped.");
     stage.write("1", "hello").await;

@@ -31,6 +31,7 @@ use ngb_core::{
 use ngb_gateway::{
     Gateway, Parts, RunLimits, Running,
     dispatch::Caps,
+    events::{Event, Next, Subscription},
     handle::{Bind, SandboxState},
     retention::Retention,
     start::Driver,
@@ -314,6 +315,11 @@ impl Stage {
         inbox.accept_all(events).await.unwrap()
     }
 
+    /// Watches runs from now on.
+    pub(crate) fn runs(&self) -> Runs {
+        Runs(self.gateway.hub().subscribe(None))
+    }
+
     /// The next thing that is said anywhere.
     pub(crate) async fn item(&mut self) -> (Place, Outbound) {
         let next = Clock::System.timeout(Duration::from_secs(20), self.said.recv()).await;
@@ -356,6 +362,21 @@ impl Stage {
         let stopped = self.life.take().unwrap().await.unwrap();
         self.gateway.store().close().await;
         stopped
+    }
+}
+
+/// The runs that begin.
+pub(crate) struct Runs(Subscription);
+
+impl Runs {
+    /// Returns once one is under way.
+    pub(crate) async fn begun(&mut self) {
+        loop {
+            let Next::Events(batch) = self.0.next().await else { continue };
+            if batch.iter().any(|it| matches!(it.event, Event::RunStarted { .. })) {
+                return;
+            }
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! What became of a message, in one plain sentence.
 
 use ngb_core::decision::Decision;
-use ngb_gateway::store::{JobRow, OutboxRow, Why};
+use ngb_store::{JobRow, OutboxRow, Why};
 
 /// The sentence that `why` begins with.
-pub(crate) fn of(why: &Why) -> String {
+pub fn of(why: &Why) -> String {
     match why.jobs.last() {
         Some(job) => of_job(job, why),
         None => of_decisions(why),
@@ -89,7 +89,7 @@ mod tests {
         job::Tries,
         message::{Author, Content, Outbound},
     };
-    use ngb_gateway::store::{DecisionRow, StoredMessage};
+    use ngb_store::{DecisionRow, StoredMessage};
 
     use super::*;
 
