@@ -77,18 +77,24 @@ export async function gateway(variables = {}) {
   return it;
 }
 
-/** A simulated Telegram: `url` and `token`, `push(draft)` for what a person does, `said(text)` waits for the bot. */
-export async function telegram() {
-  const child = spawn(BIN, ["sim", "telegram", "--bind", "127.0.0.1:0"], { stdio: ["ignore", "pipe", "inherit"] });
+/** A simulated platform: `nanogridbot sim NAME`, with the settings of these names that it prints. */
+export async function sim(name, settings) {
+  const child = spawn(BIN, ["sim", name, "--bind", "127.0.0.1:0"], { stdio: ["ignore", "pipe", "inherit"] });
   const it = { end: () => child.kill() };
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  while (!it.url || !it.token) {
+  while (!settings.every((key) => it[key])) {
     const { value, done } = await lines.next();
-    if (done) throw new Error("the simulated Telegram did not start");
-    const [, name, text] = /^(\w+) = "(.*)"$/.exec(value) ?? [];
-    if (name === "api_url") it.url = text;
-    if (name === "token") it.token = text;
+    if (done) throw new Error(`the simulated ${name} did not start`);
+    const [, key, text] = /^(\w+) = "?(.*?)"?$/.exec(value) ?? [];
+    if (key) it[key] = text;
   }
+  return it;
+}
+
+/** A simulated Telegram: `url` and `token`, `push(draft)` for what a person does, `said(text)` waits for the bot. */
+export async function telegram() {
+  const it = await sim("telegram", ["api_url", "token"]);
+  it.url = it.api_url;
   it.push = async (draft) => {
     const body = JSON.stringify({ drafts: [draft] });
     const response = await fetch(`${it.url}/sim/push`, { method: "POST", body });

@@ -80,15 +80,21 @@ pub(crate) fn wecom(
         };
         let missing = |key: &str| {
             bad(format!(
-                "`{key}` is missing; an app wants `corp_id`, `agent_id`, `secret`, `token` and `encoding_aes_key`, a robot `robot_key` alone"
+                "`{key}` is missing; an app wants `corp_id`, `agent_id`, `secret`, `token` and `encoding_aes_key`, an AI bot `bot_id` and `bot_secret`, a robot `robot_key` alone"
             ))
         };
         let secret = |key: &str, it: &Option<SecretSetting>| -> Result<Secret, SettingsError> {
             it.as_ref().ok_or_else(|| missing(key))?.resolve(&at(key), env)
         };
-        let mode = match &it.robot_key {
-            Some(_) => wecom::Mode::Robot { key: secret("robot_key", &it.robot_key)? },
-            None => wecom::Mode::App {
+        let or = |it: &Option<String>, default: &str| it.clone().unwrap_or_else(|| default.into());
+        let mode = match (&it.bot_id, &it.robot_key) {
+            (Some(bot_id), _) => wecom::Mode::Bot {
+                bot_id: bot_id.clone(),
+                secret: secret("bot_secret", &it.bot_secret)?,
+                ws_url: or(&it.ws_url, wecom::DEFAULT_WS_URL),
+            },
+            (None, Some(_)) => wecom::Mode::Robot { key: secret("robot_key", &it.robot_key)? },
+            (None, None) => wecom::Mode::App {
                 corp_id: it.corp_id.clone().ok_or_else(|| missing("corp_id"))?,
                 agent_id: it.agent_id.ok_or_else(|| missing("agent_id"))?,
                 secret: secret("secret", &it.secret)?,
@@ -96,7 +102,7 @@ pub(crate) fn wecom(
                 encoding_aes_key: secret("encoding_aes_key", &it.encoding_aes_key)?,
             },
         };
-        let api_url = it.api_url.clone().unwrap_or_else(|| wecom::DEFAULT_API_URL.to_owned());
+        let api_url = or(&it.api_url, wecom::DEFAULT_API_URL);
         let config = wecom::WecomConfig { account: account.clone(), api_url, mode };
         let http = net.own(&it.network, &at("network"))?.http(clock.clone())?;
         let channel = wecom::Wecom::new(config, http, clock.clone());

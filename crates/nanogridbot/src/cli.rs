@@ -297,7 +297,7 @@ pub(crate) enum Sim {
         #[arg(long, default_value = "127.0.0.1:8084")]
         bind: std::net::SocketAddr,
     },
-    /// WeCom's API with one app and the robot of a group.
+    /// WeCom's API with one app, one AI bot and the robot of a group.
     Wecom {
         #[arg(long, default_value = "127.0.0.1:8085")]
         bind: std::net::SocketAddr,

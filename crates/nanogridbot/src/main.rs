@@ -173,6 +173,10 @@ async fn simulate(sim: cli::Sim) -> anyhow::Result<ExitCode> {
                     format!("secret = \"{}\"", shown.secret),
                     format!("token = \"{}\"", shown.token),
                     format!("encoding_aes_key = \"{}\"", shown.encoding_aes_key),
+                    "or".to_owned(),
+                    format!("ws_url = \"{}\"", server.ws_url),
+                    format!("bot_id = \"{}\"", shown.bot_id),
+                    format!("bot_secret = \"{}\"", shown.bot_secret),
                 ]);
             })
             .await?;

@@ -4,6 +4,7 @@
 //! [`Inbound`] and [`Outbound`] into the platform's words.
 
 pub mod backoff;
+mod calls;
 mod dialect;
 mod hook;
 pub mod http;
@@ -61,6 +62,9 @@ pub struct Delivery<'a> {
     pub item: &'a Outbound,
     /// The same for each try of the same item, and for no other: the platform's idempotency key, where it has one.
     pub key: &'a str,
+    /// Whether edits will complete it. A platform whose live answers have to be ended keeps this one open, and ends it
+    /// with the edit that is not live any more.
+    pub live: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -121,7 +121,7 @@ impl Outboxes {
         };
         let (channel, place, clock) = (channel.clone(), place.clone(), self.clock.clone());
         self.spawn(async move {
-            let delivery = Delivery { to: &place, item: &Outbound::Typing, key: "" };
+            let delivery = Delivery { to: &place, item: &Outbound::Typing, key: "", live: true };
             match clock.timeout(SEND_LIMIT, channel.send(&delivery)).await {
                 Ok(Ok(_)) => (),
                 Ok(Err(err)) => tracing::debug!("no typing sign: {:#}", anyhow::Error::from(err)),
@@ -138,7 +138,7 @@ impl Outboxes {
             text: text.to_owned(),
             buttons: Vec::new(),
         };
-        let delivery = Delivery { to: place, item: &item, key: "" };
+        let delivery = Delivery { to: place, item: &item, key: "", live: true };
         match self.clock.timeout(SEND_LIMIT, channel.send(&delivery)).await {
             Ok(Ok(_)) => (),
             Ok(Err(err)) => tracing::debug!("a live edit was lost: {:#}", anyhow::Error::from(err)),
@@ -248,7 +248,7 @@ impl Outboxes {
                 };
             }
         };
-        let delivery = Delivery { to: &item.place, item: &outbound, key: &key };
+        let delivery = Delivery { to: &item.place, item: &outbound, key: &key, live: item.live };
         match self.clock.timeout(SEND_LIMIT, channel.send(&delivery)).await {
             Ok(Ok(sent)) => SendOutcome::Sent { platform_id: sent.platform_id },
             Ok(Err(err)) => self.after(item, err),

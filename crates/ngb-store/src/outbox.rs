@@ -26,7 +26,8 @@ use crate::{
     sql::{Row, row, sql, thread, to_json},
 };
 
-const ITEM: &str = "outbox.id, outbox.jid, outbox.thread, outbox.item, outbox.attempt, outbox.in_doubt, outbox.about";
+const ITEM: &str = "outbox.id, outbox.jid, outbox.thread, outbox.item, outbox.attempt, outbox.in_doubt, outbox.about,
+    outbox.live";
 
 /// A row that is to be made.
 pub(crate) struct OutRow<'a> {
@@ -167,6 +168,7 @@ fn item(row: &Row) -> Result<OutboxItem, StoreError> {
         attempt: row.small("attempt")?,
         in_doubt: row.flag("in_doubt")?,
         about: row.opt_int("about")?.map(MessageId),
+        live: row.flag("live")?,
     })
 }
 

@@ -338,6 +338,8 @@ pub struct OutboxItem {
     /// Whether an earlier try may have arrived; ask the platform before sending again, where it can tell.
     pub in_doubt: bool,
     pub about: Option<MessageId>,
+    /// Whether this begins an answer that edits will complete.
+    pub live: bool,
 }
 
 /// What became of a send.

@@ -146,8 +146,8 @@ pub(crate) struct Whatsapp {
     pub(crate) network: Network,
 }
 
-/// `[channels.wecom.<account>]`: an app or the robot of a group on WeCom; `<account>` is any name. An app is called
-/// under `[web] public_url`.
+/// `[channels.wecom.<account>]`: an app, an AI bot or the robot of a group on WeCom; `<account>` is any name. An app
+/// is called under `[web] public_url`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wecom {
@@ -161,7 +161,14 @@ pub(crate) struct Wecom {
     pub(crate) token: Option<SecretSetting>,
     /// The EncodingAESKey of "receive messages".
     pub(crate) encoding_aes_key: Option<SecretSetting>,
-    /// Instead of an app: what stands behind `key=` in the address of a group's robot (群机器人), which only sends.
+    /// Instead of an app: the Bot ID of an AI bot (智能机器人) with a long connection.
+    pub(crate) bot_id: Option<String>,
+    /// The AI bot's Secret.
+    pub(crate) bot_secret: Option<SecretSetting>,
+    /// Where an AI bot connects; default `wss://openws.work.weixin.qq.com`.
+    #[serde(serialize_with = "shown::url")]
+    pub(crate) ws_url: Option<String>,
+    /// Instead of both: what stands behind `key=` in the address of a group's robot (群机器人), which only sends.
     pub(crate) robot_key: Option<SecretSetting>,
     /// Where the API is; default `https://qyapi.weixin.qq.com`.
     #[serde(serialize_with = "shown::url")]
@@ -222,12 +229,13 @@ impl Section for Wecom {
             ("secret", self.secret.as_ref()),
             ("token", self.token.as_ref()),
             ("encoding_aes_key", self.encoding_aes_key.as_ref()),
+            ("bot_secret", self.bot_secret.as_ref()),
             ("robot_key", self.robot_key.as_ref()),
         ])
     }
 
     fn addresses(&self) -> Vec<Option<&str>> {
-        vec![self.api_url.as_deref(), self.network.proxy.as_deref()]
+        vec![self.api_url.as_deref(), self.ws_url.as_deref(), self.network.proxy.as_deref()]
     }
 }
 

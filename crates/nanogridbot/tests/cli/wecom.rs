@@ -44,3 +44,32 @@ async fn a_member_is_let_in_and_answered_once() {
     assert_eq!(company.sent().iter().filter(|it| is_answer(it)).count(), 1);
     assert!(company.sent().iter().all(|it| it["touser"] == "zhangsan"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ai_bot_answers_by_streams() {
+    let config = Config::default();
+    let server = Server::start(config.clone()).await.unwrap();
+    let (url, Config { bot_id, bot_secret, .. }) = (&server.ws_url, config);
+    let stand = Stand::with(&format!(
+        "[web]\nport = 0\n[sandbox]\nengine = \"bare\"\n\
+         [channels.wecom.bot]\nbot_id = \"{bot_id}\"\nbot_secret = \"{bot_secret}\"\nws_url = \"{url}\"\n"
+    ));
+    let gateway = stand.serve(&[]);
+    let company = &server.company;
+    company.until_bot(true).await;
+    let said = |text: &str| serde_json::json!({"msgtype": "text", "text": {"content": text}});
+
+    company.says("zhangsan", None, &said("hi 😀"));
+    company.until_streams(|it| it.iter().any(|it| it.finished)).await;
+    let offer = company.streams()[0].content.clone();
+    let code = offer.split_once("the code ").unwrap().1.trim_end_matches('.');
+    assert_eq!(stand.run(&["approve", code, "--me"]).code, Some(0));
+
+    let asked = company.says("zhangsan", None, &said("hello there"));
+    let is_answer = |it: &ngb_sim::wecom::Stream| {
+        it.finished && it.request == asked && it.content.contains("hello there")
+    };
+    company.until_streams(|it| it.iter().any(is_answer)).await;
+    assert_eq!(gateway.stop().code, Some(0));
+    assert_eq!(company.streams().iter().filter(|it| it.request == asked).count(), 1);
+}

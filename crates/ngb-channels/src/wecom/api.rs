@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use super::codes::{self, STALE_TOKEN};
 use crate::{
     ChannelError, Retry,
+    calls::CallError,
     http::{CALL_LIMIT, Http, HttpError, UPLOAD_LIMIT},
 };
 
@@ -31,6 +32,11 @@ pub(super) enum ApiError {
     Unreadable(&'static str),
     #[error("{0}")]
     Unfit(String),
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// Of a file that nobody sees yet.
+    #[error("the file could not be sent up")]
+    Upload(#[source] CallError),
 }
 
 fn hint(code: i64) -> String {
@@ -49,6 +55,8 @@ impl ApiError {
             Self::Http(err) => (err.retry(), err.maybe_done()),
             Self::Unreadable(_) => (Retry::Backoff, true),
             Self::Unfit(_) => (Retry::Never, false),
+            Self::Call(err) => (Retry::Backoff, err.maybe_done()),
+            Self::Upload(_) => (Retry::Backoff, false),
         };
         let source = Box::new(self);
         ChannelError { doing: doing.into(), retry, maybe_done, moved_to: None, source }
@@ -68,13 +76,13 @@ pub(super) enum Body<'a> {
 /// One app of one company.
 pub(super) struct Api {
     /// Without a slash at the end.
-    pub(super) url: String,
-    pub(super) corp_id: String,
-    pub(super) secret: Secret,
-    pub(super) http: Http,
-    pub(super) clock: Clock,
+    url: String,
+    corp_id: String,
+    secret: Secret,
+    http: Http,
+    clock: Clock,
     /// Whoever renews it holds the lock, so that it is renewed once, by one flight.
-    pub(super) token: Mutex<Option<Token>>,
+    token: Mutex<Option<Token>>,
 }
 
 #[derive(Clone, Debug)]
@@ -84,6 +92,16 @@ pub(super) struct Token {
 }
 
 impl Api {
+    pub(super) fn new(
+        url: String,
+        corp_id: String,
+        secret: Secret,
+        http: Http,
+        clock: Clock,
+    ) -> Self {
+        Self { url, corp_id, secret, http, clock, token: Mutex::default() }
+    }
+
     /// Calls `path` with a token; once more with a new one when that is what WeCom minds.
     pub(super) async fn call(
         &self,

@@ -33,6 +33,8 @@ const CODES: &[(i64, Retry, &str)] = &[
     (81_013,  Retry::Never,         "none of the recipients may get it; add them to the app's visible range"),
     (93_000,  Retry::Never,         "the robot's key is not good, or it was removed from its group"),
     (301_002, Retry::Never,         "the app may not use this agent id"),
+    (846_605, Retry::Never,         "WeCom does not know the message any more that is answered"),
+    (846_608, Retry::Never,         "the stream is over: WeCom ends it after 6 minutes"),
 ];
 
 /// What next after `code`, and what it means; empty where WeCom's own words suffice.

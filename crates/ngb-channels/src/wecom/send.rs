@@ -10,7 +10,7 @@ use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
 use super::{
-    App, MAX_FILE_BYTES, Robot, Way, Wecom,
+    App, Caller, MAX_FILE_BYTES, Robot,
     api::{ApiError, Body, answer, media_id},
     markup,
 };
@@ -19,11 +19,36 @@ use crate::http::{CALL_LIMIT, HttpError, UPLOAD_LIMIT};
 /// Longest text of a message, in bytes. WeCom cuts off the rest without a word.
 const MAX_BODY_BYTES: usize = 2_048;
 
+/// Smallest file, in bytes. <https://developer.work.weixin.qq.com/document/path/90253>
+const MIN_FILE_BYTES: u64 = 6;
+
 /// A file on its way out.
 pub(super) struct Upload<'a> {
     pub(super) path: &'a Path,
     pub(super) name: &'a str,
     pub(super) caption: &'a str,
+}
+
+impl Upload<'_> {
+    /// The file and its size in bytes, where WeCom takes one of that size.
+    pub(super) async fn open(&self) -> Result<(tokio::fs::File, u64), ApiError> {
+        let file = tokio::fs::File::open(self.path).await.map_err(HttpError::File)?;
+        let facts = file.metadata().await.map_err(HttpError::File)?;
+        let size = facts.len();
+        if !facts.is_file() || size < MIN_FILE_BYTES {
+            let why = format!(
+                "`{}` is no file, or one of less than {MIN_FILE_BYTES} bytes, which WeCom refuses",
+                self.name
+            );
+            return Err(ApiError::Unfit(why));
+        }
+        if MAX_FILE_BYTES < size {
+            let most = MAX_FILE_BYTES >> 20;
+            let why = format!("`{}` is larger than the {most} MB that WeCom takes", self.name);
+            return Err(ApiError::Unfit(why));
+        }
+        Ok((file, size))
+    }
 }
 
 /// The text with what can be answered, for a person to write.
@@ -32,7 +57,7 @@ pub(super) fn with_options(text: &str, buttons: &[Button]) -> String {
     if options.is_empty() { text.to_owned() } else { format!("{text}\n{options}") }
 }
 
-impl Wecom {
+impl Caller {
     pub(super) async fn send_text(&self, to: &Place, text: &str) -> Result<Sent, ApiError> {
         let shown = markup::render(text);
         let shown = if shown.len() <= MAX_BODY_BYTES { shown } else { text.to_owned() };
@@ -49,32 +74,17 @@ impl Wecom {
         to: &Place,
         upload: &Upload<'_>,
     ) -> Result<Sent, ApiError> {
-        let file = tokio::fs::File::open(upload.path).await.map_err(HttpError::File)?;
-        let facts = file.metadata().await.map_err(HttpError::File)?;
-        let size = facts.len();
-        // WeCom refuses files of up to five bytes.
-        if !facts.is_file() || size <= 5 {
-            let why = format!(
-                "`{}` is no file, or one of less than six bytes, which WeCom refuses",
-                upload.name
-            );
-            return Err(ApiError::Unfit(why));
-        }
-        if MAX_FILE_BYTES < size {
-            let most = MAX_FILE_BYTES >> 20;
-            let why = format!("`{}` is larger than the {most} MB that WeCom takes", upload.name);
-            return Err(ApiError::Unfit(why));
-        }
+        let (file, size) = upload.open().await?;
         // No more than was promised in the length, should the file grow meanwhile.
         let bytes = tokio_util::io::ReaderStream::new(tokio::io::AsyncReadExt::take(file, size));
         let part = Part::stream_with_length(reqwest::Body::wrap_stream(bytes), size);
         let form = Form::new().part("media", part.file_name(upload.name.to_owned()));
-        let (kind, id) = match &self.way {
-            Way::App(app) => {
+        let (kind, id) = match self {
+            Self::App(app) => {
                 let kind = kind_of(upload.name, size);
                 (kind, app.api.upload(kind, form).await?)
             }
-            Way::Robot(robot) => ("file", robot.upload(form).await?),
+            Self::Robot(robot) => ("file", robot.upload(form).await?),
         };
         // A file has no caption; its words come before it, so that a repeat repeats words only.
         if !upload.caption.is_empty() {
@@ -84,9 +94,9 @@ impl Wecom {
     }
 
     async fn post(&self, to: &Place, body: Value) -> Result<Sent, ApiError> {
-        match &self.way {
-            Way::App(app) => app.post(to, body).await,
-            Way::Robot(robot) => robot.post(&body).await,
+        match self {
+            Self::App(app) => app.post(to, body).await,
+            Self::Robot(robot) => robot.post(&body).await,
         }
     }
 }
@@ -123,7 +133,7 @@ impl Robot {
 
 /// How a file is shown; what is larger than its kind may be is a file.
 /// <https://developer.work.weixin.qq.com/document/path/90253>
-fn kind_of(name: &str, size: u64) -> &'static str {
+pub(super) fn kind_of(name: &str, size: u64) -> &'static str {
     let end = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
     match end.as_str() {
         "jpg" | "jpeg" | "png" if size <= 10 << 20 => "image",

@@ -82,7 +82,7 @@ impl Stage {
     }
 
     pub(crate) async fn send(&self, to: &str, item: &Outbound) -> Result<Sent, ChannelError> {
-        self.channel.send(&Delivery { to: &place(to), item, key: "k-1" }).await
+        self.channel.send(&Delivery { to: &place(to), item, key: "k-1", live: false }).await
     }
 
     pub(crate) async fn until(&mut self, done: impl FnMut(&ChannelState) -> bool) -> ChannelState {

@@ -50,7 +50,7 @@ async fn nobody_there_is_surely_not_done() {
     };
     let to = "telegram@main:5".parse::<ngb_core::address::Jid>().unwrap().into();
     let item = text("x");
-    let delivery = ngb_channels::Delivery { to: &to, item: &item, key: "k" };
+    let delivery = ngb_channels::Delivery { to: &to, item: &item, key: "k", live: false };
     let err = ngb_channels::Channel::send(&gone, &delivery).await.unwrap_err();
     assert_eq!((err.retry, err.maybe_done), (Retry::Backoff, false), "{err:?}");
     drop(stage);

@@ -86,7 +86,7 @@ impl Stage {
         let (chat, thread) = to.split_once('/').map_or((to, None), |(a, b)| (a, Some(b.into())));
         let jid = format!("telegram@main:{chat}").parse().unwrap();
         let place = Place { jid, thread };
-        self.channel.send(&Delivery { to: &place, item, key: "k" }).await
+        self.channel.send(&Delivery { to: &place, item, key: "k", live: false }).await
     }
 
     pub(crate) async fn until(&mut self, done: impl FnMut(&ChannelState) -> bool) -> ChannelState {

@@ -1,6 +1,8 @@
 //! WeCom: encrypted callbacks, sends and faults, against the simulator.
 #![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
 
+mod bot;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::TryStreamExt as _;
@@ -50,9 +52,21 @@ impl Stage {
         Self::with(config, mode).await
     }
 
+    /// An AI bot, with what `change` makes of its settings.
+    async fn bot(change: impl FnOnce(Mode) -> Mode) -> Self {
+        let config = Config::default();
+        let server = Server::start(config.clone()).await.unwrap();
+        let secret = Secret::new(&*config.bot_secret);
+        let mode = Mode::Bot { bot_id: config.bot_id, secret, ws_url: server.ws_url.clone() };
+        Self::at(server, change(mode))
+    }
+
     async fn with(config: Config, mode: Mode) -> Self {
+        Self::at(Server::start(config).await.unwrap(), mode)
+    }
+
+    fn at(server: Server, mode: Mode) -> Self {
         _ = rustls::crypto::ring::default_provider().install_default();
-        let server = Server::start(config).await.unwrap();
         let http = Http::new(reqwest::Client::builder, None, Clock::System).unwrap();
         let account = "wecom@main".parse().unwrap();
         let config = WecomConfig { account, api_url: server.url.clone(), mode };
@@ -84,7 +98,7 @@ impl Stage {
 
     async fn send(&self, to: &str, item: &Outbound) -> Result<Sent, ChannelError> {
         let to = Place { jid: format!("wecom@main:{to}").parse().unwrap(), thread: None };
-        self.channel.send(&Delivery { to: &to, item, key: "k" }).await
+        self.channel.send(&Delivery { to: &to, item, key: "k", live: false }).await
     }
 }
 

@@ -119,7 +119,7 @@ impl Stage {
 
     pub(crate) async fn send(&self, to: &str, item: &Outbound) -> Result<Sent, ChannelError> {
         let to = Place { jid: format!("whatsapp@main:{to}").parse().unwrap(), thread: None };
-        self.channel.send(&Delivery { to: &to, item, key: "k" }).await
+        self.channel.send(&Delivery { to: &to, item, key: "k", live: false }).await
     }
 }
 

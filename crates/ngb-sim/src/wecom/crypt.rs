@@ -23,6 +23,23 @@ pub struct Call {
     pub body: String,
 }
 
+/// A file as an AI bot gets it, and its key.
+pub fn encrypt_file(plain: &[u8]) -> (Vec<u8>, String) {
+    let key = *b"of one file: 32 bytes, random...";
+    let mut bytes = plain.to_vec();
+    (pad_and_encrypt(&key, &mut bytes), STANDARD.encode(key))
+}
+
+/// AES-256-CBC with the padding of 32.
+fn pad_and_encrypt(key: &[u8; 32], bytes: &mut Vec<u8>) -> Vec<u8> {
+    let iv = <[u8; 16]>::try_from(&key[..16]).unwrap_or_default();
+    let missing = 32 - bytes.len() % 32;
+    bytes.extend(std::iter::repeat_n(u8::try_from(missing).unwrap_or_default(), missing));
+    let size = bytes.len();
+    let cipher = Encryptor::<Aes256>::new(key.into(), &iv.into());
+    cipher.encrypt_padded::<NoPadding>(bytes, size).map(<[u8]>::to_vec).unwrap_or_default()
+}
+
 /// Encrypts and signs `plain`.
 pub fn encrypt(config: &Config, plain: &str) -> Call {
     let lenient = GeneralPurposeConfig::new()
@@ -30,19 +47,10 @@ pub fn encrypt(config: &Config, plain: &str) -> Call {
         .with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let key = GeneralPurpose::new(&alphabet::STANDARD, lenient).decode(&config.encoding_aes_key);
     let key = <[u8; 32]>::try_from(key.unwrap_or_default()).unwrap_or_default();
-    let iv = <[u8; 16]>::try_from(&key[..16]).unwrap_or_default();
-
     let length = u32::try_from(plain.len()).unwrap_or(u32::MAX).to_be_bytes();
     let mut bytes =
         [b"0123456789abcdef", &length[..], plain.as_bytes(), config.corp_id.as_bytes()].concat();
-    let missing = 32 - bytes.len() % 32;
-    bytes.extend(std::iter::repeat_n(u8::try_from(missing).unwrap_or_default(), missing));
-    let size = bytes.len();
-    let cipher = Encryptor::<Aes256>::new(&key.into(), &iv.into());
-    let words = match cipher.encrypt_padded::<NoPadding>(&mut bytes, size) {
-        Ok(words) => STANDARD.encode(words),
-        Err(_) => String::new(),
-    };
+    let words = STANDARD.encode(pad_and_encrypt(&key, &mut bytes));
 
     let (time, nonce) = ((config.clock.now().0 / 1000).to_string(), "1372623149".to_owned());
     let mut parts = [&config.token, &time, &nonce, &words];

@@ -14,7 +14,7 @@ use ngb_core::tasks::Crew;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::Company;
+use super::{Company, bot};
 use crate::{
     fault::How,
     telegram::http::{Cut, half, json_response},
@@ -38,7 +38,7 @@ pub(super) async fn accept(listener: TcpListener, company: Company) {
         crew.spawn("wecom connection", async move {
             let service = service_fn(move |request| answer(company.clone(), request));
             let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-            if let Err(err) = served.await {
+            if let Err(err) = served.with_upgrades().await {
                 tracing::debug!("wecom simulator lost a connection: {err}");
             }
         });
@@ -48,6 +48,15 @@ pub(super) async fn accept(listener: TcpListener, company: Company) {
 async fn answer(company: Company, request: hyper::Request<Incoming>) -> Result<Response, Cut> {
     let request = request.map(Body::new);
     let path = request.uri().path().trim_start_matches("/cgi-bin/").to_owned();
+    if path == "/bot" {
+        return Ok(bot::open(company, request).await);
+    }
+    if let Some(id) = path.strip_prefix("/files/") {
+        return Ok(match company.file(id) {
+            Some(bytes) => Response::new(Body::from(bytes)),
+            None => json_response(StatusCode::NOT_FOUND, "{}".to_owned()),
+        });
+    }
     if let Some(what) = path.strip_prefix("/sim/") {
         return Ok(control(&company, what, request).await);
     }
@@ -131,7 +140,8 @@ async fn handle(company: &Company, path: &str, request: Request) -> Response {
 }
 
 /// WeCom's side over HTTP, for who sits in another process: `POST /sim/say {hook, user, id, text}` calls `hook`,
-/// `GET /sim/sent` is what apps and robots sent.
+/// `POST /sim/bot {user, chat, text}` says something to the AI bot, `GET /sim/sent` is what apps, robots and bots sent,
+/// `GET /sim/streams` what streams of the bot show.
 async fn control(company: &Company, what: &str, request: Request) -> Response {
     let bytes = to_bytes(request.into_body(), MAX_BODY_BYTES).await.unwrap_or_default();
     let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
@@ -149,6 +159,26 @@ async fn control(company: &Company, what: &str, request: Request) -> Response {
                 ),
             }
         }
+        "bot" => {
+            let chat = Some(said("chat")).filter(|it| !it.is_empty());
+            let id = company.says(
+                said("user"),
+                chat,
+                &json!({"msgtype": "text", "text": {"content": said("text")}}),
+            );
+            json_response(StatusCode::OK, json!({"req_id": id}).to_string())
+        }
+        "takeover" => {
+            company.take_over();
+            json_response(StatusCode::OK, "{}".to_owned())
+        }
+        "file" => {
+            let file =
+                company.bot_file(&format!("http://{}", said("host")), said("text").as_bytes());
+            company.says(said("user"), None, &json!({"msgtype": "file", "file": file}));
+            json_response(StatusCode::OK, file.to_string())
+        }
+        "streams" => json_response(StatusCode::OK, json!(company.streams()).to_string()),
         "sent" => json_response(StatusCode::OK, json!(company.sent()).to_string()),
         _ => json_response(StatusCode::NOT_FOUND, "{}".to_owned()),
     }

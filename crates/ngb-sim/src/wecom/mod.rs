@@ -1,7 +1,9 @@
-//! WeCom's API for one app and one robot, on a real socket, with faults by script; its callbacks are encrypted and signed.
+//! WeCom's API for one app, one robot and one AI bot, on a real socket, with faults by script; its callbacks are encrypted
+//! and signed, and its files for the bot are encrypted.
 //!
 //! It keeps what it knows in memory. `referee/wecom_wechatpy.py` lets `wechatpy` say whether it is right.
 
+mod bot;
 mod crypt;
 mod http;
 
@@ -16,7 +18,10 @@ use ngb_core::{clock::Clock, tasks::Crew};
 use serde_json::Value;
 use tokio::{net::TcpListener, sync::watch};
 
-pub use self::crypt::{Call, encrypt};
+pub use self::{
+    bot::Stream,
+    crypt::{Call, encrypt, encrypt_file},
+};
 pub use crate::fault::{Fault, How, When};
 use crate::{
     call::{Answer, call},
@@ -34,6 +39,9 @@ pub struct Config {
     pub token: String,
     pub encoding_aes_key: String,
     pub robot_key: String,
+    /// The AI bot, which connects at `ws_url`.
+    pub bot_id: String,
+    pub bot_secret: String,
     /// Where the faults that come by fraction start from.
     pub seed: u64,
     pub clock: Clock,
@@ -50,6 +58,8 @@ impl Default for Config {
             // Its last character has bits that base64 does not need, as three of four real keys have.
             encoding_aes_key: "jWmYm7qr5nMoAUwZRjGtBxmz3KA1tkAj3ykkR6q2B2D".into(),
             robot_key: "693axxx6-7aoc-4bc4-97a0-0ec2sifa5aaa".into(),
+            bot_id: "aib-of-the-simulator".into(),
+            bot_secret: "secret-of-the-simulated-bot".into(),
             seed: 1,
             clock: Clock::System,
         }
@@ -61,6 +71,8 @@ impl Default for Config {
 pub struct Server {
     /// What an account takes for `https://qyapi.weixin.qq.com`, without a slash at the end.
     pub url: String,
+    /// What an AI bot takes for `wss://openws.work.weixin.qq.com`.
+    pub ws_url: String,
     pub company: Company,
     _crew: Crew,
 }
@@ -81,6 +93,7 @@ pub(crate) struct State {
     /// Tokens that were given out; the last one counts.
     pub(crate) tokens: Vec<String>,
     pub(crate) next: u64,
+    pub(crate) bot: bot::State,
 }
 
 impl Server {
@@ -89,19 +102,21 @@ impl Server {
     /// When the address can't be bound.
     pub async fn start(config: Config) -> std::io::Result<Self> {
         let listener = TcpListener::bind(config.addr).await?;
-        let url = format!("http://{}", listener.local_addr()?);
+        let host = listener.local_addr()?;
+        let (url, ws_url) = (format!("http://{host}"), format!("ws://{host}/bot"));
         let state = State {
             sent: Vec::new(),
             files: BTreeMap::new(),
             faults: Faults::new(config.seed),
             tokens: Vec::new(),
             next: 1,
+            bot: bot::State::default(),
         };
         let (config, state) = (Arc::new(config), Arc::new(Mutex::new(state)));
         let company = Company { config, state, changed: watch::channel(()).0 };
         let mut crew = Crew::default();
         crew.spawn("wecom simulator", http::accept(listener, company.clone()));
-        Ok(Self { url, company, _crew: crew })
+        Ok(Self { url, ws_url, company, _crew: crew })
     }
 }
 
