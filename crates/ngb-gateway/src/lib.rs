@@ -15,6 +15,7 @@ pub mod start;
 pub mod plan;
 
 mod access;
+pub mod accounts;
 mod agent;
 mod albums;
 mod batch;
