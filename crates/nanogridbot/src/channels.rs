@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ngb_channels::{Channel, slack, wecom, whatsapp};
+use ngb_channels::{Channel, discord, slack, wecom, whatsapp};
 use ngb_core::{clock::Clock, route::NewChats, secret::Secret};
 
 use crate::{
@@ -61,6 +61,26 @@ pub(crate) fn slack(
             account,
         };
         all.push((Arc::new(slack::Slack::new(config, http)), it.new_chats));
+    }
+    Ok(all)
+}
+
+pub(crate) fn discord(
+    settings: &Settings,
+    env: &Environment,
+    net: &Net,
+    clock: &Clock,
+) -> anyhow::Result<Vec<Made>> {
+    let mut all: Vec<Made> = Vec::new();
+    for (account, it) in accounts(&settings.channels.discord)? {
+        let at = |key: &str| format!("channels.discord.{}.{key}", account.name());
+        let http = net.own(&it.network, &at("network"))?.http(clock.clone())?;
+        let config = discord::DiscordConfig {
+            token: it.token.resolve(&at("token"), env)?,
+            api_url: it.api_url.clone().unwrap_or_else(|| discord::DEFAULT_API_URL.to_owned()),
+            account,
+        };
+        all.push((Arc::new(discord::Discord::new(config, http)), it.new_chats));
     }
     Ok(all)
 }

@@ -93,8 +93,8 @@ mod tests {
         let want = [
             "web", "database", "agent", "providers.<name>", "sandbox", "egress", "network",
             "log", "retention",
-            "channels.telegram.<account>", "channels.slack.<account>", "channels.whatsapp.<account>",
-            "channels.wecom.<account>",
+            "channels.telegram.<account>", "channels.slack.<account>", "channels.discord.<account>",
+            "channels.whatsapp.<account>", "channels.wecom.<account>",
         ];
         assert_eq!(names, want);
         for section in &all {

@@ -1,6 +1,5 @@
 //! The executable: gateway, command line, the agent inside a sandbox, the simulators.
 
-mod channel;
 mod channels;
 mod cli;
 mod client;
@@ -80,7 +79,6 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Open => commands::open(&ctx).await,
         Command::Status => commands::status(&ctx).await,
         Command::Doctor(args) => doctor::doctor(&ctx, &args).await,
-        Command::Channel(command) => channel::channel(&ctx, &command).await,
         Command::Group(command) => groups::group(&ctx, &command).await,
         Command::Bind(args) => groups::bind(&ctx, &args).await,
         Command::Unbind(args) => groups::unbind(&ctx, &args).await,
@@ -160,6 +158,16 @@ async fn simulate(sim: cli::Sim) -> anyhow::Result<ExitCode> {
                     format!("api_url = \"{}\"", server.url),
                     format!("bot_token = \"{}\"", server.bot_token),
                     format!("app_token = \"{}\"", server.app_token),
+                ]);
+            })
+            .await?;
+        }
+        cli::Sim::Discord { bind } => {
+            let config = ngb_sim::discord::Config { addr: bind, ..Default::default() };
+            ngb_sim::discord::serve(config, |server| {
+                print::lines(&[
+                    format!("api_url = \"{}\"", server.url),
+                    format!("token = \"{}\"", server.token),
                 ]);
             })
             .await?;

@@ -9,6 +9,7 @@ use crate::settings::Environment;
 const RENAMED: &[(&str, &str)] = &[
     ("TELEGRAM_BOT_TOKEN",                  "NGB_CHANNELS__TELEGRAM__MAIN__TOKEN"),
     ("SLACK_BOT_TOKEN",                     "NGB_CHANNELS__SLACK__MAIN__BOT_TOKEN"),
+    ("DISCORD_BOT_TOKEN",                   "NGB_CHANNELS__DISCORD__MAIN__TOKEN"),
     ("DB_PATH",                             "NGB_DATABASE__URL"),
     ("BASE_DIR",                            "NGB_HOME"),
     ("DATA_DIR",                            "NGB_HOME"),

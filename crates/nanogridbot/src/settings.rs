@@ -4,7 +4,6 @@
 //! `[web]`. A value that reads as a TOML number, boolean or list is one; everything else is text.
 
 mod accounts;
-mod edit;
 mod environment;
 mod load;
 mod secret;
@@ -17,8 +16,7 @@ use ngb_web::Subnet;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
-    accounts::{Channels, accounts, wants},
-    edit::Edit,
+    accounts::{Channels, accounts},
     environment::Environment,
     load::SettingsError,
     secret::SecretSetting,

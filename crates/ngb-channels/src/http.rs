@@ -12,7 +12,7 @@ use ngb_core::{
     public::is_public,
 };
 use reqwest::{
-    Client, ClientBuilder, RequestBuilder, Response, Url,
+    Client, ClientBuilder, Method, RequestBuilder, Response, Url,
     dns::{Addrs, Name, Resolve, Resolving},
     header::{HeaderMap, RETRY_AFTER},
     redirect::Policy,
@@ -51,7 +51,9 @@ pub struct Http {
 #[derive(Clone, Debug)]
 pub struct Reply {
     pub status: u16,
+    /// Null where a good answer had none (204).
     pub body: Value,
+    pub headers: HeaderMap,
     /// The header `Retry-After`, in whichever form it came.
     pub retry_after: Option<Duration>,
 }
@@ -148,6 +150,11 @@ impl Http {
         self.api.post(url)
     }
 
+    /// A request of another method to the platform's own address.
+    pub fn request(&self, method: Method, url: impl reqwest::IntoUrl) -> RequestBuilder {
+        self.api.request(method, url)
+    }
+
     /// A POST to an address that came in an answer; as [`Http::get_handed`].
     ///
     /// # Errors
@@ -180,10 +187,14 @@ impl Http {
         let exchange = async {
             let response = request.send().await.map_err(|it| self.lost(it))?;
             let status = response.status().as_u16();
-            let retry_after = self.retry_after(response.headers());
+            let headers = response.headers().clone();
+            let retry_after = self.retry_after(&headers);
             let body = self.read(response, MAX_ANSWER_BYTES).await?;
+            if body.is_empty() && (200..300).contains(&status) {
+                return Ok(Reply { status, body: Value::Null, headers, retry_after });
+            }
             match serde_json::from_slice(&body) {
-                Ok(body) => Ok(Reply { status, body, retry_after }),
+                Ok(body) => Ok(Reply { status, body, headers, retry_after }),
                 Err(_) if status != 200 => Err(HttpError::Status { status, retry_after }),
                 Err(err) => Err(HttpError::NotJson(err)),
             }

@@ -6,9 +6,12 @@
 pub mod backoff;
 mod calls;
 mod dialect;
+pub mod discord;
+mod grid;
 mod hook;
 pub mod http;
 mod lists;
+mod marks;
 pub mod slack;
 pub mod socket;
 pub mod supervise;
@@ -29,6 +32,8 @@ use ngb_core::{
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
+
+pub use self::marks::{Mark, Marks};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -155,7 +160,10 @@ pub struct WebhookReply {
 
 /// Where channels put messages.
 #[derive(Clone, Debug)]
-pub struct Inbox(mpsc::Sender<Offer>);
+pub struct Inbox {
+    offers: mpsc::Sender<Offer>,
+    marks: Option<Marks>,
+}
 
 /// Events of one poll or frame, and who waits for them to be on disk.
 #[derive(Debug)]
@@ -186,8 +194,26 @@ pub enum NotAccepted {
 impl Inbox {
     /// An inbox that holds at most `depth` offers that nobody has taken yet.
     pub fn new(depth: usize) -> (Self, mpsc::Receiver<Offer>) {
-        let (tx, rx) = mpsc::channel(depth);
-        (Self(tx), rx)
+        let (offers, rx) = mpsc::channel(depth);
+        (Self { offers, marks: None }, rx)
+    }
+
+    /// The same inbox, which can say where each place of an account stands.
+    pub fn with_marks(mut self, marks: Marks) -> Self {
+        self.marks = Some(marks);
+        self
+    }
+
+    /// Where each place of the account stands, for a platform that keeps a history: what is newer was missed.
+    ///
+    /// # Errors
+    ///
+    /// When that can't be read now.
+    pub async fn marks(&self) -> Result<Vec<Mark>, NotAccepted> {
+        match &self.marks {
+            Some(marks) => marks.read().await,
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Returns once all events are on disk; one call for all of a poll or frame. Only then may the adapter acknowledge
@@ -195,7 +221,7 @@ impl Inbox {
     pub async fn accept_all(&self, events: Vec<Inbound>) -> Result<Vec<Accepted>, NotAccepted> {
         let events = events.into_iter().map(Inbound::clean).collect();
         let (accepted, answer) = oneshot::channel();
-        self.0.send(Offer { events, accepted }).await.map_err(|_| NotAccepted::Closed)?;
+        self.offers.send(Offer { events, accepted }).await.map_err(|_| NotAccepted::Closed)?;
         answer.await.map_err(|_| NotAccepted::Closed)?
     }
 }

@@ -30,13 +30,16 @@ pub enum ChannelState {
 
 /// Receives from `channel` until `intake.stop` fires, reconnecting with backoff, and says in `status` how it is.
 ///
-/// An error that says trying again can't help leaves this channel down and the others up, so this never fails.
+/// An error that says trying again can't help leaves this channel down and the others up, so this never fails; the
+/// result is there to suit [`Tasks::spawn`].
+///
+/// [`Tasks::spawn`]: ngb_core::tasks::Tasks::spawn
 pub async fn keep_receiving(
     channel: Arc<dyn Channel>,
     clock: Clock,
     mut intake: Intake,
     status: watch::Sender<ChannelState>,
-) {
+) -> anyhow::Result<()> {
     let account = channel.profile().account.clone();
     let stop = intake.stop.clone();
     let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
@@ -56,7 +59,7 @@ pub async fn keep_receiving(
                 }
             }
         };
-        let Err(err) = received else { return };
+        let Err(err) = received else { return Ok(()) };
         // What worked earns a fresh start, however short it was; a greeting alone does not.
         if achieved != intake.pulse.achieved() {
             backoff.reset();
@@ -67,7 +70,7 @@ pub async fn keep_receiving(
                 error!(%account, error = chain(&err), "`{account}` is down until its settings change");
                 status.send_replace(ChannelState::Down { why });
                 stop.cancelled().await;
-                return;
+                return Ok(());
             }
             Retry::After(it) => it,
             Retry::Backoff => backoff.wait(),
@@ -77,7 +80,7 @@ pub async fn keep_receiving(
         status.send_replace(ChannelState::Waiting { until, why });
         tokio::select! {
             () = clock.sleep_until(until) => (),
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return Ok(()),
         }
     }
 }
@@ -216,7 +219,7 @@ mod tests {
         hand.send_modify(|now| *now = *now + LONGEST_WAIT * 100);
         assert!(task.poll().is_pending(), "it waits for the gateway, not for the clock");
         it.stop.cancel();
-        assert!(matches!(task.poll(), std::task::Poll::Ready(())));
+        assert!(matches!(task.poll(), std::task::Poll::Ready(Ok(()))));
     }
 
     #[test]

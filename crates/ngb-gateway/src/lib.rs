@@ -15,7 +15,6 @@ pub mod start;
 pub mod plan;
 
 mod access;
-pub mod accounts;
 mod agent;
 mod albums;
 mod batch;

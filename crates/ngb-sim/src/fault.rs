@@ -94,10 +94,11 @@ impl Faults {
 /// Whether a call of this method puts something before people, so that a lost answer leaves it in doubt.
 pub(crate) fn is_send(method: &str) -> bool {
     let method = method.to_ascii_lowercase();
-    let of_slack = ["chat.postmessage", "chat.update", "files.completeuploadexternal"];
+    let of_others =
+        ["chat.postmessage", "chat.update", "files.completeuploadexternal", "createmessage"];
     method.starts_with("editmessage")
         || (method.starts_with("send") && method != "sendchataction")
-        || of_slack.contains(&method.as_str())
+        || of_others.contains(&method.as_str())
 }
 
 /// The next number of SplitMix64, as a fraction of 1. Seeded, so that a run can be repeated.

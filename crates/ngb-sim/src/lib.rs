@@ -4,6 +4,7 @@
 //! something twice.
 
 mod call;
+pub mod discord;
 pub mod fault;
 pub mod model;
 pub mod slack;

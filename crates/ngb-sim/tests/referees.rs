@@ -37,3 +37,12 @@ async fn the_official_clients_of_models_are_satisfied() {
     let server = ngb_sim::model::ModelServer::start().await.unwrap();
     satisfied("models.py", &[&server.url()], 15).await;
 }
+
+/// `discord.py` with the simulated Discord.
+#[tokio::test]
+async fn discords_clients_are_satisfied() {
+    use ngb_sim::discord::{Config, DIRECT, FORUM, GENERAL, Server, THREAD};
+    let server = Server::start(Config::default()).await.unwrap();
+    let args = [&*server.url, &*server.token, GENERAL, THREAD, FORUM, DIRECT];
+    satisfied("discord_bot.py", &args, 7).await;
+}

@@ -1,7 +1,8 @@
 //! Messages as they are read: pages of them, one of them, and why one of them went its way.
 
 use ngb_core::{
-    address::Jid,
+    address::{Account, Jid, Place},
+    clock::Timestamp,
     decision::Decision,
     id::{GroupId, JobId, LaneId, MessageId, OutboxId, RunId},
     message::{Addressed, Author, Content},
@@ -182,6 +183,28 @@ impl Store {
             }
         }
         Ok(None)
+    }
+
+    /// The places of an account where people wrote since then, the latest first, and when they wrote last by the
+    /// platform's clock.
+    pub async fn heard(
+        &self,
+        account: &Account,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<(Place, Timestamp)>, StoreError> {
+        // The inner limit also keeps SQLite from walking the whole table in the order of the outer grouping.
+        let text = "SELECT t.jid, t.thread, max(t.sent_at) AS heard_at
+                    FROM (SELECT jid, thread, sent_at FROM messages
+                          WHERE received_at >= $1 AND author = 'user' AND substr(jid, 1, $2) = $3
+                          ORDER BY received_at DESC LIMIT 50000) t
+                    GROUP BY t.jid, t.thread ORDER BY max(t.sent_at) DESC LIMIT $4";
+        let prefix = format!("{account}:");
+        // Names of accounts are ASCII.
+        let length = i64::try_from(prefix.len()).unwrap_or(i64::MAX);
+        let query = sql("read what was heard last", text).bind(since).bind(length).bind(prefix);
+        let heard = |row: &Row| Ok((row.place()?, row.time("heard_at")?));
+        self.rows(query.bind(limit)).await?.iter().map(heard).collect()
     }
 
     /// The threads of a chat, the latest first.

@@ -84,6 +84,8 @@ async fn nothing_scans() {
     store.take_outbox(&[place.jid.account().clone()], T0, 10).await.unwrap();
     store.next_due(T0 + Duration::from_secs(1)).await.unwrap();
     store.find_message(&place.jid, "5").await.unwrap();
+    let heard = store.heard(place.jid.account(), T0 - Duration::from_secs(1), 10).await.unwrap();
+    assert_eq!(heard, [(place.clone(), T0)]);
     let texts = log.lock().unwrap().clone();
     store.close().await;
 

@@ -7,7 +7,6 @@ mod answer;
 mod assets;
 mod bind;
 mod caller;
-mod channels;
 mod chats;
 mod dead;
 mod door;

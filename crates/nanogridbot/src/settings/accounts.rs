@@ -18,15 +18,13 @@ pub(crate) struct Channels {
     pub(crate) telegram: BTreeMap<String, Telegram>,
     pub(crate) whatsapp: BTreeMap<String, Whatsapp>,
     pub(crate) slack: BTreeMap<String, Slack>,
+    pub(crate) discord: BTreeMap<String, Discord>,
     pub(crate) wecom: BTreeMap<String, Wecom>,
 }
 
 /// What the sections of all platforms have in common.
 pub(crate) trait Section {
     const KIND: ChannelKind;
-
-    /// What `channel add` asks for: the key, and where to find it.
-    const WANTS: &'static [(&'static str, &'static str)] = &[];
 
     /// Its secrets, by their keys.
     fn secrets(&self) -> Vec<(&'static str, &SecretSetting)>;
@@ -37,10 +35,6 @@ pub(crate) trait Section {
 
 /// A section, as those see it who don't ask which platform it is of.
 pub(crate) struct Common<'a> {
-    /// Its address: `telegram@main`.
-    pub(crate) account: String,
-    /// Its settings, without the secrets.
-    pub(crate) shown: serde_json::Value,
     pub(crate) secrets: Vec<(String, &'a SecretSetting)>,
     pub(crate) addresses: Vec<Option<&'a str>>,
 }
@@ -52,29 +46,17 @@ impl Channels {
         common(&self.telegram, &mut all);
         common(&self.whatsapp, &mut all);
         common(&self.slack, &mut all);
+        common(&self.discord, &mut all);
         common(&self.wecom, &mut all);
         all
     }
 }
 
-fn common<'a, T: Section + Serialize>(sections: &'a BTreeMap<String, T>, to: &mut Vec<Common<'a>>) {
+fn common<'a, T: Section>(sections: &'a BTreeMap<String, T>, to: &mut Vec<Common<'a>>) {
     for (name, it) in sections {
         let at = |key: &str| format!("channels.{}.{name}.{key}", T::KIND);
         let secrets = it.secrets().into_iter().map(|(key, it)| (at(key), it)).collect();
-        let shown = serde_json::to_value(it).expect("settings have only string keys");
-        let account = format!("{}@{name}", T::KIND);
-        to.push(Common { account, shown, secrets, addresses: it.addresses() });
-    }
-}
-
-/// What `channel add` asks for of a platform.
-pub(crate) fn wants(kind: ChannelKind) -> &'static [(&'static str, &'static str)] {
-    match kind {
-        ChannelKind::Telegram => Telegram::WANTS,
-        ChannelKind::Slack => Slack::WANTS,
-        ChannelKind::Whatsapp => Whatsapp::WANTS,
-        ChannelKind::Wecom => Wecom::WANTS,
-        _ => &[],
+        to.push(Common { secrets, addresses: it.addresses() });
     }
 }
 
@@ -125,6 +107,23 @@ pub(crate) struct Slack {
     /// The app's token, `xapp-…`, with the scope `connections:write`, from the app's page Basic Information.
     pub(crate) app_token: SecretSetting,
     /// Where the Web API is; default `https://slack.com/api`.
+    #[serde(serialize_with = "shown::url")]
+    pub(crate) api_url: Option<String>,
+    /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
+    #[serde(default)]
+    pub(crate) new_chats: NewChats,
+    /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
+    #[serde(default)]
+    pub(crate) network: Network,
+}
+
+/// `[channels.discord.<account>]`: a bot on Discord; `<account>` is any name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Discord {
+    /// The bot's token, from the application's page Bot.
+    pub(crate) token: SecretSetting,
+    /// Where the REST API is; default `https://discord.com/api/v10`.
     #[serde(serialize_with = "shown::url")]
     pub(crate) api_url: Option<String>,
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
@@ -203,7 +202,6 @@ pub(crate) struct Wecom {
 
 impl Section for Telegram {
     const KIND: ChannelKind = ChannelKind::Telegram;
-    const WANTS: &'static [(&'static str, &'static str)] = &[("token", "from @BotFather, /newbot")];
 
     fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
         set(&[("token", Some(&self.token)), ("webhook_secret", self.webhook_secret.as_ref())])
@@ -216,10 +214,6 @@ impl Section for Telegram {
 
 impl Section for Slack {
     const KIND: ChannelKind = ChannelKind::Slack;
-    const WANTS: &'static [(&'static str, &'static str)] = &[
-        ("bot_token", "xoxb-…, from OAuth & Permissions"),
-        ("app_token", "xapp-…, from Basic Information, with connections:write"),
-    ];
 
     fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
         vec![("bot_token", &self.bot_token), ("app_token", &self.app_token)]
@@ -230,14 +224,20 @@ impl Section for Slack {
     }
 }
 
+impl Section for Discord {
+    const KIND: ChannelKind = ChannelKind::Discord;
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
+        vec![("token", &self.token)]
+    }
+
+    fn addresses(&self) -> Vec<Option<&str>> {
+        vec![self.api_url.as_deref(), self.network.proxy.as_deref()]
+    }
+}
+
 impl Section for Whatsapp {
     const KIND: ChannelKind = ChannelKind::Whatsapp;
-    const WANTS: &'static [(&'static str, &'static str)] = &[
-        ("access_token", "of a system user, from Business Settings"),
-        ("phone_number_id", "from WhatsApp > API Setup"),
-        ("app_secret", "from App settings > Basic"),
-        ("verify_token", "a word of your own, entered beside the callback address"),
-    ];
 
     fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
         vec![
@@ -254,13 +254,6 @@ impl Section for Whatsapp {
 
 impl Section for Wecom {
     const KIND: ChannelKind = ChannelKind::Wecom;
-    const WANTS: &'static [(&'static str, &'static str)] = &[
-        ("corp_id", "企业ID, from My Company (我的企业)"),
-        ("agent_id", "AgentId, from the app's page"),
-        ("secret", "Secret, from the app's page"),
-        ("token", "Token, from Receive Messages (接收消息)"),
-        ("encoding_aes_key", "EncodingAESKey, from the same page"),
-    ];
 
     fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
         set(&[

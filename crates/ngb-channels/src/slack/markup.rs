@@ -5,7 +5,7 @@
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, TextMergeStream};
 
-use crate::lists::Lists;
+use crate::{grid::grid, lists::Lists};
 
 /// Stands between a mark and a letter: Slack takes a mark only at the edge of a word, which many scripts don't have.
 const EDGE: char = '\u{200b}';
@@ -316,25 +316,6 @@ fn escape_but_people(text: &str) -> String {
         rest = behind;
     }
     shown + &escape(rest)
-}
-
-/// A table as lines of equal columns.
-fn grid(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let count = |it: &str| it.chars().count();
-    let width = |at: usize| rows.iter().filter_map(|it| it.get(at)).map(|it| count(it)).max();
-    let widths: Vec<usize> = (0..columns).map(|at| width(at).unwrap_or_default()).collect();
-    let mut shown = String::new();
-    for row in rows {
-        let cells = row.iter().zip(&widths).map(|(it, width)| {
-            let pad = " ".repeat(width - count(it));
-            format!("{it}{pad}")
-        });
-        let line = cells.collect::<Vec<_>>().join("  ").replace("```", "``\u{200b}`");
-        shown += line.trim_end();
-        shown.push('\n');
-    }
-    shown
 }
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ impl Graph {
         limit: std::time::Duration,
     ) -> Result<Value, GraphError> {
         let request = request.bearer_auth(self.token.expose());
-        let Reply { status, body, retry_after } = self.http.json(request, limit).await?;
+        let Reply { status, body, retry_after, .. } = self.http.json(request, limit).await?;
         let error = &body["error"];
         if !error.is_null() {
             let text = error["error_data"]["details"].as_str().or(error["message"].as_str());
