@@ -47,6 +47,9 @@ pub(crate) enum Command {
     /// Make, list, show, rename and remove groups.
     #[command(subcommand)]
     Group(Group),
+    /// List, add, test, pause and remove accounts on platforms.
+    #[command(subcommand)]
+    Channel(Channel),
     /// Bind a chat to a group.
     Bind(Bind),
     /// Take a chat away from a group.
@@ -167,6 +170,50 @@ pub(crate) struct Doctor {
     /// Mend it: `sandbox` writes and loads the AppArmor profile.
     #[arg(long, value_parser = ["sandbox"])]
     pub(crate) fix: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Channel {
+    /// List the accounts: whether each can receive and send.
+    List,
+    /// Set an account up and connect it: `channel add telegram token=123:abc`. Asks for what is missing.
+    Add {
+        /// telegram, slack, whatsapp, ...
+        kind: ngb_core::address::ChannelKind,
+        /// What the account is called, where there are several.
+        #[arg(long, default_value = "main")]
+        name: String,
+        /// `key=value`, as docs/configuration.md names them; a secret may be `env:NAME` or `file:PATH`.
+        settings: Vec<String>,
+    },
+    /// Ask the platform who we are to it, and what stands in the way.
+    Test { account: String },
+    /// Have accounts rest: nothing is received and nothing sent; what is to be sent waits.
+    Pause {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Have them go on.
+    Resume {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Take an account out of the settings; its messages and bindings stay.
+    Remove {
+        /// As `channel list` shows it: `telegram@main`.
+        account: String,
+    },
+    /// Read the accounts of the settings anew: those that changed are connected anew, the others are not touched.
+    Reload,
+}
+
+/// One account, or all.
+#[derive(Debug, Args)]
+#[group(required = true)]
+pub(crate) struct Which {
+    pub(crate) account: Option<String>,
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Debug, Subcommand)]

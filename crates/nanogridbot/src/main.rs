@@ -1,5 +1,6 @@
 //! The executable: gateway, command line, the agent inside a sandbox, the simulators.
 
+mod channel;
 mod channels;
 mod cli;
 mod client;
@@ -79,6 +80,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Open => commands::open(&ctx).await,
         Command::Status => commands::status(&ctx).await,
         Command::Doctor(args) => doctor::doctor(&ctx, &args).await,
+        Command::Channel(command) => channel::channel(&ctx, &command).await,
         Command::Group(command) => groups::group(&ctx, &command).await,
         Command::Bind(args) => groups::bind(&ctx, &args).await,
         Command::Unbind(args) => groups::unbind(&ctx, &args).await,

@@ -16,10 +16,15 @@ use ngb_core::{
     tasks::Tasks,
 };
 use ngb_gateway::{
-    Gateway, Parts, RunLimits, Running, dispatch::Caps, handle::SandboxState, retention::Retention,
+    Gateway, Parts, RunLimits, Running,
+    accounts::{Configured, ReadAccounts},
+    dispatch::Caps,
+    handle::SandboxState,
+    retention::Retention,
 };
 use ngb_store::{OpenOptions, Store};
 use ngb_web::{LogFilter, Web, WebSettings};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -86,11 +91,12 @@ pub(crate) async fn make(
     for (name, setting) in settings.secret_settings() {
         secrets.push(setting.resolve(&name, &env)?);
     }
+    let redactor = Redactor::default();
     let log = match purpose {
         Purpose::Serve => {
             let levels = if serve.debug { "debug" } else { &settings.log.level }.parse()?;
-            let redactor = Redactor::new(secrets);
-            Some(log::start(&home.logs(), &levels, settings.log.format, redactor)?)
+            redactor.add(secrets);
+            Some(log::start(&home.logs(), &levels, settings.log.format, redactor.clone())?)
         }
         Purpose::Command => None,
     };
@@ -108,11 +114,14 @@ pub(crate) async fn make(
         clock: clock.clone(),
     };
     let store = Store::open(options).await?;
-    let channels = match purpose {
-        Purpose::Serve => channels(&settings, &env, &net, &clock)?,
-        Purpose::Command => Vec::new(),
+    let (configured, read_accounts) = match purpose {
+        Purpose::Serve => {
+            let read = read_accounts(home, serve, clock.clone(), redactor);
+            (configured(&settings, &env, &net, &clock)?, Some(read))
+        }
+        Purpose::Command => (Vec::new(), None),
     };
-    let accounts = channels.iter().map(|it| it.0.profile().account.clone()).collect();
+    let accounts = configured.iter().map(|it| it.channel.profile().account.clone()).collect();
     let (sandbox_state_tx, sandbox_state) = watch::channel(SandboxState::Proving);
     let (sandbox_tx, sandbox) = watch::channel(None);
     let broker = BrokerConfig {
@@ -126,7 +135,8 @@ pub(crate) async fn make(
     let parts = Parts {
         broker: Broker::new(broker, clock.clone()).context("could not make the broker's folder")?,
         home: home.path().to_owned(),
-        channels,
+        accounts: configured,
+        read_accounts,
         sandbox,
         sandbox_state: sandbox_state.clone(),
         limits: RunLimits {
@@ -169,6 +179,52 @@ pub(crate) async fn make(
     let agent = gateway.about().agent.clone();
     let public_url = settings.web.public_url;
     Ok(Made { gateway, tasks, web, lock, agent, sandbox: sandbox_state, accounts, public_url })
+}
+
+/// What reads the accounts anew while the gateway runs; secrets that it finds are kept out of the log from then on.
+fn read_accounts(
+    home: &Home,
+    serve: &cli::Serve,
+    clock: Clock,
+    redactor: Redactor,
+) -> Box<ReadAccounts> {
+    let (home, serve) = (home.clone(), serve.clone());
+    Box::new(move || {
+        let (settings, env) = settings(&home, &serve)?;
+        let mut secrets = settings.hidden();
+        for (name, setting) in settings.secret_settings() {
+            secrets.push(setting.resolve(&name, &env)?);
+        }
+        redactor.add(secrets);
+        let net = Net::new(&settings.network, &env)?;
+        configured(&settings, &env, &net, &clock)
+    })
+}
+
+/// The accounts of the settings, each with what tells a changed one from an old one.
+fn configured(
+    settings: &Settings,
+    env: &Environment,
+    net: &Net,
+    clock: &Clock,
+) -> anyhow::Result<Vec<Configured>> {
+    let sections = settings.channels.all();
+    let mut all = Vec::new();
+    for (channel, new_chats) in channels(settings, env, net, clock)? {
+        let account = channel.profile().account.to_string();
+        let mut hash = Sha256::new();
+        if let Some(section) = sections.iter().find(|it| it.account == account) {
+            hash.update(section.shown.to_string());
+            for (name, secret) in &section.secrets {
+                hash.update(secret.resolve(name, env)?.expose());
+            }
+            hash.update(format!("{:?} {:?}", section.addresses, settings.network));
+            hash.update(settings.web.public_url.as_deref().unwrap_or_default());
+        }
+        let fingerprint = format!("{:x}", hash.finalize());
+        all.push(Configured { channel, new_chats, fingerprint });
+    }
+    Ok(all)
 }
 
 fn channels(

@@ -4,6 +4,7 @@
 //! `[web]`. A value that reads as a TOML number, boolean or list is one; everything else is text.
 
 mod accounts;
+mod edit;
 mod environment;
 mod load;
 mod secret;
@@ -16,7 +17,8 @@ use ngb_web::Subnet;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
-    accounts::{Channels, accounts},
+    accounts::{Channels, accounts, wants},
+    edit::Edit,
     environment::Environment,
     load::SettingsError,
     secret::SecretSetting,

@@ -30,16 +30,13 @@ pub enum ChannelState {
 
 /// Receives from `channel` until `intake.stop` fires, reconnecting with backoff, and says in `status` how it is.
 ///
-/// An error that says trying again can't help leaves this channel down and the others up, so this never fails; the
-/// result is there to suit [`Tasks::spawn`].
-///
-/// [`Tasks::spawn`]: ngb_core::tasks::Tasks::spawn
+/// An error that says trying again can't help leaves this channel down and the others up, so this never fails.
 pub async fn keep_receiving(
     channel: Arc<dyn Channel>,
     clock: Clock,
     mut intake: Intake,
     status: watch::Sender<ChannelState>,
-) -> anyhow::Result<()> {
+) {
     let account = channel.profile().account.clone();
     let stop = intake.stop.clone();
     let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
@@ -59,7 +56,7 @@ pub async fn keep_receiving(
                 }
             }
         };
-        let Err(err) = received else { return Ok(()) };
+        let Err(err) = received else { return };
         // What worked earns a fresh start, however short it was; a greeting alone does not.
         if achieved != intake.pulse.achieved() {
             backoff.reset();
@@ -70,7 +67,7 @@ pub async fn keep_receiving(
                 error!(%account, error = chain(&err), "`{account}` is down until its settings change");
                 status.send_replace(ChannelState::Down { why });
                 stop.cancelled().await;
-                return Ok(());
+                return;
             }
             Retry::After(it) => it,
             Retry::Backoff => backoff.wait(),
@@ -80,7 +77,7 @@ pub async fn keep_receiving(
         status.send_replace(ChannelState::Waiting { until, why });
         tokio::select! {
             () = clock.sleep_until(until) => (),
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => return,
         }
     }
 }
@@ -219,7 +216,7 @@ mod tests {
         hand.send_modify(|now| *now = *now + LONGEST_WAIT * 100);
         assert!(task.poll().is_pending(), "it waits for the gateway, not for the clock");
         it.stop.cancel();
-        assert!(matches!(task.poll(), std::task::Poll::Ready(Ok(()))));
+        assert!(matches!(task.poll(), std::task::Poll::Ready(())));
     }
 
     #[test]

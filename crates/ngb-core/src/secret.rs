@@ -1,6 +1,9 @@
 //! Values that must not be shown.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Arc, RwLock},
+};
 
 use serde::{Deserialize, Deserializer};
 
@@ -40,25 +43,35 @@ impl<'de> Deserialize<'de> for Secret {
 /// Shortest value that [`Redactor`] looks for; anything shorter would blank ordinary words.
 const SHORTEST_REDACTED_BYTES: usize = 6;
 
-/// Blanks known secrets in text that leaves the program: logs, API answers, decisions, `doctor`.
+/// Blanks known secrets in text that leaves the program: logs, API answers, decisions, `doctor`. Clones know the same.
 #[derive(Clone, Debug, Default)]
 pub struct Redactor {
-    known: Vec<Secret>,
+    /// The longest first: a secret may contain another one.
+    known: Arc<RwLock<Vec<Secret>>>,
 }
 
 impl Redactor {
     pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
-        let mut known: Vec<Secret> =
-            secrets.into_iter().filter(|it| SHORTEST_REDACTED_BYTES <= it.expose().len()).collect();
-        // The longest first: a secret may contain another one.
+        let redactor = Self::default();
+        redactor.add(secrets);
+        redactor
+    }
+
+    /// Blanks these as well, from now on.
+    pub fn add(&self, secrets: impl IntoIterator<Item = Secret>) {
+        let mut known = self.known.write().expect("nobody panics while holding it");
+        for secret in secrets {
+            if SHORTEST_REDACTED_BYTES <= secret.expose().len() && !known.contains(&secret) {
+                known.push(secret);
+            }
+        }
         known.sort_by_key(|it| std::cmp::Reverse(it.expose().len()));
-        Self { known }
     }
 
     /// `text` with every known secret replaced by `[secret]`.
     pub fn redact<'a>(&self, text: &'a str) -> std::borrow::Cow<'a, str> {
         let mut res = std::borrow::Cow::Borrowed(text);
-        for secret in &self.known {
+        for secret in &*self.known.read().expect("nobody panics while holding it") {
             if res.contains(secret.expose()) {
                 res = res.replace(secret.expose(), "[secret]").into();
             }

@@ -274,8 +274,7 @@ async fn keep_long_text(shared: &Shared, inbound: &mut Inbound) -> std::io::Resu
 /// The plan of one event. Stopping happens here, before anything is written: it is the same when done twice.
 async fn decide(gateway: &Gateway, inbound: &Inbound, open: &[OpenQuestion]) -> Plan {
     let shared = &gateway.0;
-    let door = shared.inboxes.accounts.get(inbound.place.jid.account());
-    let mut new_chats = door.map(|it| it.new_chats).unwrap_or_default();
+    let mut new_chats = shared.accounts.new_chats(inbound.place.jid.account());
     loop {
         let snapshot = shared.directory.snapshot();
         let busy = shared.dispatcher.is_busy(&inbound.place);

@@ -161,10 +161,11 @@ async fn effect(
     let place = turn.place().clone();
     let shared = turn.shared();
     let role = turn.work.jobs[0].role;
-    let profile = shared
-        .outboxes
-        .profile(&place)
+    let channel = shared
+        .accounts
+        .of(&place)
         .ok_or_else(|| format!("account `{}` is not set up any more", place.jid.account()))?;
+    let profile = channel.profile();
     let send = |item: Outbound| {
         let about = finish::last_message(&turn.work);
         NewOutbox { place: place.clone(), item, about, job: Some(turn.job()), live: false }

@@ -27,7 +27,8 @@ impl Turn<'_> {
     pub(crate) async fn end(mut self, ended: Ended, usage: Vec<Usage>) -> bool {
         let session = self.session.take();
         let shared = self.shared();
-        let profile = shared.outboxes.profile(self.place());
+        let channel = shared.accounts.of(self.place());
+        let profile = channel.as_ref().map(|it| it.profile());
         let outcome = match &ended {
             Ended::Answered { .. } => "answered",
             Ended::Interrupted => "interrupted",

@@ -20,10 +20,11 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    accounts::{Accounts, CONNECT_LIMIT, ReadAccounts},
     dispatch::Dispatcher,
     events::{Event, Hub},
     homes::Homes,
-    intake::Inboxes,
+    intake::Posts,
     outbox::Outboxes,
     questions::Questions,
     registry::Directory,
@@ -42,7 +43,10 @@ pub(crate) struct Shared {
     pub(crate) directory: Directory,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) outboxes: Arc<Outboxes>,
-    pub(crate) inboxes: Inboxes,
+    pub(crate) accounts: Arc<Accounts>,
+    /// Reads the accounts of the settings anew; none where there are no settings to read.
+    pub(crate) read_accounts: Option<Box<ReadAccounts>>,
+    pub(crate) posts: Posts,
     pub(crate) questions: Questions,
     pub(crate) homes: Homes,
     pub(crate) broker: Broker,
@@ -102,6 +106,15 @@ pub enum HandleError {
     NotYours,
     #[error("could not look through files of the home")]
     Files(#[from] std::io::Error),
+    #[error("there is no account `{0}`")]
+    NoAccount(Account),
+    #[error("the platform of `{0}` did not answer within {CONNECT_LIMIT:?}")]
+    Silent(Account),
+    #[error(transparent)]
+    Channel(#[from] ngb_channels::ChannelError),
+    /// They can't be read, or make no sense.
+    #[error("{0:#}")]
+    Settings(anyhow::Error),
     #[error("the message could not be taken: {0}")]
     NotAccepted(#[from] ngb_channels::NotAccepted),
     #[error("lane {lane} remembers no version {version}")]
@@ -138,19 +151,6 @@ pub struct Posted {
     pub message: MessageId,
     /// Whether it had been posted before.
     pub repeat: bool,
-}
-
-/// How one account is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccountStatus {
-    pub account: Account,
-    /// connecting, up, waiting, down
-    pub state: &'static str,
-    pub why: String,
-    /// The last completed poll or frame.
-    pub last_heard_at: Option<Timestamp>,
-    /// Whether the platform calls us, at `/hooks/<channel>/<account>`.
-    pub webhook: bool,
 }
 
 /// Nobody takes a platform's request.
@@ -210,11 +210,6 @@ impl Gateway {
         &self.0.directory
     }
 
-    /// Every account and how it is doing.
-    pub fn accounts(&self) -> Vec<AccountStatus> {
-        self.0.inboxes.status()
-    }
-
     /// Lanes with an agent: how many work, how many wait for their next prompt.
     pub fn agents(&self) -> crate::dispatch::Agents {
         self.0.dispatcher.agents()
@@ -222,7 +217,7 @@ impl Gateway {
 
     /// Whether the platform of this account calls us.
     pub fn takes_webhooks(&self, account: &Account) -> bool {
-        self.0.inboxes.takes_webhooks(account)
+        self.0.accounts.takes_webhooks(account)
     }
 
     /// Hands a platform's request to the account that it is for.
@@ -231,7 +226,7 @@ impl Gateway {
         account: &Account,
         request: ngb_channels::Webhook,
     ) -> Result<(), Unheard> {
-        self.0.inboxes.webhook(account, request).await
+        self.0.accounts.webhook(account, request).await
     }
 
     /// Fires after the drain: from then on no message is taken.
@@ -241,7 +236,7 @@ impl Gateway {
 
     /// The address that somebody wrote, among the accounts there are.
     pub fn resolve(&self, address: &str) -> Result<Jid, AddressError> {
-        address.parse::<Address>()?.resolve(&self.0.inboxes.accounts())
+        address.parse::<Address>()?.resolve(&self.0.accounts.names())
     }
 
     /// The group of that name or folder.
@@ -271,7 +266,7 @@ impl Gateway {
                 ..Content::default()
             }),
         };
-        self.0.inboxes.post(inbound).await
+        self.0.posts.post(inbound).await
     }
 
     /// Presses a button under a question in `chat`, as a person of our own doors.

@@ -15,6 +15,7 @@ pub mod start;
 pub mod plan;
 
 mod access;
+pub mod accounts;
 mod agent;
 mod albums;
 mod batch;
@@ -29,6 +30,7 @@ pub mod homes;
 mod intake;
 mod janitor;
 mod live;
+mod marks;
 pub mod memory;
 mod outbox;
 mod people;

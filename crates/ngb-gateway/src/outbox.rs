@@ -4,26 +4,28 @@
 //! next. So a slow place delays nobody else, and a place never has two sends at a time.
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use ngb_channels::{Answer, Channel, ChannelError, Delivery, Question, Retry};
 use ngb_core::{
-    address::{Account, Place},
+    address::Place,
     clock::Clock,
     failpoint::reach,
     id::{MessageId, OutboxId},
     job::backoff,
-    message::{Outbound, Profile, Sent},
+    message::{Outbound, Sent},
     tasks::Crew,
 };
 use ngb_store::{OutboxItem, Queued, SendOutcome, Settle, Store};
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
-use crate::events::{Event, Hub};
+use crate::{
+    accounts::Accounts,
+    events::{Event, Hub},
+};
 
 /// Tries of one item before it is given up, where the platform names no end itself.
 const MAX_SENDS: u32 = 8;
@@ -33,6 +35,9 @@ const BASE_WAIT: Duration = Duration::from_secs(2);
 
 /// Longest that one send may take; a file may need long.
 const SEND_LIMIT: Duration = Duration::from_secs(120);
+
+/// How long what is to be sent by an account that rests is put off; while it rests, nobody looks.
+const PAUSED_WAIT: Duration = Duration::from_secs(5);
 
 /// Rows that are taken at a time when several are due.
 const TAKE: usize = 256;
@@ -47,7 +52,7 @@ pub(crate) fn edit_of_live(live: OutboxId, text: String) -> Outbound {
 
 /// The platforms that we send to.
 pub(crate) struct Outboxes {
-    channels: BTreeMap<Account, Arc<dyn Channel>>,
+    accounts: Arc<Accounts>,
     store: Store,
     hub: Arc<Hub>,
     clock: Clock,
@@ -58,29 +63,13 @@ pub(crate) struct Outboxes {
 
 impl Outboxes {
     pub(crate) fn new(
-        channels: &[Arc<dyn Channel>],
+        accounts: Arc<Accounts>,
         store: Store,
         hub: Arc<Hub>,
         clock: Clock,
     ) -> Arc<Self> {
-        let by_account = |it: &Arc<dyn Channel>| (it.profile().account.clone(), it.clone());
-        Arc::new(Self {
-            channels: channels.iter().map(by_account).collect(),
-            store,
-            hub,
-            clock,
-            crew: Mutex::default(),
-            due_changed: Notify::new(),
-        })
-    }
-
-    /// What the place's platform can do; none when its account is not set up any more.
-    pub(crate) fn profile(&self, place: &Place) -> Option<&Profile> {
-        self.channels.get(place.jid.account()).map(|it| it.profile())
-    }
-
-    pub(crate) fn channel(&self, account: &Account) -> Option<&Arc<dyn Channel>> {
-        self.channels.get(account)
+        let (crew, due_changed) = (Mutex::default(), Notify::new());
+        Arc::new(Self { accounts, store, hub, clock, crew, due_changed })
     }
 
     /// Sends what can be sent now of rows that were just made.
@@ -115,11 +104,10 @@ impl Outboxes {
 
     /// Shows that an answer is being made. It may be lost, and nobody waits for it.
     pub(crate) fn typing(self: &Arc<Self>, place: &Place) {
-        let Some(channel) = self.channels.get(place.jid.account()).filter(|it| it.profile().typing)
-        else {
+        let Some(channel) = self.accounts.of(place).filter(|it| it.profile().typing) else {
             return;
         };
-        let (channel, place, clock) = (channel.clone(), place.clone(), self.clock.clone());
+        let (place, clock) = (place.clone(), self.clock.clone());
         self.spawn(async move {
             let delivery = Delivery { to: &place, item: &Outbound::Typing, key: "", live: true };
             match clock.timeout(SEND_LIMIT, channel.send(&delivery)).await {
@@ -132,7 +120,7 @@ impl Outboxes {
 
     /// Edits a message of ours while its answer is made. Such an edit is no row: it may be lost.
     pub(crate) async fn show(&self, place: &Place, platform_id: &str, text: &str) {
-        let Some(channel) = self.channels.get(place.jid.account()) else { return };
+        let Some(channel) = self.accounts.of(place) else { return };
         let item = Outbound::Edit {
             platform_id: platform_id.to_owned(),
             text: text.to_owned(),
@@ -148,7 +136,7 @@ impl Outboxes {
 
     /// Takes the rows whose time has come.
     pub(crate) async fn take_due(self: &Arc<Self>) -> Result<(), ngb_store::StoreError> {
-        let accounts: Vec<Account> = self.channels.keys().cloned().collect();
+        let accounts = self.accounts.awake();
         loop {
             let items = self.store.take_outbox(&accounts, self.clock.now(), TAKE).await?;
             if items.is_empty() {
@@ -227,13 +215,19 @@ impl Outboxes {
     }
 
     async fn deliver(&self, item: &OutboxItem) -> SendOutcome {
-        let Some(channel) = self.channels.get(item.place.jid.account()) else {
-            let error = format!("account `{}` is not set up any more", item.place.jid.account());
+        let account = item.place.jid.account();
+        let Some(channel) = self.accounts.channel(account) else {
+            let error = format!("account `{account}` is not set up any more");
             return SendOutcome::Failed { error };
         };
+        if self.accounts.is_paused(account) {
+            let error = format!("account `{account}` is paused");
+            let at = self.clock.now() + PAUSED_WAIT;
+            return SendOutcome::Retry { at, error, in_doubt: item.in_doubt };
+        }
         let key = format!("ngb-{}", item.id);
         if item.in_doubt
-            && let Some(sent) = self.was_sent(channel, &item.place, &key).await
+            && let Some(sent) = self.was_sent(&*channel, &item.place, &key).await
         {
             return SendOutcome::Sent { platform_id: sent.platform_id };
         }
@@ -250,8 +244,14 @@ impl Outboxes {
         };
         let delivery = Delivery { to: &item.place, item: &outbound, key: &key, live: item.live };
         match self.clock.timeout(SEND_LIMIT, channel.send(&delivery)).await {
-            Ok(Ok(sent)) => SendOutcome::Sent { platform_id: sent.platform_id },
-            Ok(Err(err)) => self.after(item, err),
+            Ok(Ok(sent)) => {
+                self.accounts.sent(account, None);
+                SendOutcome::Sent { platform_id: sent.platform_id }
+            }
+            Ok(Err(err)) => {
+                self.accounts.sent(account, Some(&err.to_string()));
+                self.after(item, err)
+            }
             Err(late) => SendOutcome::Retry {
                 at: self.clock.now() + BASE_WAIT,
                 error: late.to_string(),
@@ -275,7 +275,7 @@ impl Outboxes {
     }
 
     /// The platform's own word on whether it has an item; none where it can't tell.
-    async fn was_sent(&self, channel: &Arc<dyn Channel>, to: &Place, key: &str) -> Option<Sent> {
+    async fn was_sent(&self, channel: &dyn Channel, to: &Place, key: &str) -> Option<Sent> {
         let question = Question::WasSent { key: key.to_owned(), to: to.clone() };
         match channel.ask(&question).await {
             Ok(Answer::Sent(sent)) => sent,

@@ -152,7 +152,7 @@ async fn fetch(
     }
     let account = message.place.jid.account();
     let channel = shared
-        .outboxes
+        .accounts
         .channel(account)
         .ok_or_else(|| anyhow::anyhow!("account `{account}` is not set up any more"))?;
     let mut stream = channel.fetch(media).await?;

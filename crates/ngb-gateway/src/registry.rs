@@ -23,7 +23,7 @@ pub fn sender_of(user: UserId) -> String {
 }
 
 /// Whether an account is a door of our own, which knows who comes through it.
-fn is_ours(account: &Account) -> bool {
+pub(crate) fn is_ours(account: &Account) -> bool {
     matches!(account.channel(), ChannelKind::Web | ChannelKind::Terminal)
 }
 

@@ -3,7 +3,6 @@
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use ngb_broker::Broker;
-use ngb_channels::{Channel, supervise};
 use ngb_core::{
     address::{Account, ChannelKind},
     clock::Clock,
@@ -19,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
+    accounts::{Accounts, Configured, ReadAccounts},
     dispatch::{Caps, Dispatcher},
     events::Hub,
     handle::{About, Bind, Gateway, HandleError, SandboxState, Shared},
@@ -90,8 +90,10 @@ pub struct Parts {
     pub clock: Clock,
     pub home: PathBuf,
     pub broker: Broker,
-    /// Accounts on platforms, and what each does with chats that nobody approved.
-    pub channels: Vec<(Arc<dyn Channel>, NewChats)>,
+    /// The accounts on platforms.
+    pub accounts: Vec<Configured>,
+    /// Reads them anew when somebody changed the settings; none where they never change.
+    pub read_accounts: Option<Box<ReadAccounts>>,
     /// The engine, as soon as one is proved.
     pub sandbox: watch::Receiver<Option<Arc<dyn Sandbox>>>,
     pub sandbox_state: watch::Receiver<SandboxState>,
@@ -121,7 +123,8 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         clock,
         home,
         broker,
-        mut channels,
+        accounts: configured,
+        read_accounts,
         sandbox,
         sandbox_state,
         limits,
@@ -135,31 +138,27 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
     if 0 < recovered.runs || 0 < recovered.in_doubt {
         warn!("took up {} runs and {} sends that were cut off", recovered.runs, recovered.in_doubt);
     }
-    for kind in [ChannelKind::Web, ChannelKind::Terminal] {
-        channels.push((Arc::new(LocalChannel::new(kind, clock.clone())), NewChats::Ignore));
-    }
     let mut tasks = Tasks::default();
     let drain = tasks.drain.clone();
     // Messages are stored until everything else has ended.
     let stop = CancellationToken::new();
-    let bare: Vec<Arc<dyn Channel>> = channels.iter().map(|it| it.0.clone()).collect();
-    let (inboxes, inlets, supervised) = {
-        let marks = |account: &Account| intake::marks(&store, &clock, account);
-        intake::Inboxes::open(channels, marks, &stop)
-    };
+    let (inbox, posts, inlets) = intake::open();
     let agent = match &limits.model {
         Some(model) => format!("{} with {}/{}", limits.driver, model.provider, model.model),
         None => limits.driver.to_string(),
     };
     let hub = Arc::new(Hub::new(crate::codes::instance()));
+    let accounts = Accounts::new(inbox, store.clone(), clock.clone(), hub.clone(), stop.clone());
     let shared = Shared {
         directory: Directory::load(&store).await?,
-        outboxes: Outboxes::new(&bare, store.clone(), hub.clone(), clock.clone()),
+        outboxes: Outboxes::new(accounts.clone(), store.clone(), hub.clone(), clock.clone()),
         dispatcher: Dispatcher::new(caps, drain.clone()),
         hub,
         questions: Questions::load(&store, clock.now()).await?,
         about: About { version, started_at: clock.now(), agent, sandbox: sandbox_state },
-        inboxes,
+        accounts: accounts.clone(),
+        read_accounts,
+        posts,
         homes,
         broker,
         sandbox,
@@ -181,18 +180,16 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
             intake.await
         }
     });
-    for it in supervised {
-        let account = it.channel.profile().account.clone();
-        let hub = gateway.hub().clone();
-        tasks.spawn(
-            format!("channel:{account}"),
-            supervise::keep_receiving(it.channel, clock.clone(), it.intake, it.state.clone()),
-        );
-        tasks.spawn(
-            format!("watch:{account}"),
-            watch_channel(account, it.state.subscribe(), hub, stop.clone()),
-        );
+    for kind in [ChannelKind::Web, ChannelKind::Terminal] {
+        let channel = Arc::new(LocalChannel::new(kind, clock.clone()));
+        let fingerprint = String::new();
+        accounts.put(Configured { channel, new_chats: NewChats::Ignore, fingerprint }, false);
     }
+    for it in configured {
+        let paused = gateway.rests(&it.channel.profile().account).await?;
+        accounts.put(it, paused);
+    }
+    tasks.spawn("channels", async move { accounts.finish().await });
     tasks.spawn("janitor", janitor::run(gateway.clone(), retention, stop.clone()));
     if scheduler {
         tasks.spawn("scheduler", crate::scheduler::run(gateway.clone(), drain.clone()));
@@ -211,23 +208,6 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         }
     });
     Ok(Running { gateway, tasks })
-}
-
-/// Tells whoever watches how a channel is doing.
-async fn watch_channel(
-    account: Account,
-    mut state: watch::Receiver<supervise::ChannelState>,
-    hub: Arc<Hub>,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            changed = state.changed() => if changed.is_err() { return Ok(()) },
-        }
-        let (state, why) = intake::describe(&state.borrow_and_update());
-        hub.publish(crate::events::Event::Channel { account: account.clone(), state, why });
-    }
 }
 
 /// Makes the main group and binds the page and the terminal to it, once.

@@ -165,7 +165,8 @@ async fn begin(gateway: &Gateway, run: Run) -> Result<Turn<'_>, NotBegun> {
         let freed = write_end(shared, Finish { jobs, ..nothing_done(claim, now) }).await;
         return Err(NotBegun { over: Over::Useless, more: freed.is_some_and(|it| it.more) });
     };
-    let profile = shared.outboxes.profile(&work.jobs[0].place);
+    let channel = shared.accounts.of(&work.jobs[0].place);
+    let profile = channel.as_ref().map(|it| it.profile());
     Ok(Turn {
         gateway,
         claim,

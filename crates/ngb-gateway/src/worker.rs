@@ -1,6 +1,6 @@
 //! One lane's worker: takes claims, keeps its agent alive between them, and ends it when nobody wants it.
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt as _;
 use ngb_core::id::{GroupId, LaneId};
@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use crate::{
+    accounts,
     agent::Agent,
     dispatch::{Assigned, Order},
     handle::Gateway,
@@ -43,7 +44,8 @@ impl Worker {
                     more
                 }
                 Err(panic) => {
-                    let reason = format!("the gateway's worker panicked: {}", words_of(&*panic));
+                    let reason =
+                        format!("the gateway's worker panicked: {}", accounts::words_of(&*panic));
                     error!("run {}: {reason}", claim.run);
                     turn::broke(&self.gateway, agent.take(), claim, reason).await
                 }
@@ -85,10 +87,4 @@ impl Worker {
         self.assigned.close();
         assigned.or(self.assigned.recv().await)
     }
-}
-
-/// What a panic said.
-fn words_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no word")
 }

@@ -137,6 +137,19 @@ impl From<HandleError> for ApiError {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_stored", err.to_string())
                     .hint("send it again with the same `idempotency_key`")
             }
+            HandleError::NoAccount(it) => Self::not_found(format_args!("account `{it}`"))
+                .hint("`nanogridbot channel list` shows them"),
+            HandleError::Silent(_) => {
+                Self::new(StatusCode::GATEWAY_TIMEOUT, "platform_silent", err.to_string())
+            }
+            HandleError::Channel(it) => {
+                let why = format!("{:#}", anyhow::Error::from(it));
+                Self::new(StatusCode::BAD_GATEWAY, "platform_refused", why)
+            }
+            HandleError::Settings(_) => {
+                Self::new(StatusCode::CONFLICT, "bad_settings", err.to_string())
+                    .hint("mend the file of settings; until then everything goes on as before")
+            }
             other => Self::internal(other),
         }
     }

@@ -7,6 +7,7 @@ mod answer;
 mod assets;
 mod bind;
 mod caller;
+mod channels;
 mod chats;
 mod dead;
 mod door;

@@ -11,7 +11,7 @@ use axum::{
 use ngb_core::role::Right;
 
 use crate::{
-    App, assets, chats, dead,
+    App, assets, channels, chats, dead,
     door::{self, Door, Gate, Want},
     error::ApiError,
     events, groups, guard, health, hooks, live, log, login, messages, openai, openapi, people,
@@ -108,6 +108,10 @@ table! {
     get    "/api/log"                              READ_ALL,  log::show,          "What is logged: a level, and others for parts of the program.";
     patch  "/api/log"                              CONFIGURE, log::change,        "Log more or less until the end: `level`, `target`.";
     get    "/api/status"                           READ,      status::show,       "How the gateway is doing.";
+    get    "/api/channels"                         READ_ALL,  channels::list,     "Every account and how it is doing.";
+    post   "/api/channels/reload"                  CONFIGURE, channels::reload,   "Read the accounts of the settings anew.";
+    patch  "/api/channels/{account}"               OPERATE,   channels::change,   "Have an account rest or go on: `paused`.";
+    post   "/api/channels/{account}/test"          OPERATE,   channels::test,     "Ask the platform who we are to it.";
     get    "/api/health"                           READ_ALL,  health::health,     "One word for the whole.";
     get    "/api/health/metrics"                   READ_ALL,  health::metrics,    "Figures, with the original's names.";
     get    "/metrics"                              OPERATE,   health::prometheus, "The same for Prometheus.";

@@ -67,6 +67,8 @@ pub(crate) fn channels(app: &App) -> Vec<Value> {
             "state": it.state,
             "why": it.why,
             "last_heard_at": it.last_heard_at.map(shape::iso),
+            "last_sent_at": it.last_sent_at.map(shape::iso),
+            "send_error": it.send_error,
             "webhook": it.webhook.then(|| webhook(app, &it.account)),
         })
     });

@@ -24,6 +24,7 @@ use ngb_core::{
 };
 use ngb_gateway::{
     Parts, RunLimits, Running,
+    accounts::Configured,
     dispatch::Caps,
     handle::{Bind, SandboxState},
     start::Driver,
@@ -186,7 +187,12 @@ async fn start(home: &Path, store: &Store, clock: &Clock, flood: Flood) -> anyho
         clock: clock.clone(),
         home: home.to_owned(),
         broker: Broker::new(broker, clock.clone())?,
-        channels: vec![(Arc::new(flood), NewChats::Ignore)],
+        accounts: vec![Configured {
+            channel: Arc::new(flood),
+            new_chats: NewChats::Ignore,
+            fingerprint: "1".into(),
+        }],
+        read_accounts: None,
         sandbox: watch::channel(None).1,
         sandbox_state: watch::channel(SandboxState::Proving).1,
         limits: RunLimits {

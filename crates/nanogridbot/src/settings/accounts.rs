@@ -26,6 +26,9 @@ pub(crate) struct Channels {
 pub(crate) trait Section {
     const KIND: ChannelKind;
 
+    /// What `channel add` asks for: the key, and where to find it.
+    const WANTS: &'static [(&'static str, &'static str)] = &[];
+
     /// Its secrets, by their keys.
     fn secrets(&self) -> Vec<(&'static str, &SecretSetting)>;
 
@@ -35,6 +38,10 @@ pub(crate) trait Section {
 
 /// A section, as those see it who don't ask which platform it is of.
 pub(crate) struct Common<'a> {
+    /// Its address: `telegram@main`.
+    pub(crate) account: String,
+    /// Its settings, without the secrets.
+    pub(crate) shown: serde_json::Value,
     pub(crate) secrets: Vec<(String, &'a SecretSetting)>,
     pub(crate) addresses: Vec<Option<&'a str>>,
 }
@@ -52,11 +59,25 @@ impl Channels {
     }
 }
 
-fn common<'a, T: Section>(sections: &'a BTreeMap<String, T>, to: &mut Vec<Common<'a>>) {
+fn common<'a, T: Section + Serialize>(sections: &'a BTreeMap<String, T>, to: &mut Vec<Common<'a>>) {
     for (name, it) in sections {
         let at = |key: &str| format!("channels.{}.{name}.{key}", T::KIND);
         let secrets = it.secrets().into_iter().map(|(key, it)| (at(key), it)).collect();
-        to.push(Common { secrets, addresses: it.addresses() });
+        let shown = serde_json::to_value(it).expect("settings have only string keys");
+        let account = format!("{}@{name}", T::KIND);
+        to.push(Common { account, shown, secrets, addresses: it.addresses() });
+    }
+}
+
+/// What `channel add` asks for of a platform.
+pub(crate) fn wants(kind: ChannelKind) -> &'static [(&'static str, &'static str)] {
+    match kind {
+        ChannelKind::Telegram => Telegram::WANTS,
+        ChannelKind::Slack => Slack::WANTS,
+        ChannelKind::Discord => Discord::WANTS,
+        ChannelKind::Whatsapp => Whatsapp::WANTS,
+        ChannelKind::Wecom => Wecom::WANTS,
+        _ => &[],
     }
 }
 
@@ -202,6 +223,7 @@ pub(crate) struct Wecom {
 
 impl Section for Telegram {
     const KIND: ChannelKind = ChannelKind::Telegram;
+    const WANTS: &'static [(&'static str, &'static str)] = &[("token", "from @BotFather, /newbot")];
 
     fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
         set(&[("token", Some(&self.token)), ("webhook_secret", self.webhook_secret.as_ref())])
@@ -214,6 +236,10 @@ impl Section for Telegram {
 
 impl Section for Slack {
     const KIND: ChannelKind = ChannelKind::Slack;
+    const WANTS: &'static [(&'static str, &'static str)] = &[
+        ("bot_token", "xoxb-…, from OAuth & Permissions"),
+        ("app_token", "xapp-…, from Basic Information, with connections:write"),
+    ];
 
     fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
         vec![("bot_token", &self.bot_token), ("app_token", &self.app_token)]
@@ -226,6 +252,8 @@ impl Section for Slack {
 
 impl Section for Discord {
     const KIND: ChannelKind = ChannelKind::Discord;
+    const WANTS: &'static [(&'static str, &'static str)] =
+        &[("token", "from the page Bot, Reset Token; turn on Message Content Intent there")];
 
     fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
         vec![("token", &self.token)]
@@ -238,6 +266,12 @@ impl Section for Discord {
 
 impl Section for Whatsapp {
     const KIND: ChannelKind = ChannelKind::Whatsapp;
+    const WANTS: &'static [(&'static str, &'static str)] = &[
+        ("access_token", "of a system user, from Business Settings"),
+        ("phone_number_id", "from WhatsApp > API Setup"),
+        ("app_secret", "from App settings > Basic"),
+        ("verify_token", "a word of your own, entered beside the callback address"),
+    ];
 
     fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
         vec![
@@ -254,6 +288,13 @@ impl Section for Whatsapp {
 
 impl Section for Wecom {
     const KIND: ChannelKind = ChannelKind::Wecom;
+    const WANTS: &'static [(&'static str, &'static str)] = &[
+        ("corp_id", "企业ID, from My Company (我的企业)"),
+        ("agent_id", "AgentId, from the app's page"),
+        ("secret", "Secret, from the app's page"),
+        ("token", "Token, from Receive Messages (接收消息)"),
+        ("encoding_aes_key", "EncodingAESKey, from the same page"),
+    ];
 
     fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
         set(&[

@@ -36,21 +36,34 @@ pub(crate) enum SettingsError {
 impl Settings {
     /// Reads the file, if it is there or was named, and puts the environment on top.
     pub(crate) fn load(file: &Path, named: bool, env: &Environment) -> Result<Self, SettingsError> {
+        match std::fs::read_to_string(file) {
+            Ok(text) => Self::of_text(&text, file, env),
+            Err(err) if err.kind() == std::io::ErrorKind::NotFound && !named => {
+                Self::of_text("", file, env)
+            }
+            Err(source) => {
+                Err(SettingsError::Unreadable { path: file.display().to_string(), source })
+            }
+        }
+    }
+
+    /// Reads what the file holds, or would hold, and puts the environment on top.
+    pub(crate) fn of_text(
+        text: &str,
+        file: &Path,
+        env: &Environment,
+    ) -> Result<Self, SettingsError> {
         let path = file.display().to_string();
-        let mut table = match std::fs::read_to_string(file) {
-            Ok(text) => text.parse::<Table>().map_err(|err| SettingsError::Syntax {
-                path: path.clone(),
-                // Not the error's own text: it quotes the line, and that may hold a secret.
-                why: match err.span().and_then(|it| text.get(..it.start)) {
-                    Some(before) => {
-                        format!("line {}: {}", before.matches('\n').count() + 1, err.message())
-                    }
-                    None => err.message().to_owned(),
-                },
-            })?,
-            Err(err) if err.kind() == std::io::ErrorKind::NotFound && !named => Table::new(),
-            Err(source) => return Err(SettingsError::Unreadable { path, source }),
-        };
+        let mut table = text.parse::<Table>().map_err(|err| SettingsError::Syntax {
+            path: path.clone(),
+            // Not the error's own text: it quotes the line, and that may hold a secret.
+            why: match err.span().and_then(|it| text.get(..it.start)) {
+                Some(before) => {
+                    format!("line {}: {}", before.matches('\n').count() + 1, err.message())
+                }
+                None => err.message().to_owned(),
+            },
+        })?;
         // The file is checked by itself first, so that an error names the right place.
         from_table(table.clone(), &format!("`{path}`"))?;
         for (name, value) in env.all() {

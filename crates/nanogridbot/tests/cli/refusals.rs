@@ -29,7 +29,7 @@ fn bad_input_is_refused_with_what_to_do() {
         ("",                                           &["serve", "--config", "/no/such.toml"], 2, &["could not read `/no/such.toml`"]),
         ("",                                           &["nope"],                  2, &["unrecognized subcommand 'nope'"]),
         ("",                                           &["serve", "--port", "x"],  2, &["invalid value 'x' for '--port <P>'"]),
-        ("",                                           &["docs", "nope"],          2, &["[possible values: roles, configuration]"]),
+        ("",                                           &["docs", "nope"],          2, &["[possible values: roles, commands, configuration]"]),
         ("",                                           &["bind", "telegram:1", "main", "--trigger", "("], 2, &["`(` is no regular expression"]),
         ("",                                           &["bind", "telegram", "main"],   2, &["`telegram` has no `:`", "telegram@main:-100123"]),
         ("",                                           &["bind", "carrier:1", "main"],  2, &["carrier"]),

@@ -45,8 +45,8 @@ impl Discord {
             let missed = match self.history(&mark.place, since).await {
                 Ok(missed) => missed,
                 Err(err) if err.retry == Retry::Never => {
-                    let why = anyhow::Error::from(err);
-                    warn!(account = %self.profile.account, "what was missed stays unknown: {why:#}");
+                    let error = &err as &(dyn std::error::Error + 'static);
+                    warn!(account = %self.profile.account, error, "what was missed stays unknown");
                     continue;
                 }
                 Err(err) => return Err(err),

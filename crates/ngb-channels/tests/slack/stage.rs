@@ -60,7 +60,7 @@ impl Stage {
         let mut stage = Self { server, platform, channel, offers, status, stop, crew };
         let channel = stage.channel.clone();
         stage.crew.spawn("receive", async move {
-            keep_receiving(channel, Clock::System, intake, state).await.unwrap();
+            keep_receiving(channel, Clock::System, intake, state).await;
         });
         stage
     }

@@ -61,7 +61,7 @@ impl Stage {
             Self { server, channel, offers, status, webhooks, stop, crew: Crew::default() };
         let channel = stage.channel.clone();
         stage.crew.spawn("receive", async move {
-            keep_receiving(channel, Clock::System, intake, state).await.unwrap();
+            keep_receiving(channel, Clock::System, intake, state).await;
         });
         stage
     }

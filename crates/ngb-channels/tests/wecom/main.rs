@@ -79,7 +79,7 @@ impl Stage {
         let mut crew = Crew::default();
         let receiver = channel.clone();
         crew.spawn("receive", async move {
-            keep_receiving(receiver, Clock::System, intake, state).await.unwrap();
+            keep_receiving(receiver, Clock::System, intake, state).await;
         });
         Self { server, channel, offers, status, webhooks, _crew: crew }
     }

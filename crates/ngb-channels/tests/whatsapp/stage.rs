@@ -59,7 +59,7 @@ impl Stage {
         let mut crew = Crew::default();
         let receiver = channel.clone();
         crew.spawn("receive", async move {
-            keep_receiving(receiver, Clock::System, intake, state).await.unwrap();
+            keep_receiving(receiver, Clock::System, intake, state).await;
         });
         Self { server, channel, offers, status, webhooks, stop, _crew: crew }
     }

@@ -30,6 +30,7 @@ use ngb_core::{
 };
 use ngb_gateway::{
     Gateway, Parts, RunLimits, Running,
+    accounts::Configured,
     dispatch::Caps,
     events::{Event, Next, Subscription},
     handle::{Bind, SandboxState},
@@ -239,7 +240,12 @@ impl Stage {
         let Running { gateway, tasks } = ngb_gateway::start(Parts {
             broker: Broker::new(broker, clock.clone()).unwrap(),
             home: home.path().to_owned(),
-            channels: vec![(channel, NewChats::Ask)],
+            accounts: vec![Configured {
+                channel,
+                new_chats: NewChats::Ask,
+                fingerprint: "1".into(),
+            }],
+            read_accounts: None,
             sandbox: watch::channel(Some(sandbox)).1,
             sandbox_state: watch::channel(state).1,
             limits: RunLimits {

@@ -1,0 +1,218 @@
+//! `nanogridbot channel`: the accounts on platforms, in the file of settings and while they run.
+
+use std::{
+    io::{BufRead as _, IsTerminal as _, Write as _},
+    process::ExitCode,
+};
+
+use anyhow::bail;
+use ngb_core::address::{Account, ChannelKind};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{self, BadArgument},
+    client::{Client, escaped},
+    context::Context,
+    print::{self, say, text},
+    settings::{Edit, Environment, wants},
+};
+
+/// `nanogridbot channel …`
+pub(crate) async fn channel(ctx: &Context, command: &cli::Channel) -> anyhow::Result<ExitCode> {
+    match command {
+        cli::Channel::List => list(ctx).await,
+        cli::Channel::Add { kind, name, settings } => add(ctx, *kind, name, settings).await,
+        cli::Channel::Remove { account } => remove(ctx, account).await,
+        cli::Channel::Reload => {
+            let answer = running(ctx).await?.post("/api/channels/reload", json!({})).await?;
+            ctx.show(&answer, show_reloaded);
+            Ok(ExitCode::SUCCESS)
+        }
+        cli::Channel::Test { account } => {
+            let path = format!("/api/channels/{}/test", escaped(account));
+            let answer = running(ctx).await?.post(&path, json!({})).await?;
+            ctx.show(&answer, |it| {
+                show_one(it);
+                if let Some(name) = it["me"]["name"].as_str() {
+                    say(&format!("  the platform knows us as {name} ({})", text(&it["me"], "id")));
+                }
+                for remark in it["remarks"].as_array().into_iter().flatten() {
+                    say(&format!("  {}", remark.as_str().unwrap_or_default()));
+                }
+            });
+            Ok(ExitCode::SUCCESS)
+        }
+        cli::Channel::Pause { which } => pause(ctx, which, true).await,
+        cli::Channel::Resume { which } => pause(ctx, which, false).await,
+    }
+}
+
+/// The gateway that runs on this home.
+async fn running(ctx: &Context) -> anyhow::Result<Client> {
+    match Client::connect(&ctx.home.socket()).await? {
+        Some(client) => Ok(client),
+        None => bail!(
+            "no gateway runs on `{}`, so no account is connected; start it with `nanogridbot serve`",
+            ctx.home.path().display()
+        ),
+    }
+}
+
+async fn list(ctx: &Context) -> anyhow::Result<ExitCode> {
+    let answer = running(ctx).await?.get("/api/channels").await?;
+    ctx.show(&answer, |it| it.as_array().into_iter().flatten().for_each(show_one));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An account: whether it can receive, whether it can send, and where its platform calls.
+fn show_one(it: &Value) {
+    let state = [text(it, "state"), text(it, "why")].join(" ");
+    say(&format!("{:24} {}", text(it, "account"), state.trim_end()));
+    let heard = it["last_heard_at"].as_str().unwrap_or("never");
+    let sent = it["last_sent_at"].as_str().unwrap_or("never");
+    say(&format!("  last heard {heard}, last sent {sent}"));
+    if let Some(error) = it["send_error"].as_str() {
+        say(&format!("  can't send: {error}"));
+    }
+    if let Some(path) = it["webhook"]["path"].as_str() {
+        let url = it["webhook"]["url"].as_str();
+        let missing = format!("{path} (set `[web] public_url` for the whole address)");
+        say(&format!("  the platform calls {}", url.unwrap_or(&missing)));
+    }
+}
+
+fn show_reloaded(it: &Value) {
+    let mut any = false;
+    for what in ["added", "changed", "removed"] {
+        for account in it[what].as_array().into_iter().flatten() {
+            any = true;
+            say(&format!("{what} {}", account.as_str().unwrap_or_default()));
+        }
+    }
+    if !any {
+        say("nothing changed");
+    }
+    it["channels"].as_array().into_iter().flatten().for_each(show_one);
+}
+
+/// Writes an account's section, after asking for what is missing where somebody sits at a terminal.
+async fn add(
+    ctx: &Context,
+    kind: ChannelKind,
+    name: &str,
+    given: &[String],
+) -> anyhow::Result<ExitCode> {
+    let account = Account::new(kind, name).map_err(|err| BadArgument(err.to_string()))?;
+    if matches!(kind, ChannelKind::Web | ChannelKind::Terminal) {
+        return Err(BadArgument(format!("`{kind}` is always there")).into());
+    }
+    ctx.home.make()?;
+    let env = Environment::read(ctx.home.path())?;
+    let mut edit = Edit::open(&ctx.home.config())?;
+    let at = ["channels", kind.as_str(), name];
+    if edit.has(&at) {
+        let file = ctx.home.config();
+        let why = format!(
+            "`{account}` is in `{}` already; change it there, then `nanogridbot channel reload`",
+            file.display()
+        );
+        return Err(BadArgument(why).into());
+    }
+    let mut set = Vec::new();
+    for it in given {
+        let Some((key, value)) = it.split_once('=') else {
+            return Err(BadArgument(format!("`{it}` is not of the form `key=value`")).into());
+        };
+        set.push((key.to_owned(), value.to_owned()));
+    }
+    for (key, help) in wants(kind) {
+        if !set.iter().any(|it| it.0 == *key) && given.is_empty() && std::io::stdin().is_terminal()
+        {
+            set.push(((*key).to_owned(), asked(key, help)?));
+        }
+    }
+    for (key, value) in &set {
+        edit.set(&[at[0], at[1], at[2], key], value, &env)?;
+    }
+    if let Err(err) = edit.save(&env) {
+        let wanted: Vec<String> =
+            wants(kind).iter().map(|(key, help)| format!("  {key}=…  {help}")).collect();
+        if wanted.is_empty() {
+            return Err(err);
+        }
+        return Err(err.context(format!("`{kind}` wants\n{}", wanted.join("\n"))));
+    }
+    let Some(client) = Client::connect(&ctx.home.socket()).await? else {
+        ctx.show(&json!({ "account": account, "running": false }), |_| {
+            say(&format!("`{account}` is set up; `nanogridbot serve` connects it"));
+        });
+        return Ok(ExitCode::SUCCESS);
+    };
+    client.post("/api/channels/reload", json!({})).await?;
+    let all = client.get("/api/channels").await?;
+    let mine = all.as_array().into_iter().flatten().find(|it| it["account"] == account.to_string());
+    let mine = mine.cloned().unwrap_or(Value::Null);
+    let up = mine["state"] == "up" || mine["state"] == "connecting";
+    ctx.show(&mine, |it| {
+        show_one(it);
+        say(&format!("docs/channels/{kind}.md says what is left to do at the platform"));
+    });
+    Ok(if up { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Asks for one value at the terminal.
+fn asked(key: &str, help: &str) -> anyhow::Result<String> {
+    let mut to = std::io::stderr().lock();
+    write!(to, "{key} ({help}): ")?;
+    to.flush()?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    Ok(line.trim().to_owned())
+}
+
+async fn remove(ctx: &Context, name: &str) -> anyhow::Result<ExitCode> {
+    let account: Account = name.parse().map_err(|_| {
+        BadArgument(format!("`{name}` is no account; it looks like `telegram@main`"))
+    })?;
+    let env = Environment::read(ctx.home.path())?;
+    let mut edit = Edit::open(&ctx.home.config())?;
+    if !edit.remove(&["channels", account.channel().as_str(), account.name()]) {
+        let file = ctx.home.config();
+        return Err(BadArgument(format!("`{account}` is not in `{}`", file.display())).into());
+    }
+    edit.save(&env)?;
+    let running = Client::connect(&ctx.home.socket()).await?;
+    if let Some(client) = &running {
+        client.post("/api/channels/reload", json!({})).await?;
+    }
+    let answer = json!({ "account": account, "removed": true, "running": running.is_some() });
+    ctx.show(&answer, |_| say(&format!("removed `{account}`; its messages and bindings stay")));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn pause(ctx: &Context, which: &cli::Which, paused: bool) -> anyhow::Result<ExitCode> {
+    let client = running(ctx).await?;
+    let names: Vec<String> = match &which.account {
+        Some(name) => vec![name.clone()],
+        None => {
+            let all = client.get("/api/channels").await?;
+            let theirs = |it: &Value| {
+                let name = text(it, "account").to_owned();
+                (!matches!(text(it, "name"), "web" | "terminal")).then_some(name)
+            };
+            all.as_array().into_iter().flatten().filter_map(theirs).collect()
+        }
+    };
+    let mut done = Vec::new();
+    for name in names {
+        let path = format!("/api/channels/{}", escaped(&name));
+        done.push(client.call(Method::PATCH, &path, Some(json!({ "paused": paused }))).await?);
+    }
+    if ctx.json {
+        print::json(&Value::from(done));
+    } else {
+        done.iter().for_each(show_one);
+    }
+    Ok(ExitCode::SUCCESS)
+}
