@@ -187,6 +187,7 @@ function Banners() {
     html`<p class="banner bad" data-banner="sandbox">
       ${t("sandbox_banner")} ${status.sandbox.why} <a href="#/state">${t("see_state")}</a>
     </p>`}
+    ${status?.disk?.state === "full" && html`<p class="banner bad" role="alert" data-banner="disk">${t("disk_banner")}</p>`}
     ${state.connection === "offline" && html`<p class="banner bad" role="alert" data-banner="offline">${t("offline")}</p>`}
   `;
 }

@@ -54,6 +54,7 @@ pub(crate) async fn doctor(ctx: &Context, args: &cli::Doctor) -> anyhow::Result<
         Some(client) => {
             let status = client.get("/api/status").await?;
             findings.push(gateway(&status));
+            findings.extend(disk(ctx, &status));
             findings.extend(callbacks(&status));
         }
         None => findings.push(Finding {
@@ -165,6 +166,20 @@ fn gateway(status: &Value) -> Finding {
         true => running,
         false => Finding { ok: false, detail: down.join("; "), ..running },
     }
+}
+
+/// A full disk, as the running gateway found it.
+fn disk(ctx: &Context, status: &Value) -> Option<Finding> {
+    let since = status["disk"]["since"].as_str()?;
+    let home = ctx.home.path().display();
+    Some(Finding {
+        ok: false,
+        mend: Some(format!("delete what is not needed on the disk that holds `{home}`")),
+        ..Finding::fine(
+            "disk",
+            format!("full since {since}; messages are stored, nothing is begun"),
+        )
+    })
 }
 
 /// Where platforms call: the address to paste into each one's console.

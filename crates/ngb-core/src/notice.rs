@@ -66,6 +66,10 @@ pub enum Notice {
     Welcome,
     /// A task failed so often in a row that it fires no more.
     TaskPaused { task: TaskId },
+    /// The disk is full; for the operator.
+    DiskFull,
+    /// The disk has room again; for the operator.
+    DiskRoomy,
 }
 
 /// A notice about one message, ready to be shown.
@@ -136,6 +140,11 @@ impl Notice {
                 "Task {task} failed several times in a row and is paused. `nanogridbot task show {task}` says why, \
                  `nanogridbot task resume {task}` has it go on."
             ),
+            Self::DiskFull => f.write_str(
+                "The disk is full. Messages are still stored, and answered once there is room: delete what is not needed \
+                 on the disk that holds my home folder.",
+            ),
+            Self::DiskRoomy => f.write_str("The disk has room again; I go on."),
         }
     }
 
@@ -185,6 +194,10 @@ impl Notice {
                 f,
                 "任务 {task} 连续失败多次，已暂停。用 `nanogridbot task show {task}` 查看原因，用 `nanogridbot task resume {task}` 恢复。"
             ),
+            Self::DiskFull => {
+                f.write_str("磁盘已满。消息仍会保存，有空间后再回答：请在存放我的主目录的磁盘上删除不需要的文件。")
+            }
+            Self::DiskRoomy => f.write_str("磁盘又有空间了，继续工作。"),
         }
     }
 
@@ -246,6 +259,8 @@ mod tests {
             Notice::AnswerInWords,
             Notice::Welcome,
             Notice::TaskPaused { task: TaskId(5) },
+            Notice::DiskFull,
+            Notice::DiskRoomy,
         ]
     }
 

@@ -16,7 +16,7 @@ use ngb_core::{
     id::{GroupId, LaneId},
     tasks::Crew,
 };
-use ngb_store::{AnsweredAsk, Claim, Opened, Work};
+use ngb_store::{AnsweredAsk, Claim, Disk, Opened, Work};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -418,6 +418,7 @@ impl Dispatcher {
 pub(crate) async fn run(gateway: Gateway, drain: CancellationToken) -> anyhow::Result<()> {
     let shared = &gateway.0;
     let dispatcher = &shared.dispatcher;
+    let mut disk = shared.store.disk();
     loop {
         // Interest is registered before looking, so that nothing is missed in between.
         let woken = dispatcher.wake.notified();
@@ -442,6 +443,7 @@ pub(crate) async fn run(gateway: Gateway, drain: CancellationToken) -> anyhow::R
             () = drain.cancelled() => break,
             () = woken => (),
             () = shared.outboxes.due_changed() => (),
+            () = crate::disk::changed(&mut disk) => (),
             () = timer => (),
         }
     }
@@ -465,6 +467,11 @@ async fn look(
 async fn claim(gateway: &Gateway) -> Result<(), ngb_store::StoreError> {
     let shared = &gateway.0;
     let dispatcher = &shared.dispatcher;
+    if matches!(*shared.store.disk().borrow(), Disk::Full { .. }) {
+        // What is left of the disk is for messages. Until there is room, none of those that come is claimed either.
+        dispatcher.state().suspects = Suspects::Any;
+        return Ok(());
+    }
     loop {
         let permit = || dispatcher.permits.clone().try_acquire_owned().ok();
         let permits: Vec<_> = std::iter::from_fn(permit).collect();

@@ -23,6 +23,7 @@ mod calls;
 pub mod codes;
 mod commands;
 mod converse;
+mod disk;
 pub mod dispatch;
 mod end;
 mod finish;

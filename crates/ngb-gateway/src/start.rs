@@ -190,6 +190,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         accounts.put(it, paused);
     }
     tasks.spawn("channels", async move { accounts.finish().await });
+    tasks.spawn("disk", crate::disk::run(gateway.clone(), stop.clone()));
     tasks.spawn("janitor", janitor::run(gateway.clone(), retention, stop.clone()));
     if scheduler {
         tasks.spawn("scheduler", crate::scheduler::run(gateway.clone(), drain.clone()));

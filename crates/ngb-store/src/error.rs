@@ -83,10 +83,14 @@ pub enum DatabaseError {
 /// Primary result codes: <https://sqlite.org/rescode.html>
 const SQLITE_ERROR: i32 = 1;
 const SQLITE_CORRUPT: i32 = 11;
+const SQLITE_FULL: i32 = 13;
 const SQLITE_TOOBIG: i32 = 18;
 const SQLITE_CONSTRAINT: i32 = 19;
 const SQLITE_MISMATCH: i32 = 20;
 const SQLITE_NOTADB: i32 = 26;
+
+/// The index of the log could not grow; an extended code.
+const SQLITE_IOERR_SHMSIZE: i32 = 4_874;
 
 impl DatabaseError {
     /// Whether the file is no sound database.
@@ -117,6 +121,13 @@ impl DatabaseError {
         }
     }
 
+    /// Whether the disk is full.
+    fn is_full(&self) -> bool {
+        let Self::Sqlite(err) = self else { return false };
+        let extended = err.sqlite_error().map(|it| it.extended_code);
+        self.sqlite_code() == Some(SQLITE_FULL) || extended == Some(SQLITE_IOERR_SHMSIZE)
+    }
+
     fn sqlite_code(&self) -> Option<i32> {
         let Self::Sqlite(err) = self else { return None };
         // The low byte of an extended code is the primary one.
@@ -127,6 +138,11 @@ impl DatabaseError {
 /// Whether the database itself is the trouble, and not what it was asked to write.
 pub(crate) fn is_trouble(err: &StoreError) -> bool {
     matches!(err, StoreError::Sql { source, .. } if source.is_trouble())
+}
+
+/// Whether the disk of an SQLite database is full.
+pub(crate) fn is_full(err: &StoreError) -> bool {
+    matches!(err, StoreError::Sql { source, .. } if source.is_full())
 }
 
 /// An error with its causes.

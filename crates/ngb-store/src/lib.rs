@@ -4,7 +4,7 @@
 //! pool of their own. Nothing in a batch waits for anything but the disk.
 //!
 //! In reading order: the words ([`types`]), how a statement is written and run (`sql`, `dialect`, `sqlite`, `db`), the tables
-//! (`schema`, `migrate`), the writer (`writer`, `checkpoint`, `store`), then the path of a message: `intake`, `moves`,
+//! (`schema`, `migrate`), the writer (`writer`, `checkpoint`, `reserve`, `store`), then the path of a message: `intake`, `moves`,
 //! `acts`, `claims`, `work`, `runs`, `calls`, `outbox`, `recover`; and what stands beside it.
 
 mod error;
@@ -19,6 +19,7 @@ mod migrate;
 mod schema;
 
 mod checkpoint;
+mod reserve;
 mod store;
 mod writer;
 
@@ -48,6 +49,7 @@ mod plan_tests;
 
 pub use error::{DatabaseError, StoreError};
 pub use fires::{FireRow, Fired, MAX_TASK_FAILURES};
+pub use reserve::Disk;
 pub use store::{OpenOptions, Store};
 pub use tasks::{NewTask, TaskChange, TaskDoes, TaskRow, TaskState};
 pub use types::*;

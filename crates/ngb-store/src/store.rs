@@ -12,7 +12,7 @@ use ngb_core::{
     clock::{Clock, Timestamp},
     tasks::{Crew, blocking},
 };
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::{
     Accept, AcceptDone, Finish, Finished, NewDecision, OutboxItem, Recorded, Settle, StoreError,
@@ -20,6 +20,7 @@ use crate::{
     db::Readers,
     dialect::Dialect,
     migrate::{self, Opened, Opening},
+    reserve::{Disk, Reserve},
     schema::MIGRATIONS,
     sql::{Row, Sql},
     writer::{Answer, Command, Run, Write, Writer},
@@ -49,6 +50,7 @@ struct Inner {
     clock: Clock,
     node: Arc<str>,
     tasks: Mutex<Crew>,
+    disk: watch::Receiver<Disk>,
     /// Repeats since the process began.
     repeats: AtomicU64,
 }
@@ -72,8 +74,19 @@ impl Store {
         let (commands, inbox) = mpsc::unbounded_channel();
         let commits = Arc::new(Commits::default());
         let mut tasks = Crew::default();
-        let writer =
-            Writer { tx, clock: clock.clone(), commands: inbox, commits: Arc::clone(&commits) };
+        // On a server the disk is not ours: then nobody holds the other end, and it never changes.
+        let (disk_tx, disk) = watch::channel(Disk::Roomy);
+        let reserve = file.as_ref().map(|it| Arc::new(Reserve::of(it, disk_tx)));
+        let writer = Writer {
+            tx,
+            clock: clock.clone(),
+            commands: inbox,
+            commits: Arc::clone(&commits),
+            reserve: reserve.clone(),
+        };
+        if let Some(reserve) = reserve {
+            tasks.spawn("store reserve", reserve.keep(clock.clone()));
+        }
         match file {
             Some(path) => {
                 tasks.spawn_thread("store writer", writer.work());
@@ -84,7 +97,7 @@ impl Store {
             None => tasks.spawn("store writer", writer.work()),
         }
         let (tasks, repeats) = (Mutex::new(tasks), AtomicU64::new(0));
-        let inner = Inner { commands, readers, clock, node, tasks, repeats };
+        let inner = Inner { commands, readers, clock, node, tasks, disk, repeats };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -134,6 +147,11 @@ impl Store {
         if self.inner.commands.send(Command::Note(self.inner.clock.now(), decisions)).is_err() {
             tracing::warn!("decisions came after the store was closed");
         }
+    }
+
+    /// How it stands with the disk that the database is on.
+    pub fn disk(&self) -> watch::Receiver<Disk> {
+        self.inner.disk.clone()
     }
 
     /// Repeats that were dropped since the process began.

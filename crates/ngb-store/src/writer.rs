@@ -17,8 +17,10 @@ use crate::{
     StoreError,
     checkpoint::Commits,
     db::Tx,
-    error::{chain, is_trouble},
-    intake, outbox, runs,
+    error::{chain, is_full, is_trouble},
+    intake, outbox,
+    reserve::Reserve,
+    runs,
 };
 
 /// The one type of future that commands come in.
@@ -97,6 +99,8 @@ pub(crate) struct Writer {
     pub(crate) clock: Clock,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
     pub(crate) commits: Arc<Commits>,
+    /// What is given up when the disk is full; none where the disk is not ours.
+    pub(crate) reserve: Option<Arc<Reserve>>,
 }
 
 /// The commands of one transaction, by kind.
@@ -196,7 +200,18 @@ impl Writer {
         }
     }
 
+    /// Runs a batch in one transaction, and on a full disk again in the room that was reserved.
     async fn transact(&mut self, batch: &mut Batch) -> Result<Results, StoreError> {
+        let done = self.attempt(batch).await;
+        match (&done, &self.reserve) {
+            (Err(err), Some(reserve)) if is_full(err) && reserve.give_up(self.clock.now()) => {
+                self.attempt(batch).await
+            }
+            _ => done,
+        }
+    }
+
+    async fn attempt(&mut self, batch: &mut Batch) -> Result<Results, StoreError> {
         self.tx.begin(self.clock.now()).await?;
         match fill(&mut self.tx, batch).await {
             Ok(results) => {

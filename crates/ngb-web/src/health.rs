@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use axum::{Json, extract::State, response::IntoResponse};
 use http::{StatusCode, header};
-use ngb_gateway::handle::SandboxState;
+use ngb_gateway::{handle::SandboxState, store::Disk};
 use serde_json::{Value, json};
 
 use crate::{App, error::ApiError, messages::now, shape, status};
@@ -18,11 +18,16 @@ pub(crate) async fn live() -> &'static str {
 pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
     let answers = app.gateway.store().counts().await.is_ok();
     let runs = matches!(*app.gateway.about().sandbox.borrow(), SandboxState::Ready(_));
-    if answers && runs && !app.drain.is_cancelled() {
+    if answers && runs && has_room(&app) && !app.drain.is_cancelled() {
         (StatusCode::OK, "ready\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
     }
+}
+
+/// Whether the disk of the database has room for more than messages.
+fn has_room(app: &App) -> bool {
+    *app.gateway.store().disk().borrow() == Disk::Roomy
 }
 
 /// One word for the whole.
@@ -35,7 +40,8 @@ pub(crate) async fn health(State(app): State<App>) -> Json<Value> {
     };
     let down = app.gateway.accounts().iter().filter(|it| it.state == "down").count();
     let database = app.gateway.store().counts().await.is_ok();
-    let well = sandbox != "refused" && down == 0 && database;
+    let room = has_room(&app);
+    let well = sandbox != "refused" && down == 0 && database && room;
     Json(json!({
         "status": if well { "healthy" } else { "degraded" },
         "timestamp": shape::iso(now(&app)),
@@ -43,6 +49,7 @@ pub(crate) async fn health(State(app): State<App>) -> Json<Value> {
         "sandbox": sandbox,
         "channels_down": down,
         "database": database,
+        "disk": if room { "ok" } else { "full" },
     }))
 }
 
@@ -71,6 +78,12 @@ pub(crate) async fn prometheus(State(app): State<App>) -> Result<impl IntoRespon
         writeln!(page, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}")
             .expect("writing to memory");
     };
+    one(
+        "disk_full",
+        "gauge",
+        "Whether the disk of the database is full.",
+        u64::from(!has_room(&app)),
+    );
     let agents = app.gateway.agents();
     let up_for = now(&app).since(app.gateway.about().started_at);
     one("up_seconds", "gauge", "Time since the start.", up_for.as_secs());

@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use ngb_core::{address::Account, role::Right};
-use ngb_gateway::handle::SandboxState;
+use ngb_gateway::{handle::SandboxState, store::Disk};
 use serde_json::{Value, json};
 
 use crate::{App, door::Who, error::ApiError, hooks, messages::now, shape};
@@ -30,6 +30,7 @@ pub(crate) async fn show(State(app): State<App>, who: Who) -> Result<Json<Value>
         "agent": about.agent,
         "demo": is_demo(&about.agent),
         "sandbox": sandbox(&about.sandbox.borrow()),
+        "disk": disk(*app.gateway.store().disk().borrow()),
         "agents": { "working": agents.working, "idle": agents.waiting },
         "channels": if all { channels(&app) } else { Vec::new() },
         "counts": all.then_some(counts),
@@ -40,6 +41,13 @@ pub(crate) async fn show(State(app): State<App>, who: Who) -> Result<Json<Value>
 /// Whether the driver that `serve` named is the demonstration.
 fn is_demo(agent: &str) -> bool {
     agent.split(|it: char| !it.is_ascii_alphanumeric()).next() == Some("demo")
+}
+
+fn disk(disk: Disk) -> Value {
+    match disk {
+        Disk::Roomy => json!({ "state": "ok" }),
+        Disk::Full { since } => json!({ "state": "full", "since": shape::iso(since) }),
+    }
 }
 
 fn sandbox(state: &SandboxState) -> Value {

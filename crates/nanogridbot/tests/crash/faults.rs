@@ -1,11 +1,14 @@
 //! What stands around the gateway fails while 200 messages come.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use ngb_sim::telegram::{Fault, How, When};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::common::{Dice, Gateway, Stage};
+use crate::{
+    common::{Dice, Gateway, Stage},
+    disk::{Disk, fill},
+};
 
 /// How long a disk is full or a database locked.
 const OUTAGE: Duration = Duration::from_secs(2);
@@ -40,7 +43,7 @@ async fn go_through(what: &str, trouble: Trouble) {
     let dice = Dice::roll_out(what);
     let disk = matches!(trouble, Trouble::DiskFull).then(Disk::mount);
     let mut stage = match &disk {
-        Some(disk) => Stage::at(disk.0.path().join("home")).await,
+        Some(disk) => Stage::at(disk.home()).await,
         None => Stage::new().await,
     };
     let (gateway, chats) = stage.with_chats(20).await;
@@ -115,32 +118,4 @@ fn kill_one(gateway: u32, dice: &mut Dice) {
     let n = usize::try_from(dice.below(children.len() as u64)).unwrap();
     // It may have ended by itself meanwhile.
     let _ = kill_process(Pid::from_raw(children[n]).unwrap(), Signal::KILL);
-}
-
-/// A small disk of its own.
-struct Disk(tempfile::TempDir);
-
-impl Disk {
-    fn mount() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let flags = rustix::mount::MountFlags::empty();
-        rustix::mount::mount("none", dir.path(), "tmpfs", flags, Some(c"size=48m"))
-            .expect("this test mounts a tmpfs, so it needs root");
-        Self(dir)
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        rustix::mount::unmount(self.0.path(), rustix::mount::UnmountFlags::DETACH).unwrap();
-    }
-}
-
-/// Writes until nothing more fits.
-fn fill(path: &Path) {
-    use std::io::Write as _;
-    let mut file = std::fs::File::create(path).unwrap();
-    for size in [1 << 20, 1 << 12, 1] {
-        while file.write_all(&vec![0; size]).is_ok() {}
-    }
 }
