@@ -12,10 +12,11 @@ import { Groups } from "./pages/groups.js";
 import { Messages } from "./pages/messages.js";
 import { People } from "./pages/people.js";
 import { State } from "./pages/state.js";
+import { Tasks } from "./pages/tasks.js";
 import { channelName } from "./ui.js";
 
 /** The pages, each with the right that it wants for the whole gateway. */
-const PAGES = { chat: null, messages: null, groups: null, approvals: "approve_chat", people: "invite", state: null };
+const PAGES = { chat: null, messages: null, groups: null, tasks: null, approvals: "approve_chat", people: "invite", state: null };
 
 const mayOpen = (page) => Object.hasOwn(PAGES, page) && (!PAGES[page] || may(PAGES[page]));
 
@@ -77,6 +78,7 @@ function App() {
         ${at.page === "chat" && html`<${Chat} key=${key} at=${key} />`}
         ${at.page === "messages" && html`<${Messages} />`}
         ${at.page === "groups" && html`<${Groups} />`}
+        ${at.page === "tasks" && html`<${Tasks} />`}
         ${at.page === "approvals" && html`<${Approvals} />`}
         ${at.page === "people" && html`<${People} />`}
         ${at.page === "state" && html`<${State} />`}

@@ -1,7 +1,7 @@
 // How the gateway is doing, and what needs a hand.
 
 import { html, useEffect, useState } from "../vendor/htm-preact.js";
-import { get, post } from "../api.js";
+import { get, patch, post } from "../api.js";
 import { ago, t } from "../i18n.js";
 import { attempt, loadStatus, may, toast, useApp } from "../store.js";
 import { Act, copy } from "../ui.js";
@@ -52,12 +52,15 @@ export function State() {
       ${status.channels.length === 0 && html`<p class="faint">${t("none_set_up")}</p>`}
       ${0 < status.channels.length &&
       html`<div class="table"><table>
-        <thead><tr><th>${t("channel")}</th><th>${t("channel_state")}</th><th>${t("called_at")}</th><th>${t("last_heard")}</th></tr></thead>
+        <thead><tr><th>${t("channel")}</th><th>${t("channel_state")}</th><th>${t("called_at")}</th><th>${t("last_heard")}</th><th>${t("last_sent")}</th><th></th></tr></thead>
         <tbody>${status.channels.map(
           (it) => html`<tr key=${it.account}><td><code>${it.account}</code></td>
-            <td><span class=${`light ${it.state}`}></span>${t(`ch_${it.state}`)} ${it.why && html`<span class="faint">${it.why}</span>`}</td>
+            <td><span class=${`light ${it.state}`}></span>${t(`ch_${it.state}`)} ${it.why && html`<span class="faint">${it.why}</span>`}
+              ${it.send_error && html`<p class="problem small">${t("cant_send", it.send_error)}</p>`}</td>
             <td>${it.webhook && html`<code class="faint">${it.webhook.url || it.webhook.path}</code>`}</td>
-            <td>${it.last_heard_at ? ago(it.last_heard_at) : t("never")}</td></tr>`,
+            <td>${it.last_heard_at ? ago(it.last_heard_at) : t("never")}</td>
+            <td>${it.last_sent_at ? ago(it.last_sent_at) : t("never")}</td>
+            <td><${Account} account=${it} refresh=${refresh} /></td></tr>`,
         )}</tbody></table></div>`}
     </article>`}
     ${status.counts && html`<article class="card">
@@ -78,6 +81,24 @@ export function State() {
       )}</ul>
     </article>`}
   </section>`;
+}
+
+/** What can be done with an account on a platform. */
+function Account({ account, refresh }) {
+  if (!may("operate") || account.name === "web" || account.name === "terminal") return null;
+  const path = `/api/channels/${encodeURIComponent(account.account)}`;
+  const test = () =>
+    attempt(async () => {
+      const { me, remarks } = await post(`${path}/test`);
+      toast([me.name ? t("test_ok", account.account, me.name) : t("test_quiet", account.account), ...remarks].join(" · "));
+    });
+  const paused = account.state === "paused";
+  const rest = async () => {
+    await attempt(() => patch(path, { paused: !paused }));
+    await attempt(refresh);
+  };
+  return html`<span class="row"><${Act} class="quiet tiny-text" run=${test}>${t("test")}<//>
+    <${Act} class="quiet tiny-text" run=${rest}>${t(paused ? "go_on" : "rest")}<//></span>`;
 }
 
 function Sandbox({ sandbox }) {

@@ -209,6 +209,44 @@ test("groups are made, changed and removed", async () => {
   await card.waitFor({ state: "detached" });
 });
 
+test("a task is made, shown before it fires, run, paused and cancelled", async () => {
+  await tab.getByRole("link", { name: "Tasks" }).click();
+  await tab.getByText("Nothing is scheduled.").waitFor();
+  await tab.getByRole("button", { name: "New task" }).click();
+  const dialog = tab.getByRole("dialog");
+  await dialog.getByLabel("What is to be done").fill("Water the plants");
+  await dialog.getByLabel(/^How/).selectOption("say");
+  await dialog.getByLabel("Cron expression").fill("61 * * * *");
+  await dialog.locator(".problem").waitFor();
+  await dialog.getByLabel("Cron expression").fill("0 9 * * MON");
+  await dialog.getByLabel("Time zone").fill("Europe/Berlin");
+  await dialog.getByText("It would fire:").waitFor();
+  await dialog.locator(".preview li", { hasText: "09:00:00 CE" }).first().waitFor();
+  await shot(tab, "17-new-task");
+  await dialog.getByRole("button", { name: "Save" }).click();
+  const card = tab.locator(".task").filter({ hasText: "Water the plants" });
+  await card.getByText("cron 0 9 * * MON (Europe/Berlin)").waitFor();
+  await card.getByRole("button", { name: "Run now" }).click();
+  const id = await card.getAttribute("data-task");
+  await tab.waitForFunction(async (id) => {
+    const [fire] = await (await fetch(`/api/tasks/${id}/logs`)).json();
+    return fire?.delivery.sent === 1;
+  }, id);
+  await card.getByText("History").click();
+  await card.getByRole("cell", { name: "1 of 1 sent" }).waitFor();
+  await card.getByRole("button", { name: "Pause" }).click();
+  await card.getByText("paused").waitFor();
+  await shot(tab, "18-tasks");
+  await card.getByRole("button", { name: "Resume" }).click();
+  await card.getByRole("button", { name: "Change: Water the plants" }).click();
+  await dialog.getByLabel(/^When/).selectOption("interval");
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await card.getByText("every 1h").waitFor();
+  await card.getByRole("button", { name: "Cancel the task: Water the plants" }).click();
+  await dialog.getByRole("button", { name: "Cancel the task" }).click();
+  await card.waitFor({ state: "detached" });
+});
+
 test("a guest is invited, sees their group only, and stops what is theirs only", async () => {
   const ask = (path, body) =>
     tab.evaluate(async ([path, body]) => {
@@ -231,7 +269,7 @@ test("a guest is invited, sees their group only, and stops what is theirs only",
 
   const guest = await page(chrome, it.origin);
   await logIn(guest, link);
-  assert.deepEqual(await guest.locator("nav .nav span").allTextContents(), ["Chat", "Messages", "Groups", "State"]);
+  assert.deepEqual(await guest.locator("nav .nav span").allTextContents(), ["Chat", "Messages", "Groups", "Tasks", "State"]);
   assert.deepEqual(await guest.locator(".chat-name").allTextContents(), ["Chess club"]);
   const stop = guest.getByRole("button", { name: "Stop", exact: true });
   await ask("/api/messages", { group: "chess-club", content: "A long answer to stop", wait: false });

@@ -47,6 +47,7 @@ assets! {
     "pages/messages.js" SCRIPT;
     "pages/people.js" SCRIPT;
     "pages/state.js" SCRIPT;
+    "pages/tasks.js" SCRIPT;
     "pages/why.js" SCRIPT;
     "vendor/htm-preact.js" SCRIPT;
     "vendor/marked.js" SCRIPT;
