@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ngb_channels::{Channel, discord, slack, wecom, whatsapp};
+use ngb_channels::{Channel, dingtalk, discord, slack, wecom, whatsapp};
 use ngb_core::{clock::Clock, route::NewChats, secret::Secret};
 
 use crate::{
@@ -128,6 +128,34 @@ pub(crate) fn wecom(
         let channel = wecom::Wecom::new(config, http, clock.clone());
         let channel = channel.map_err(|err| bad(err.to_string()))?;
         all.push((Arc::new(channel), it.new_chats));
+    }
+    Ok(all)
+}
+
+pub(crate) fn dingtalk(
+    settings: &Settings,
+    env: &Environment,
+    net: &Net,
+    clock: &Clock,
+) -> anyhow::Result<Vec<Made>> {
+    let mut all: Vec<Made> = Vec::new();
+    for (account, it) in accounts(&settings.channels.dingtalk)? {
+        let at = |key: &str| format!("channels.dingtalk.{}.{key}", account.name());
+        let or = |it: &Option<String>, default: &str| it.clone().unwrap_or_else(|| default.into());
+        let http = net.own(&it.network, &at("network"))?.http(clock.clone())?;
+        let config = dingtalk::DingtalkConfig {
+            client_id: it.client_id.clone(),
+            client_secret: it.client_secret.resolve(&at("client_secret"), env)?,
+            robot_code: or(&it.robot_code, &it.client_id),
+            card: it
+                .card_template_id
+                .clone()
+                .map(|id| dingtalk::CardTemplate { id, key: or(&it.card_content_key, "content") }),
+            api_url: or(&it.api_url, dingtalk::DEFAULT_API_URL),
+            upload_url: or(&it.upload_url, dingtalk::DEFAULT_UPLOAD_URL),
+            account,
+        };
+        all.push((Arc::new(dingtalk::Dingtalk::new(config, http, clock)), it.new_chats));
     }
     Ok(all)
 }

@@ -354,6 +354,11 @@ pub(crate) enum Sim {
         #[arg(long, default_value = "127.0.0.1:8085")]
         bind: std::net::SocketAddr,
     },
+    /// DingTalk with one robot.
+    Dingtalk {
+        #[arg(long, default_value = "127.0.0.1:8086")]
+        bind: std::net::SocketAddr,
+    },
     /// A model server (Anthropic, OpenAI and Ollama shapes).
     Model {
         #[arg(long, default_value = "127.0.0.1:8082")]

@@ -193,6 +193,20 @@ async fn simulate(sim: cli::Sim) -> anyhow::Result<ExitCode> {
             })
             .await?;
         }
+        cli::Sim::Dingtalk { bind } => {
+            let config = ngb_sim::dingtalk::Config { addr: bind, ..Default::default() };
+            let shown = config.clone();
+            ngb_sim::dingtalk::serve(config, |server| {
+                print::lines(&[
+                    format!("api_url = \"{}\"", server.url),
+                    format!("upload_url = \"{}\"", server.url),
+                    format!("client_id = \"{}\"", shown.client_id),
+                    format!("client_secret = \"{}\"", shown.client_secret),
+                    format!("card_template_id = \"{}\"", ngb_sim::dingtalk::CARD_TEMPLATE),
+                ]);
+            })
+            .await?;
+        }
         cli::Sim::Model { bind } => {
             print::lines(&[format!("base_url = \"http://{bind}\"")]);
             ngb_sim::model::serve(bind).await?;

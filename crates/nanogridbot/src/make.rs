@@ -271,6 +271,7 @@ fn channels(
     all.extend(channels::slack(settings, env, net, clock)?);
     all.extend(channels::discord(settings, env, net, clock)?);
     all.extend(channels::wecom(settings, env, net, clock)?);
+    all.extend(channels::dingtalk(settings, env, net, clock)?);
     Ok(all)
 }
 

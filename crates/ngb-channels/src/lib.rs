@@ -6,6 +6,7 @@
 pub mod backoff;
 mod calls;
 mod dialect;
+pub mod dingtalk;
 pub mod discord;
 mod grid;
 mod hook;
@@ -16,6 +17,7 @@ pub mod slack;
 pub mod socket;
 pub mod supervise;
 pub mod telegram;
+mod token;
 pub mod wecom;
 pub mod whatsapp;
 

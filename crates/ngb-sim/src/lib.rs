@@ -4,6 +4,7 @@
 //! something twice.
 
 mod call;
+pub mod dingtalk;
 pub mod discord;
 pub mod fault;
 pub mod model;

@@ -20,6 +20,7 @@ pub(crate) struct Channels {
     pub(crate) slack: BTreeMap<String, Slack>,
     pub(crate) discord: BTreeMap<String, Discord>,
     pub(crate) wecom: BTreeMap<String, Wecom>,
+    pub(crate) dingtalk: BTreeMap<String, Dingtalk>,
 }
 
 /// What the sections of all platforms have in common.
@@ -55,6 +56,7 @@ impl Channels {
         common(&self.slack, &mut all);
         common(&self.discord, &mut all);
         common(&self.wecom, &mut all);
+        common(&self.dingtalk, &mut all);
         all
     }
 }
@@ -221,6 +223,35 @@ pub(crate) struct Wecom {
     pub(crate) network: Network,
 }
 
+/// `[channels.dingtalk.<account>]`: the robot of an app on DingTalk, in Stream mode; `<account>` is any name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Dingtalk {
+    /// The app's Client ID (AppKey).
+    pub(crate) client_id: String,
+    /// The app's Client Secret (AppSecret).
+    pub(crate) client_secret: SecretSetting,
+    /// The robot's code (RobotCode); default the Client ID, which it is for an app's own robot.
+    pub(crate) robot_code: Option<String>,
+    /// The template of an AI card, `….schema`, that shows an answer while it is made; default none: an answer is shown
+    /// when it is whole.
+    pub(crate) card_template_id: Option<String>,
+    /// The variable of that card that is streamed; default `content`.
+    pub(crate) card_content_key: Option<String>,
+    /// Where the OpenAPI is; default `https://api.dingtalk.com`.
+    #[serde(serialize_with = "shown::url")]
+    pub(crate) api_url: Option<String>,
+    /// Where files go up; default `https://oapi.dingtalk.com`.
+    #[serde(serialize_with = "shown::url")]
+    pub(crate) upload_url: Option<String>,
+    /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
+    #[serde(default)]
+    pub(crate) new_chats: NewChats,
+    /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
+    #[serde(default)]
+    pub(crate) network: Network,
+}
+
 impl Section for Telegram {
     const KIND: ChannelKind = ChannelKind::Telegram;
     const WANTS: &'static [(&'static str, &'static str)] = &[("token", "from @BotFather, /newbot")];
@@ -308,6 +339,18 @@ impl Section for Wecom {
 
     fn addresses(&self) -> Vec<Option<&str>> {
         vec![self.api_url.as_deref(), self.ws_url.as_deref(), self.network.proxy.as_deref()]
+    }
+}
+
+impl Section for Dingtalk {
+    const KIND: ChannelKind = ChannelKind::Dingtalk;
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
+        vec![("client_secret", &self.client_secret)]
+    }
+
+    fn addresses(&self) -> Vec<Option<&str>> {
+        vec![self.api_url.as_deref(), self.upload_url.as_deref(), self.network.proxy.as_deref()]
     }
 }
 

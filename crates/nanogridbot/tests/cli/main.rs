@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
 
 mod channel;
+mod dingtalk;
 mod discord;
 mod groups;
 mod home;

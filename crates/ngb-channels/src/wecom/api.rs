@@ -2,24 +2,18 @@
 
 use std::time::Duration;
 
-use ngb_core::{
-    clock::{Clock, Timestamp},
-    secret::Secret,
-};
+use ngb_core::{clock::Clock, secret::Secret};
 use reqwest::RequestBuilder;
 use serde_json::Value;
 use thiserror::Error;
-use tokio::sync::Mutex;
 
 use super::codes::{self, STALE_TOKEN};
 use crate::{
     ChannelError, Retry,
     calls::CallError,
     http::{CALL_LIMIT, Http, HttpError, UPLOAD_LIMIT},
+    token::Token,
 };
-
-/// How long before its end a token is renewed.
-const RENEW_BEFORE: Duration = Duration::from_secs(5 * 60);
 
 /// Why a call did not do what was asked. No variant holds the address, which holds the token.
 #[derive(Debug, Error)]
@@ -80,15 +74,7 @@ pub(super) struct Api {
     corp_id: String,
     secret: Secret,
     http: Http,
-    clock: Clock,
-    /// Whoever renews it holds the lock, so that it is renewed once, by one flight.
-    token: Mutex<Option<Token>>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Token {
-    value: Secret,
-    until: Timestamp,
+    token: Token,
 }
 
 impl Api {
@@ -99,7 +85,7 @@ impl Api {
         http: Http,
         clock: Clock,
     ) -> Self {
-        Self { url, corp_id, secret, http, clock, token: Mutex::default() }
+        Self { url, corp_id, secret, http, token: Token::new(clock) }
     }
 
     /// Calls `path` with a token; once more with a new one when that is what WeCom minds.
@@ -165,22 +151,16 @@ impl Api {
 
     /// The token; a new one when there is none, when it ends soon, or when it is `stale`.
     pub(super) async fn token(&self, stale: Option<&Secret>) -> Result<Secret, ApiError> {
-        let mut held = self.token.lock().await;
-        let now = self.clock.now();
-        let good = |it: &&Token| now < it.until && stale != Some(&it.value);
-        if let Some(token) = held.as_ref().filter(good) {
-            return Ok(token.value.clone());
-        }
-        let request = self.http.get(self.address("/cgi-bin/gettoken"));
-        let request = request
-            .query(&[("corpid", self.corp_id.as_str()), ("corpsecret", self.secret.expose())]);
-        let got = answer(&self.http, request, CALL_LIMIT).await?;
-        let value = got["access_token"].as_str().ok_or(ApiError::Unreadable("access_token"))?;
-        let value = Secret::new(value);
-        let life = Duration::from_secs(got["expires_in"].as_u64().unwrap_or(7200));
-        let until = now + life.saturating_sub(RENEW_BEFORE);
-        *held = Some(Token { value: value.clone(), until });
-        Ok(value)
+        let ask = async || {
+            let request = self.http.get(self.address("/cgi-bin/gettoken"));
+            let request = request
+                .query(&[("corpid", self.corp_id.as_str()), ("corpsecret", self.secret.expose())]);
+            let got = answer(&self.http, request, CALL_LIMIT).await?;
+            let value = got["access_token"].as_str().ok_or(ApiError::Unreadable("access_token"))?;
+            let life = Duration::from_secs(got["expires_in"].as_u64().unwrap_or(7200));
+            Ok((Secret::new(value), life))
+        };
+        self.token.get(stale, ask).await
     }
 }
 

@@ -173,8 +173,7 @@ impl Channel for Wecom {
         let Delivery { to, item, key, live } = *delivery;
         let chat = to.jid.chat();
         let (doing, sent) = match item {
-            Outbound::Text { text, buttons, reply_to } => {
-                let text = &send::with_options(text, buttons);
+            Outbound::Text { text, reply_to, .. } => {
                 let reply_to = reply_to.as_deref();
                 let sent = match &self.way {
                     Way::Bot(bot) => bot.send_text(&Text { chat, text, reply_to, key, live }).await,
@@ -182,10 +181,9 @@ impl Channel for Wecom {
                 };
                 (format!("send to `{to}`"), sent)
             }
-            Outbound::Edit { platform_id, text, buttons } => {
-                let text = send::with_options(text, buttons);
+            Outbound::Edit { platform_id, text, .. } => {
                 let sent = match &self.way {
-                    Way::Bot(bot) => bot.edit_text(chat, platform_id, &text, live).await,
+                    Way::Bot(bot) => bot.edit_text(chat, platform_id, text, live).await,
                     Way::Calls(_) => {
                         Err(ApiError::Unfit("WeCom has no way to edit a message".to_owned()))
                     }

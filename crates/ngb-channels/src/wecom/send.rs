@@ -2,10 +2,7 @@
 
 use std::path::Path;
 
-use ngb_core::{
-    address::Place,
-    message::{Button, Sent},
-};
+use ngb_core::{address::Place, message::Sent};
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
@@ -49,12 +46,6 @@ impl Upload<'_> {
         }
         Ok((file, size))
     }
-}
-
-/// The text with what can be answered, for a person to write.
-pub(super) fn with_options(text: &str, buttons: &[Button]) -> String {
-    let options: String = buttons.iter().map(|it| format!("\n- {}", it.label)).collect();
-    if options.is_empty() { text.to_owned() } else { format!("{text}\n{options}") }
 }
 
 impl Caller {

@@ -1,0 +1,147 @@
+//! What the robot says: by session webhook, by OpenAPI, in cards, and with files.
+
+use futures_util::TryStreamExt as _;
+use ngb_channels::{Answer, Channel as _, Question, Retry};
+use ngb_core::message::{Happening, MediaRef, Outbound, Sent};
+use serde_json::{Value, json};
+
+use crate::{GROUP, Stage, said, text};
+
+fn edit(platform_id: &str, text: &str) -> Outbound {
+    Outbound::Edit { platform_id: platform_id.into(), text: text.into(), buttons: Vec::new() }
+}
+
+fn param(body: &Value) -> Value {
+    serde_json::from_str(body["msgParam"].as_str().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_session_is_answered_there_and_all_else_by_the_openapi() {
+    let mut stage = Stage::new().await;
+    let platform = stage.platform().clone();
+    stage.send("manager7", &text("# Good day\n\nof itself")).await.unwrap();
+    let asked = platform.asks(GROUP, "manager7", &said("hi"));
+    stage.hear().await;
+    let answer =
+        Outbound::Text { text: "a\nb @Nick manager7".into(), reply_to: None, buttons: Vec::new() };
+    stage.send(GROUP, &answer).await.unwrap();
+    let answer = Outbound::Text { text: "c".into(), reply_to: Some(asked), buttons: Vec::new() };
+    stage.send(GROUP, &answer).await.unwrap();
+    platform.end_sessions();
+    let sent = stage.send(GROUP, &text("d")).await.unwrap();
+    assert!(sent.platform_id.unwrap().starts_with("query-"));
+
+    let said = platform.said();
+    let doors: Vec<_> = said.iter().map(|it| (it.door.as_str(), it.to.as_str())).collect();
+    let want = [("batchSend", "manager7"), ("session", GROUP), ("session", GROUP), ("send", GROUP)];
+    assert_eq!(doors, want);
+    let first = &said[0].body;
+    assert_eq!(
+        (&first["robotCode"], &first["msgKey"]),
+        (&json!("dingsimulated"), &json!("sampleMarkdown"))
+    );
+    assert_eq!(param(first), json!({"title": "Good day", "text": "# Good day\n\nof itself"}));
+    assert_eq!(said[1].body["markdown"]["text"], "a  \nb @manager7");
+    assert_eq!(said[1].body["at"]["atUserIds"], json!(["manager7"]));
+    // Who wrote what is answered is named, since DingTalk has no quotes for robots.
+    assert_eq!(said[2].body["markdown"]["text"], "@manager7 c");
+
+    let err = stage.send("stranger", &text("x")).await.unwrap_err();
+    assert_eq!(err.retry, Retry::Never);
+    assert!(format!("{:#}", anyhow::Error::from(err)).contains("no such person"));
+    let err = stage.send("manager7", &text(&"\n\"".repeat(8_000))).await.unwrap_err();
+    assert!(format!("{:#}", anyhow::Error::from(err)).contains("15000 bytes"));
+    let who = stage.channel.ask(&Question::WhoAmI).await.unwrap();
+    assert!(matches!(who, Answer::Me { id, .. } if id == "dingsimulated"));
+}
+
+#[tokio::test]
+async fn an_answer_grows_in_one_card() {
+    let mut stage = Stage::new().await;
+    let platform = stage.platform().clone();
+    let asked = platform.asks(GROUP, "manager7", &said("hi"));
+    stage.hear().await;
+    for _ in 0..2 {
+        stage.deliver(GROUP, &Outbound::Typing, "", true).await.unwrap();
+    }
+    assert_eq!(platform.signs(), [asked]);
+    let sent = stage.deliver(GROUP, &text("**Let"), "ngb-1", true).await.unwrap();
+    let again = stage.deliver(GROUP, &text("**Let"), "ngb-1", true).await.unwrap();
+    assert_eq!(sent, again, "a second try is the same card");
+    let id = sent.platform_id.unwrap();
+    stage.deliver(GROUP, &edit(&id, "**Let me see"), "", true).await.unwrap();
+    for _ in 0..2 {
+        stage.deliver(GROUP, &edit(&id, "**Let me see**: 1"), "ngb-2", false).await.unwrap();
+    }
+    let cards = platform.cards();
+    assert_eq!(cards.len(), 1, "{cards:?}");
+    assert_eq!((cards[0].content.as_str(), cards[0].finished), ("**Let me see**: 1", true));
+    assert_eq!(cards[0].states, 3, "what is repeated is one state");
+    assert_eq!(cards[0].space, format!("dtv1.card//IM_GROUP.{GROUP}"));
+    assert!(platform.signs().is_empty(), "the sign goes with the answer");
+    assert!(platform.said().is_empty());
+
+    let sent = stage.deliver("manager7", &text("x"), "ngb-3", true).await.unwrap();
+    let name = sent.platform_id.unwrap().replace("card:", "");
+    let card = platform.cards().into_iter().find(|it| it.name == name).unwrap();
+    assert_eq!(card.space, "dtv1.card//IM_ROBOT.manager7");
+    // A card of another life of the settings, which DingTalk does not know.
+    stage.deliver("manager7", &edit("card:gone", "all of it"), "ngb-4", false).await.unwrap();
+    assert_eq!(param(&platform.said()[0].body)["text"], "all of it");
+}
+
+#[tokio::test]
+async fn without_a_card_an_answer_is_shown_when_it_is_whole() {
+    let mut stage = Stage::with(|it| it.card.as_mut().unwrap().id = "other.schema".into()).await;
+    stage.platform().wait(|it| it.sockets == 1).await;
+    stage.platform().writes("manager7", &said("hi"));
+    stage.hear().await;
+    let sent = stage.deliver("manager7", &text("so f"), "ngb-1", true).await.unwrap();
+    assert_eq!(sent, Sent::default());
+    stage.deliver("manager7", &text("so far"), "ngb-2", false).await.unwrap();
+    let said = stage.platform().said();
+    assert_eq!((said.len(), &said[0].body["markdown"]["text"]), (1, &json!("so far")));
+
+    let plain = Stage::with(|it| it.card = None).await;
+    assert!(!plain.channel.profile().edits);
+}
+
+#[tokio::test]
+async fn files_both_ways() {
+    let mut stage = Stage::new().await;
+    let platform = stage.platform().clone();
+    platform.keep("code1", "what the file says");
+    let content = json!({"downloadCode": "code1", "fileName": "../../a.pdf"});
+    platform.writes("manager7", &json!({"msgtype": "file", "content": content}));
+    let Happening::Message(message) = stage.hear().await else { panic!("no message") };
+    assert_eq!(message.media[0].name, "a.pdf");
+    let stream = stage.channel.fetch(&message.media[0]).await.unwrap();
+    let got: Vec<_> = stream.try_collect().await.unwrap();
+    assert_eq!(got.concat(), b"what the file says");
+    let gone = MediaRef { reference: "gone".into(), ..message.media[0].clone() };
+    let Err(err) = stage.channel.fetch(&gone).await else { panic!("it is gone") };
+    assert_eq!(err.retry, Retry::Never);
+
+    let dir = tempfile::tempdir().unwrap();
+    for (name, key) in [("a.pdf", "sampleFile"), ("p.PNG", "sampleImageMsg")] {
+        let path = dir.path().join(name);
+        std::fs::write(&path, name).unwrap();
+        let caption = if key == "sampleFile" { "see" } else { "" };
+        let file =
+            Outbound::File { path, name: name.into(), caption: caption.into(), reply_to: None };
+        stage.send("manager7", &file).await.unwrap();
+        let said = platform.said();
+        let last = &said.last().unwrap().body;
+        assert_eq!(last["msgKey"], key);
+        let param = param(last);
+        let id = param["mediaId"].as_str().or(param["photoURL"].as_str()).unwrap();
+        assert_eq!(platform.file(id).unwrap(), name.as_bytes());
+    }
+    let said = platform.said();
+    assert_eq!((said.len(), said[0].door.as_str()), (3, "session"), "the words come first");
+    let path = dir.path().join("empty");
+    std::fs::write(&path, "").unwrap();
+    let file =
+        Outbound::File { path, name: "empty".into(), caption: String::new(), reply_to: None };
+    assert_eq!(stage.send("manager7", &file).await.unwrap_err().retry, Retry::Never);
+}
