@@ -128,7 +128,7 @@ pub(crate) async fn make(
         dir: home.path().join("run/broker"),
         providers,
         egress_hosts: settings.egress.hosts.clone(),
-        egress_http: ngb_broker::egress_client(net.builder())?,
+        egress_http: ngb_broker::Client::of_hosts(net.builder(), net.way())?,
     };
     let zone = settings.agent.zone.clone();
     let zone = zone.or_else(|| jiff::tz::TimeZone::system().iana_name().map(str::to_owned));
@@ -263,8 +263,8 @@ fn channels(
             webhook,
             account,
         };
-        let own = net.own(&it.network, &format!("{at}.network"))?;
-        let channel = telegram::Telegram::new(config, own.builder().build()?, clock.clone());
+        let http = net.own(&it.network, &format!("{at}.network"))?.http(clock.clone())?;
+        let channel = telegram::Telegram::new(config, http, clock.clone());
         all.push((Arc::new(channel), it.new_chats));
     }
     all.extend(channels::whatsapp(settings, env, net, clock)?);

@@ -61,7 +61,7 @@ pub(crate) fn find(settings: &Settings, env: &Environment, net: &Net) -> anyhow:
             .transpose()?;
         secrets.extend(api_key.clone());
         let own = net.own(&it.network, &format!("providers.{name}.network"))?;
-        let http = ngb_broker::model_client(own.builder())?;
+        let http = ngb_broker::Client::of_model(own.builder(), own.way())?;
         let base_url = it.base_url.clone().unwrap_or_else(|| default_url(it.kind).to_owned());
         let auth = auth(&name, &it)?;
         let headers = headers(&name, &it.headers)?;

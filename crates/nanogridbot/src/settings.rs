@@ -161,12 +161,14 @@ pub(crate) struct Egress {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Network {
-    /// `http://`, `https://` or `socks5://`, with a user and password if need be; default the usual variables.
+    /// `http://`, `https://` or `socks5://`, with a user and password if need be; it resolves the names as well. Default
+    /// the usual variables (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`). This machine itself is reached without it.
     #[serde(serialize_with = "shown::url")]
     pub(crate) proxy: Option<String>,
-    /// Hosts that are reached without it, separated by commas.
+    /// Hosts that are reached without it, separated by commas: names (with what is below them), addresses, networks like
+    /// `10.0.0.0/8`; default the variable `NO_PROXY`.
     pub(crate) no_proxy: Option<String>,
-    /// Further certificates to trust, a PEM file.
+    /// Certificates of authorities to trust as well, a PEM file; default the variable `SSL_CERT_FILE`.
     pub(crate) ca_file: Option<PathBuf>,
 }
 

@@ -9,6 +9,7 @@ use reqwest::Url;
 use tracing::info;
 
 use crate::{
+    Client,
     door::Asking,
     reply::{Body, Why, full, refuse},
 };
@@ -28,7 +29,7 @@ const CUT: &str = "x-ngb-cut";
 /// The hosts that may be asked, and with what.
 pub(crate) struct Egress {
     hosts: Vec<Pattern>,
-    http: reqwest::Client,
+    http: Client,
 }
 
 /// One entry of `[egress] hosts`.
@@ -71,7 +72,7 @@ impl Pattern {
 }
 
 impl Egress {
-    pub(crate) fn new(hosts: Vec<String>, http: reqwest::Client) -> Self {
+    pub(crate) fn new(hosts: Vec<String>, http: Client) -> Self {
         Self { hosts: hosts.iter().map(|it| Pattern::parse(it)).collect(), http }
     }
 
@@ -105,10 +106,10 @@ impl Egress {
             if let Err(message) = self.check(&url) {
                 return refuse(Why::NotAllowed, &message);
             }
-            let sent = self.http.request(method.clone(), url.clone()).send().await;
-            let answer = match sent {
+            let request = self.http.http.request(method.clone(), url.clone());
+            let answer = match self.http.send(request).await {
                 Ok(answer) => answer,
-                Err(err) => return unreachable(&url, err),
+                Err(err) => return refuse(Why::Unreachable, &err.to_string()),
             };
             let location = answer.headers().get(header::LOCATION).and_then(|it| it.to_str().ok());
             match location {
@@ -150,15 +151,6 @@ impl Egress {
     }
 }
 
-fn unreachable(url: &Url, err: reqwest::Error) -> Response<Body> {
-    let host = url.host_str().unwrap_or_default();
-    let err = err.without_url();
-    let cause = std::iter::successors(Some(&err as &dyn std::error::Error), |it| it.source())
-        .last()
-        .map_or_else(String::new, ToString::to_string);
-    refuse(Why::Unreachable, &format!("`{host}` doesn't answer: {cause}"))
-}
-
 async fn pass(mut answer: reqwest::Response, url: &Url) -> Response<Body> {
     let mut body = BytesMut::new();
     let mut cut = false;
@@ -173,7 +165,11 @@ async fn pass(mut answer: reqwest::Response, url: &Url) -> Response<Body> {
                 }
             }
             Ok(None) => break,
-            Err(err) => return unreachable(url, err),
+            Err(err) => {
+                let host = url.host_str().unwrap_or_default();
+                let message = format!("`{host}` broke off its answer: {}", err.without_url());
+                return refuse(Why::Unreachable, &message);
+            }
         }
     }
     let mut res = Response::new(full(Bytes::from(body)));

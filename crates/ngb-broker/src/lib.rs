@@ -20,8 +20,11 @@ use ngb_core::{
     clock::Clock,
     frame::ProviderKind,
     id::{GroupId, LaneId},
+    proxy::Way,
     secret::{Redactor, Secret},
 };
+
+use address::PublicOnly;
 
 mod usage;
 
@@ -31,12 +34,13 @@ mod address;
 mod reply;
 
 mod egress;
+mod failure;
 mod model;
 
 mod door;
 
-pub use address::PublicOnly;
 pub use door::{Allowed, Current, Door};
+pub use failure::Unreached;
 pub use reply::REFUSED;
 pub use usage::Usage;
 
@@ -47,8 +51,8 @@ pub struct BrokerConfig {
     pub providers: Vec<Provider>,
     /// `example.com`, `*.example.com`, each with `:port` where it is not 80 or 443.
     pub egress_hosts: Vec<String>,
-    /// Made by [`egress_client`].
-    pub egress_http: reqwest::Client,
+    /// Made by [`Client::of_hosts`].
+    pub egress_http: Client,
 }
 
 /// One `[providers.<name>]`.
@@ -61,8 +65,8 @@ pub struct Provider {
     pub auth: Auth,
     /// Added to each request.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Made by [`model_client`].
-    pub http: reqwest::Client,
+    /// Made by [`Client::of_model`].
+    pub http: Client,
 }
 
 impl fmt::Debug for Provider {
@@ -85,23 +89,35 @@ pub enum Auth {
     ApiKey,
 }
 
-/// The client of a provider: one that follows no redirects, since a key must not follow them.
-///
-/// # Errors
-///
-/// When the client can't be built.
-pub fn model_client(builder: reqwest::ClientBuilder) -> reqwest::Result<reqwest::Client> {
-    builder.redirect(reqwest::redirect::Policy::none()).build()
+/// How the broker reaches what is outside.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub(crate) http: reqwest::Client,
+    /// Which proxy a request takes.
+    pub(crate) way: Way,
 }
 
-/// The client for named hosts: it connects to public addresses only, and leaves redirects to the broker, which follows
-/// them within the list. Behind a proxy it is the proxy that resolves names.
-///
-/// # Errors
-///
-/// When the client can't be built.
-pub fn egress_client(builder: reqwest::ClientBuilder) -> reqwest::Result<reqwest::Client> {
-    builder.redirect(reqwest::redirect::Policy::none()).dns_resolver(PublicOnly).build()
+impl Client {
+    /// The client of a provider: one that follows no redirects, since a key must not follow them.
+    ///
+    /// # Errors
+    ///
+    /// When the client can't be built.
+    pub fn of_model(builder: reqwest::ClientBuilder, way: Way) -> reqwest::Result<Self> {
+        let http = builder.redirect(reqwest::redirect::Policy::none()).build()?;
+        Ok(Self { http, way })
+    }
+
+    /// The client for named hosts: it connects to public addresses only, and leaves redirects to the broker, which
+    /// follows them within the list. Behind a proxy it is the proxy that resolves names.
+    ///
+    /// # Errors
+    ///
+    /// When the client can't be built.
+    pub fn of_hosts(builder: reqwest::ClientBuilder, way: Way) -> reqwest::Result<Self> {
+        let public = PublicOnly { way: way.clone() };
+        Self::of_model(builder.dns_resolver(public), way)
+    }
 }
 
 /// Makes doors.

@@ -89,13 +89,11 @@ pub(crate) async fn forward(
         return refuse(Why::OverBudget, message);
     }
     let request_bytes = body.len();
-    let sent = build(provider, inside).body(body).send().await;
-    let answer = match sent {
+    let answer = match provider.http.send(build(provider, inside).body(body)).await {
         Ok(answer) => answer,
         Err(err) => {
-            let err = err.without_url();
-            warn!(provider = name, "model request failed: {err:?}");
-            let message = format!("the provider `{name}` doesn't answer");
+            let message = format!("the provider `{name}` doesn't answer: {err}");
+            warn!(provider = name, "{message}");
             return refuse(Why::Unreachable, &message);
         }
     };
@@ -166,7 +164,7 @@ fn build(provider: &Provider, inside: &HeaderMap) -> reqwest::RequestBuilder {
             }
         }
     }
-    provider.http.post(format!("{base}/{path}")).headers(headers)
+    provider.http.http.post(format!("{base}/{path}")).headers(headers)
 }
 
 /// A body as far as it comes, at most `max` bytes.

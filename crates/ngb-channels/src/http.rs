@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use ngb_core::{
     clock::{Clock, TimedOut},
+    proxy::{ProxyFault, Way},
     public::is_public,
 };
 use reqwest::{
@@ -42,8 +43,7 @@ pub struct Http {
     api: Client,
     /// To addresses that came in an answer: public ones only.
     handed: Client,
-    /// The proxy and where it was set, for errors.
-    proxy: Option<Arc<str>>,
+    way: Way,
     pub(crate) clock: Clock,
 }
 
@@ -63,12 +63,8 @@ pub struct Reply {
 pub enum HttpError {
     #[error("the connection failed before the request was out")]
     NotConnected(#[source] reqwest::Error),
-    #[error("no connection by the proxy {proxy}")]
-    Proxy {
-        proxy: Arc<str>,
-        #[source]
-        source: reqwest::Error,
-    },
+    #[error(transparent)]
+    Proxy(#[from] ProxyFault),
     #[error("the connection broke before the answer was here")]
     Broken(#[source] reqwest::Error),
     #[error(transparent)]
@@ -102,7 +98,7 @@ impl HttpError {
         match self {
             Self::Broken(_) | Self::TimedOut(_) | Self::TooLong(_) | Self::NotJson(_) => true,
             Self::Status { status, .. } => 500 <= *status,
-            Self::NotConnected(_) | Self::Proxy { .. } | Self::File(_) | Self::Unfit(_) => false,
+            Self::NotConnected(_) | Self::Proxy(_) | Self::File(_) | Self::Unfit(_) => false,
         }
     }
 
@@ -119,25 +115,22 @@ impl HttpError {
 }
 
 impl Http {
-    /// `builder` makes builders that have the proxy and the certificates of the settings; `proxy` says which proxy and
-    /// where it was set, without its password.
+    /// `builder` makes builders that have the proxies and the certificates of the settings; `way` says which proxy a
+    /// request takes, and none is no proxy.
     ///
     /// # Errors
     ///
     /// When a client can't be built.
     pub fn new(
         builder: impl Fn() -> ClientBuilder,
-        proxy: Option<Arc<str>>,
+        way: Option<Way>,
         clock: Clock,
     ) -> reqwest::Result<Self> {
         // HTTP/1.1, since a WebSocket begins in it; for the few calls of a bot it does as well as HTTP/2.
         let base = || builder().http1_only().redirect(Policy::none());
-        Ok(Self {
-            api: base().build()?,
-            handed: base().dns_resolver(PublicOnly).build()?,
-            proxy,
-            clock,
-        })
+        let way = way.unwrap_or_else(Way::direct);
+        let public = PublicOnly { way: way.clone() };
+        Ok(Self { api: base().build()?, handed: base().dns_resolver(public).build()?, way, clock })
     }
 
     /// A request to the platform's own address.
@@ -185,7 +178,7 @@ impl Http {
     /// Also when the answer has a bad status and no JSON: then it is some proxy's page.
     pub async fn json(&self, request: RequestBuilder, limit: Duration) -> Result<Reply, HttpError> {
         let exchange = async {
-            let response = request.send().await.map_err(|it| self.lost(it))?;
+            let response = self.send(request).await?;
             let status = response.status().as_u16();
             let headers = response.headers().clone();
             let retry_after = self.retry_after(&headers);
@@ -213,8 +206,7 @@ impl Http {
         request: RequestBuilder,
         max_bytes: u64,
     ) -> Result<Response, HttpError> {
-        let sent = self.clock.timeout(CALL_LIMIT, request.send()).await?;
-        let response = sent.map_err(|it| self.lost(it))?;
+        let response = self.clock.timeout(CALL_LIMIT, self.send(request)).await??;
         let status = response.status().as_u16();
         if !response.status().is_success() {
             let retry_after = self.retry_after(response.headers());
@@ -255,16 +247,23 @@ impl Http {
         Ok(body.into())
     }
 
+    /// The head of an answer, which is not a proxy's own.
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, HttpError> {
+        let response = request.send().await.map_err(|it| self.lost(it))?;
+        match self.way.blame_status(response.url().as_str(), response.status().as_u16()) {
+            Some(fault) => Err(fault.into()),
+            None => Ok(response),
+        }
+    }
+
     /// What a failed exchange means. Without the URL, which may hold a token.
     pub(crate) fn lost(&self, err: reqwest::Error) -> HttpError {
-        let before = err.is_connect() || err.is_builder();
-        let err = err.without_url();
-        match &self.proxy {
-            Some(proxy) if before && is_of_proxy(&err) => {
-                HttpError::Proxy { proxy: Arc::clone(proxy), source: err }
-            }
-            _ if before => HttpError::NotConnected(err),
-            _ => HttpError::Broken(err),
+        if !err.is_connect() && !err.is_builder() {
+            return HttpError::Broken(err.without_url());
+        }
+        match err.url().and_then(|url| self.way.blame(url.as_str(), &err)) {
+            Some(fault) => fault.into(),
+            None => HttpError::NotConnected(err.without_url()),
         }
     }
 }
@@ -310,29 +309,19 @@ fn is_same_host(url: &Url, base: &str) -> bool {
     })
 }
 
-/// Whether it was the way through the proxy that failed.
-fn is_of_proxy(err: &reqwest::Error) -> bool {
-    let mut cause = std::error::Error::source(err);
-    while let Some(it) = cause {
-        let text = it.to_string().to_ascii_lowercase();
-        if ["proxy", "tunnel", "socks"].iter().any(|word| text.contains(word)) {
-            return true;
-        }
-        cause = it.source();
-    }
-    false
-}
-
 /// Resolves names to public addresses only, at the moment of connecting, so that a name that changes its mind between
-/// check and use gains nothing. Behind a proxy it is the proxy that resolves.
-#[derive(Clone, Copy, Debug)]
-struct PublicOnly;
+/// check and use gains nothing. Behind a proxy it is the proxy that resolves, and its own address may be private.
+#[derive(Clone, Debug)]
+struct PublicOnly {
+    way: Way,
+}
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
+        let any = self.way.is_proxy(name.as_str());
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<SocketAddr> = found.filter(|it| is_public(it.ip())).collect();
+            let public: Vec<SocketAddr> = found.filter(|it| any || is_public(it.ip())).collect();
             if public.is_empty() {
                 return Err(format!("`{}` has no public address", name.as_str()).into());
             }

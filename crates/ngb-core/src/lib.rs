@@ -11,6 +11,7 @@ pub mod ask;
 pub mod command;
 pub mod group;
 pub mod message;
+pub mod proxy;
 pub mod public;
 pub mod reply;
 pub mod role;

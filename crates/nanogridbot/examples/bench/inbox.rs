@@ -19,6 +19,7 @@ use ngb_core::{
     clock::{Clock, Timestamp},
     group::{Engage, Scope, Senders},
     message::{ChatFacts, ChatKind, Content, Happening, Inbound, MediaRef, Profile, Sender, Sent},
+    proxy::Way,
     route::NewChats,
     text::{Limit, Unit},
 };
@@ -179,7 +180,7 @@ async fn start(home: &Path, store: &Store, clock: &Clock, flood: Flood) -> anyho
         dir: home.join("broker"),
         providers: Vec::new(),
         egress_hosts: Vec::new(),
-        egress_http: ngb_broker::egress_client(http)?,
+        egress_http: ngb_broker::Client::of_hosts(http, Way::direct())?,
     };
     // The watches' other ends are gone: no sandbox ever comes, and none is waited for.
     ngb_gateway::start(Parts {

@@ -1,13 +1,12 @@
 //! An agent with the driver `builtin`, a real broker and the model simulator.
 
 use futures_util::future::join_all;
-use ngb_broker::{
-    Allowed, Auth, Broker, BrokerConfig, Current, Door, Provider, egress_client, model_client,
-};
+use ngb_broker::{Allowed, Auth, Broker, BrokerConfig, Client, Current, Door, Provider};
 use ngb_core::{
     clock::Clock,
     frame::{ModelSpec, Outcome, ProviderKind, SessionMark},
     id::{GroupId, LaneId, RunId},
+    proxy::Way,
     role::Role,
     secret::Secret,
 };
@@ -56,13 +55,13 @@ impl Kitchen {
             api_key: Some(Secret::new(KEY)),
             auth,
             headers: Vec::new(),
-            http: model_client(plain()).unwrap(),
+            http: Client::of_model(plain(), Way::direct()).unwrap(),
         };
         let config = BrokerConfig {
             dir: sockets.path().join("broker"),
             providers: vec![provider],
             egress_hosts: Vec::new(),
-            egress_http: egress_client(plain()).unwrap(),
+            egress_http: Client::of_hosts(plain(), Way::direct()).unwrap(),
         };
         let broker = Broker::new(config, Clock::System).unwrap();
         let door = broker.open(LaneId(1), GroupId(1)).unwrap();

@@ -6,14 +6,12 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
-use ngb_broker::{
-    Allowed, Auth, Broker, BrokerConfig, Current, Door, Provider, REFUSED, egress_client,
-    model_client,
-};
+use ngb_broker::{Allowed, Auth, Broker, BrokerConfig, Client, Current, Door, Provider, REFUSED};
 use ngb_core::{
     clock::Clock,
     frame::ProviderKind,
     id::{GroupId, LaneId, RunId},
+    proxy::Way,
     role::Role,
     secret::Secret,
     tasks::Crew,
@@ -96,14 +94,14 @@ impl Bench {
                     http::HeaderName::from_static("x-team"),
                     http::HeaderValue::from_static("kitchen"),
                 )],
-                http: model_client(plain_client()).unwrap(),
+                http: Client::of_model(plain_client(), Way::direct()).unwrap(),
             })
             .collect();
         let config = BrokerConfig {
             dir: dir.path().join("broker"),
             providers,
             egress_hosts: hosts.iter().map(ToString::to_string).collect(),
-            egress_http: egress_client(plain_client()).unwrap(),
+            egress_http: Client::of_hosts(plain_client(), Way::direct()).unwrap(),
         };
         let door = Broker::new(config, Clock::System).unwrap().open(LaneId(7), GroupId(3)).unwrap();
         door.admit(Some(current(&CASES[0], None)));

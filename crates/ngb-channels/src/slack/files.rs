@@ -65,8 +65,8 @@ impl Slack {
             .header(reqwest::header::CONTENT_LENGTH, size)
             .body(reqwest::Body::wrap_stream(bytes));
         let clock = &self.api.http.clock;
-        let sent = clock.timeout(UPLOAD_LIMIT, request.send()).await.map_err(HttpError::from)?;
-        let status = sent.map_err(|it| self.api.http.lost(it))?.status().as_u16();
+        let sent = clock.timeout(UPLOAD_LIMIT, self.api.http.send(request)).await;
+        let status = sent.map_err(HttpError::from)??.status().as_u16();
         if status != 200 {
             return Err(HttpError::Status { status, retry_after: None }.into());
         }

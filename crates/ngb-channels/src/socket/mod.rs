@@ -197,7 +197,7 @@ impl Socket {
         if let Some(name) = dial.subprotocol {
             request = request.header(SEC_WEBSOCKET_PROTOCOL, name);
         }
-        let response = request.send().await.map_err(|it| http.lost(it))?;
+        let response = http.send(request).await?;
         let status = response.status().as_u16();
         if status != 101 {
             let retry_after = http.retry_after(response.headers());

@@ -2,25 +2,19 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use ngb_core::{clock::Clock, secret::Secret};
+use ngb_core::secret::Secret;
+use reqwest::{RequestBuilder, Response, multipart::Form};
 use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::{ChannelError, Retry};
-
-/// How long a call may take, beyond what a long poll asks for.
-const CALL_LIMIT: Duration = Duration::from_secs(30);
-
-/// How long an upload may take: 50 MB over a slow line.
-const UPLOAD_LIMIT: Duration = Duration::from_secs(600);
+use crate::{
+    ChannelError, Retry,
+    http::{CALL_LIMIT, Http, HttpError, UPLOAD_LIMIT},
+};
 
 /// Longest wait that is taken from a 429.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Longest answer that is read, in bytes: a hundred updates of the longest messages.
-const MAX_ANSWER_BYTES: usize = 16 << 20;
 
 /// One bot on one server.
 pub(super) struct Api {
@@ -28,8 +22,7 @@ pub(super) struct Api {
     base: String,
     files: String,
     token: Secret,
-    http: reqwest::Client,
-    clock: Clock,
+    http: Http,
 }
 
 /// Why a call did not do what was asked. No variant holds the URL, which holds the token.
@@ -58,18 +51,8 @@ pub(super) enum ApiError {
         /// Whether the Bot API itself said that it failed; else a proxy before it gave up, and nobody knows.
         told: bool,
     },
-    #[error("the answer was not what the Bot API says")]
-    Unreadable(#[source] serde_json::Error),
-    #[error("the answer is longer than {MAX_ANSWER_BYTES} bytes")]
-    TooLong,
-    #[error("the connection failed before the request was out")]
-    NotConnected(#[source] reqwest::Error),
-    #[error("the connection broke before the answer was here")]
-    Broken(#[source] reqwest::Error),
     #[error(transparent)]
-    TimedOut(#[from] ngb_core::clock::TimedOut),
-    #[error("could not read the file")]
-    File(#[source] std::io::Error),
+    Http(#[from] HttpError),
     #[error("{0}")]
     Unfit(String),
 }
@@ -78,23 +61,18 @@ impl ApiError {
     /// The same for whoever asked: what was being done, and whether to try again.
     pub(super) fn doing(self, doing: impl Into<String>) -> ChannelError {
         let retry = match &self {
-            Self::Unauthorized(_) | Self::Refused { .. } | Self::Unfit(_) | Self::File(_) => {
-                Retry::Never
-            }
+            Self::Http(err) => err.retry(),
+            Self::Unauthorized(_) | Self::Refused { .. } | Self::Unfit(_) => Retry::Never,
             Self::TooMany(wait) => Retry::After(*wait),
             // The new address is at hand; the item goes there, not here again.
             Self::Moved { .. } => Retry::Never,
-            _ => Retry::Backoff,
+            Self::WebhookSet | Self::OtherPoller | Self::Server { .. } => Retry::Backoff,
         };
         // What the Bot API says it did not do was not done; where only a proxy or nobody answered, it may have been.
-        let maybe_done = matches!(
-            self,
-            Self::Server { told: false, .. }
-                | Self::Unreadable(_)
-                | Self::TooLong
-                | Self::Broken(_)
-                | Self::TimedOut(_)
-        );
+        let maybe_done = match &self {
+            Self::Http(err) => err.maybe_done(),
+            other => matches!(other, Self::Server { told: false, .. }),
+        };
         ChannelError {
             doing: doing.into(),
             retry,
@@ -111,9 +89,9 @@ impl ApiError {
 }
 
 impl Api {
-    pub(super) fn new(url: &str, token: Secret, http: reqwest::Client, clock: Clock) -> Self {
+    pub(super) fn new(url: &str, token: Secret, http: Http) -> Self {
         let url = url.trim_end_matches('/');
-        Self { base: format!("{url}/bot"), files: format!("{url}/file/bot"), token, http, clock }
+        Self { base: format!("{url}/bot"), files: format!("{url}/file/bot"), token, http }
     }
 
     /// Calls a method; its `result`.
@@ -122,7 +100,7 @@ impl Api {
         method: &str,
         params: &impl Serialize,
     ) -> Result<Value, ApiError> {
-        self.call_for(method, params, CALL_LIMIT).await
+        self.answer(self.method(method).json(params), CALL_LIMIT).await
     }
 
     /// Calls a method that may wait for `poll` before it answers.
@@ -132,77 +110,43 @@ impl Api {
         params: &impl Serialize,
         poll: Duration,
     ) -> Result<Value, ApiError> {
-        self.call_for(method, params, poll + CALL_LIMIT).await
-    }
-
-    async fn call_for(
-        &self,
-        method: &str,
-        params: &impl Serialize,
-        limit: Duration,
-    ) -> Result<Value, ApiError> {
-        let url = format!("{}{}/{method}", self.base, self.token.expose());
-        let request = self.http.post(url).json(params);
-        self.clock.timeout(limit, self.answer(request)).await?
+        self.answer(self.method(method).json(params), poll + CALL_LIMIT).await
     }
 
     /// Calls a method with files.
-    pub(super) async fn upload(
+    pub(super) async fn upload(&self, method: &str, form: Form) -> Result<Value, ApiError> {
+        self.answer(self.method(method).multipart(form), UPLOAD_LIMIT).await
+    }
+
+    /// Begins the download of a file that `getFile` named; more than `max_bytes` of it is an error.
+    pub(super) async fn download(
         &self,
-        method: &str,
-        form: reqwest::multipart::Form,
-    ) -> Result<Value, ApiError> {
-        let url = format!("{}{}/{method}", self.base, self.token.expose());
-        let request = self.http.post(url).multipart(form);
-        self.clock.timeout(UPLOAD_LIMIT, self.answer(request)).await?
-    }
-
-    /// Begins the download of a file that `getFile` named.
-    pub(super) async fn download(&self, file_path: &str) -> Result<reqwest::Response, ApiError> {
+        file_path: &str,
+        max_bytes: u64,
+    ) -> Result<Response, ApiError> {
         let url = format!("{}{}/{file_path}", self.files, self.token.expose());
-        let sent = self.clock.timeout(CALL_LIMIT, self.http.get(url).send()).await?;
-        let response = sent.map_err(lost)?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response);
-        }
-        let body = read(response).await?;
-        Err(failure(status.as_u16(), &serde_json::from_slice(&body).unwrap_or_default()))
+        self.http.download(self.http.get(url), max_bytes).await.map_err(known)
     }
 
-    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Value, ApiError> {
-        let response = request.send().await.map_err(lost)?;
-        let status = response.status().as_u16();
-        let body = read(response).await?;
-        let mut answer: Value = match serde_json::from_slice(&body) {
-            Ok(answer) => answer,
-            // A proxy's page, not the Bot API.
-            Err(_) if status != 200 => return Err(failure(status, &Value::Null)),
-            Err(err) => return Err(ApiError::Unreadable(err)),
-        };
-        if answer["ok"] == true {
-            return Ok(answer["result"].take());
+    fn method(&self, method: &str) -> RequestBuilder {
+        self.http.post(format!("{}{}/{method}", self.base, self.token.expose()))
+    }
+
+    async fn answer(&self, request: RequestBuilder, limit: Duration) -> Result<Value, ApiError> {
+        let mut reply = self.http.json(request, limit).await.map_err(known)?;
+        if reply.body["ok"] == true {
+            return Ok(reply.body["result"].take());
         }
-        Err(failure(status, &answer))
+        Err(failure(reply.status, &reply.body))
     }
 }
 
-/// A connection that failed; `without_url`, because the URL holds the token.
-fn lost(err: reqwest::Error) -> ApiError {
-    let before = err.is_connect() || err.is_builder();
-    let err = err.without_url();
-    if before { ApiError::NotConnected(err) } else { ApiError::Broken(err) }
-}
-
-async fn read(mut response: reqwest::Response) -> Result<Bytes, ApiError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(lost)? {
-        if MAX_ANSWER_BYTES < body.len() + chunk.len() {
-            return Err(ApiError::TooLong);
-        }
-        body.extend_from_slice(&chunk);
+/// A status without an answer of the Bot API means what it means with one.
+fn known(err: HttpError) -> ApiError {
+    match err {
+        HttpError::Status { status, .. } => failure(status, &Value::Null),
+        other => other.into(),
     }
-    Ok(body.into())
 }
 
 /// What an answer that isn't ok means.

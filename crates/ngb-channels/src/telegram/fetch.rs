@@ -1,11 +1,10 @@
 //! Files that came with messages.
 
-use futures_util::StreamExt as _;
 use ngb_core::message::MediaRef;
 use serde_json::json;
 
 use super::{Telegram, api::ApiError};
-use crate::{ChannelError, MediaStream};
+use crate::{ChannelError, MediaStream, http::stream};
 
 /// Largest file that Telegram's own server gives to a bot, in bytes.
 const MAX_DOWNLOAD_BYTES: u64 = 20 << 20;
@@ -34,19 +33,8 @@ impl Telegram {
             let err = ApiError::Unfit("Telegram named no file that can be fetched".into());
             return Err(err.doing(doing()));
         }
-        let response = self.api.download(path).await.map_err(|it| it.doing(doing()))?;
-        let name = media.name.clone();
-        let mut left = MAX_DOWNLOAD_BYTES;
-        let chunks = response.bytes_stream().map(move |chunk| {
-            let doing = format!("fetch `{name}`");
-            let chunk =
-                chunk.map_err(|it| ApiError::Broken(it.without_url()).doing(doing.clone()))?;
-            let size = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
-            left = left.checked_sub(size).ok_or_else(|| {
-                ApiError::Unfit("the file is larger than Telegram said".into()).doing(doing)
-            })?;
-            Ok(chunk)
-        });
-        Ok(Box::pin(chunks))
+        let response = self.api.download(path, MAX_DOWNLOAD_BYTES).await;
+        let response = response.map_err(|it| it.doing(doing()))?;
+        Ok(stream(response, MAX_DOWNLOAD_BYTES, doing()))
     }
 }

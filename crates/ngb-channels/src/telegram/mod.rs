@@ -30,6 +30,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     Answer, Channel, ChannelError, Delivery, Intake, MediaStream, Question,
+    http::Http,
     telegram::{api::Api, wire::Me},
 };
 
@@ -77,7 +78,7 @@ pub struct Telegram {
 }
 
 impl Telegram {
-    pub fn new(config: TelegramConfig, http: reqwest::Client, clock: Clock) -> Self {
+    pub fn new(config: TelegramConfig, http: Http, clock: Clock) -> Self {
         let profile = Profile {
             account: config.account,
             text_limit: Limit { max: MAX_TEXT, unit: Unit::Utf16 },
@@ -90,7 +91,7 @@ impl Telegram {
             idempotent_sends: false,
             webhook: config.webhook.is_some(),
         };
-        let api = Api::new(&config.api_url, config.token, http, clock.clone());
+        let api = Api::new(&config.api_url, config.token, http);
         Self { profile, api, webhook: config.webhook, clock, me: OnceCell::new() }
     }
 

@@ -11,7 +11,7 @@ use reqwest::multipart::{Form, Part};
 use serde_json::{Map, Value, json};
 
 use super::{MAX_UPLOAD_BYTES, Telegram, api::ApiError, markup};
-use crate::ChannelError;
+use crate::{ChannelError, http::HttpError};
 
 /// Largest image that is sent as a photo, in bytes; a larger one goes as a document.
 const MAX_PHOTO_BYTES: u64 = 10 << 20;
@@ -121,8 +121,8 @@ impl Telegram {
         upload: &Upload<'_>,
         how: FileForm,
     ) -> Result<Value, ApiError> {
-        let file = tokio::fs::File::open(upload.path).await.map_err(ApiError::File)?;
-        let facts = file.metadata().await.map_err(ApiError::File)?;
+        let file = tokio::fs::File::open(upload.path).await.map_err(HttpError::File)?;
+        let facts = file.metadata().await.map_err(HttpError::File)?;
         if !facts.is_file() {
             return Err(ApiError::Unfit(format!("`{}` is no file", upload.name)));
         }

@@ -134,12 +134,8 @@ async fn a_poison_update_blocks_nothing() {
 async fn a_webhook_in_the_way_is_deleted() {
     let server = Server::start(Config::default()).await.unwrap();
     let url = format!("{}/bot{}/setWebhook", server.url, server.token);
-    crate::stage::http()
-        .post(url)
-        .json(&json!({"url": "http://127.0.0.1:9/x"}))
-        .send()
-        .await
-        .unwrap();
+    let set = crate::stage::http().post(url).json(&json!({"url": "http://127.0.0.1:9/x"}));
+    set.send().await.unwrap();
     let token = server.token.clone();
     let mut stage = Stage::with(server, &token, None);
     stage.server.platform.push(&[Draft::text(5, "a")]);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ngb_channels::{
     Accepted, Channel, ChannelError, Delivery, Inbox, Intake, NotAccepted, Offer, Pulse, Webhook,
+    http::Http,
     supervise::{ChannelState, keep_receiving},
     telegram::{Telegram, TelegramConfig, WebhookConfig},
 };
@@ -28,9 +29,9 @@ pub(crate) struct Stage {
     crew: Crew,
 }
 
-pub(crate) fn http() -> reqwest::Client {
+pub(crate) fn http() -> Http {
     _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::new()
+    Http::new(reqwest::Client::builder, None, Clock::System).unwrap()
 }
 
 pub(crate) fn channel(server: &Server, token: &str, webhook: Option<WebhookConfig>) -> Telegram {

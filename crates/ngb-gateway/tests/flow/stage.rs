@@ -24,6 +24,7 @@ use ngb_core::{
         Addressed, ChatFacts, ChatKind, Content, Happening, Inbound, MediaRef, Outbound, Profile,
         Sender, Sent,
     },
+    proxy::Way,
     route::NewChats,
     tasks::Tasks,
     text::{Limit, Unit},
@@ -234,7 +235,8 @@ impl Stage {
             dir: home.path().join("broker"),
             providers: Vec::new(),
             egress_hosts: Vec::new(),
-            egress_http: ngb_broker::egress_client(reqwest::Client::builder()).unwrap(),
+            egress_http: ngb_broker::Client::of_hosts(reqwest::Client::builder(), Way::direct())
+                .unwrap(),
         };
         let channel: Arc<dyn Channel> = platform.clone();
         let Running { gateway, tasks } = ngb_gateway::start(Parts {

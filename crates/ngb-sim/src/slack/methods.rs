@@ -93,14 +93,14 @@ pub(super) fn call(platform: &Platform, method: &str, token: &str, params: &Valu
             let id = format!("F{:08}", state.number());
             let length = usize::try_from(length).map_err(|_| "invalid_arguments")?;
             state.uploads.insert(id.clone(), (name, length));
-            let url = format!("http://{}/upload/{id}", platform.host);
+            let url = format!("{}/upload/{id}", platform.own);
             object(json!({"upload_url": url, "file_id": id}))
         }
         "files.completeUploadExternal" => share(platform, &mut state, params),
         "files.info" => {
             let id = said("file");
             let (name, kind, bytes) = state.files.get(&id).ok_or("file_not_found")?;
-            object(json!({"file": file_json(&platform.host, &id, name, kind, bytes.len())}))
+            object(json!({"file": file_json(&platform.own, &id, name, kind, bytes.len())}))
         }
         _ => Err("unknown_method".into()),
     }
@@ -112,7 +112,8 @@ fn open(platform: &Platform, state: &mut State) -> Answer {
     }
     let ticket = format!("t{}", state.number());
     state.tickets.insert(ticket.clone());
-    object(json!({"url": format!("ws://{}/socket?ticket={ticket}", platform.host)}))
+    let own = platform.own.replacen("http", "ws", 1);
+    object(json!({"url": format!("{own}/socket?ticket={ticket}")}))
 }
 
 fn check_place(state: &State, params: &Value) -> Result<(String, Option<String>), String> {
@@ -188,7 +189,7 @@ fn share(platform: &Platform, state: &mut State, params: &Value) -> Answer {
     for file in files {
         let id = file["id"].as_str().unwrap_or_default();
         let (name, kind, bytes) = state.files.get(id).ok_or("file_not_found")?;
-        shown.push(file_json(&platform.host, id, name, kind, bytes.len()));
+        shown.push(file_json(&platform.own, id, name, kind, bytes.len()));
         let posted = Posted {
             ts: state.next_ts(),
             channel: channel.clone(),

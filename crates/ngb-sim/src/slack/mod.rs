@@ -23,6 +23,8 @@ pub struct Config {
     pub addr: SocketAddr,
     pub bot_token: String,
     pub app_token: String,
+    /// Under which address it hands out others of its own; none is where it listens.
+    pub public_url: Option<String>,
     /// The bot's name.
     pub name: String,
     pub clock: Clock,
@@ -34,6 +36,7 @@ impl Default for Config {
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
             bot_token: "xoxb-1-TEST-of-the-simulator".into(),
             app_token: "xapp-1-TEST-of-the-simulator".into(),
+            public_url: None,
             name: "nano".into(),
             clock: Clock::System,
         }
@@ -66,7 +69,8 @@ impl Server {
         let listener = TcpListener::bind(config.addr).await?;
         let host = listener.local_addr()?.to_string();
         let (bot_token, app_token) = (config.bot_token.clone(), config.app_token.clone());
-        let platform = Platform::new(config, host.clone());
+        let own = config.public_url.clone().unwrap_or_else(|| format!("http://{host}"));
+        let platform = Platform::new(config, own);
         let mut crew = Crew::default();
         crew.spawn("slack simulator", http::accept(listener, platform.clone()));
         Ok(Self { url: format!("http://{host}/api"), bot_token, app_token, platform, _crew: crew })

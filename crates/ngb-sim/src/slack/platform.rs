@@ -60,7 +60,8 @@ pub struct Platform {
     state: Arc<Mutex<State>>,
     changed: watch::Sender<u64>,
     pub(super) config: Arc<Config>,
-    pub(super) host: Arc<str>,
+    /// Under which it hands out addresses of its own.
+    pub(super) own: Arc<str>,
 }
 
 /// What to do with a socket.
@@ -93,7 +94,7 @@ pub(super) struct State {
 }
 
 impl Platform {
-    pub(super) fn new(config: Config, host: String) -> Self {
+    pub(super) fn new(config: Config, own: String) -> Self {
         let state = State {
             next: 1,
             tickets: BTreeSet::new(),
@@ -116,7 +117,7 @@ impl Platform {
             state: Arc::new(Mutex::new(state)),
             changed: watch::channel(0).0,
             config: Arc::new(config),
-            host: host.into(),
+            own: own.into(),
         }
     }
 
@@ -210,7 +211,7 @@ impl Platform {
         let mut state = self.lock();
         let id = format!("F{:08}", state.number());
         let bytes = bytes.into();
-        let file = file_json(&self.host, &id, name, media_type, bytes.len());
+        let file = file_json(&self.own, &id, name, media_type, bytes.len());
         state.files.insert(id, (name.to_owned(), media_type.to_owned(), bytes));
         file
     }
@@ -338,8 +339,8 @@ pub(super) fn channel_type(channel: &str) -> &'static str {
     }
 }
 
-pub(super) fn file_json(host: &str, id: &str, name: &str, media_type: &str, size: usize) -> Value {
-    let url = format!("http://{host}/files/{id}/{name}");
+pub(super) fn file_json(own: &str, id: &str, name: &str, media_type: &str, size: usize) -> Value {
+    let url = format!("{own}/files/{id}/{name}");
     json!({
         "id": id, "name": name, "title": name, "mimetype": media_type, "size": size, "mode": "hosted",
         "is_external": false, "url_private": url, "url_private_download": url,
