@@ -4,10 +4,12 @@
 //! next. So a slow place delays nobody else, and a place never has two sends at a time.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use ngb_channels::{Answer, Channel, ChannelError, Delivery, Question, Retry};
 use ngb_core::{
     address::Place,
@@ -23,7 +25,7 @@ use tokio::sync::Notify;
 use tracing::{debug, warn};
 
 use crate::{
-    accounts::Accounts,
+    accounts::{Accounts, words_of},
     events::{Event, Hub},
 };
 
@@ -177,7 +179,7 @@ impl Outboxes {
         let mut next = vec![first];
         while let Some(item) = next.pop() {
             reach("before-send");
-            let outcome = self.deliver(&item).await;
+            let outcome = self.try_to_deliver(&item).await;
             tell(&item, &outcome);
             reach("after-send");
             if let SendOutcome::Retry { .. } = outcome {
@@ -212,6 +214,21 @@ impl Outboxes {
                 }
             }
         }
+    }
+
+    /// A panic on the way is a failure like any other: the row must not stay in state `sending` until the next start.
+    async fn try_to_deliver(&self, item: &OutboxItem) -> SendOutcome {
+        let panic = match AssertUnwindSafe(self.deliver(item)).catch_unwind().await {
+            Ok(outcome) => return outcome,
+            Err(panic) => panic,
+        };
+        let error = format!("the gateway panicked while it sent: {}", words_of(&*panic));
+        tracing::error!("row {} to `{}`: {error}", item.id, item.place);
+        if MAX_SENDS <= item.attempt {
+            return SendOutcome::Failed { error };
+        }
+        let at = self.clock.now() + backoff(item.attempt, BASE_WAIT);
+        SendOutcome::Retry { at, error, in_doubt: true }
     }
 
     async fn deliver(&self, item: &OutboxItem) -> SendOutcome {

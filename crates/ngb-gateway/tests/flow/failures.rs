@@ -156,6 +156,36 @@ async fn a_panic_in_a_worker_is_a_failure_that_passes() {
     assert_eq!(stage.heard().await.1, "again");
 }
 
+/// A send that panics is tried again, and what waits behind it in its place is not stuck.
+#[tokio::test]
+async fn a_panic_in_a_send_is_a_failure_that_passes() {
+    let (hand, clock) = Clock::manual(NOON);
+    let script = |mut actor: Actor| async move {
+        while let Some(ToAgent::Prompt(prompt)) = actor.hear().await {
+            actor.done(prompt.id, &asked(&prompt)).await;
+        }
+    };
+    let mut stage = Stage::set(Setting { clock, ..Setting::default() }, script).await;
+    stage.group("home", "1", Scope::Thread).await;
+    stage.platform.panics.store(1, Ordering::SeqCst);
+    let mut events = stage.gateway.hub().subscribe(None);
+    stage.write("1", "a").await;
+    assert_eq!(run_ended(&mut events).await, "answered");
+    let row = loop {
+        let why = stage.gateway.store().why(ngb_core::id::MessageId(1)).await.unwrap();
+        match why.outbox.into_iter().next() {
+            Some(it) if it.error.is_some() => break it,
+            _ => tokio::task::yield_now().await,
+        }
+    };
+    assert_eq!(row.state, "unknown", "it may have gone out: {row:?}");
+    assert!(row.error.unwrap().contains("panicked while it sent: a planted panic"));
+    hand.send_modify(|now| *now = *now + Duration::from_secs(10));
+    assert_eq!(stage.heard().await.1, "a");
+    stage.write("1", "b").await;
+    assert_eq!(stage.heard().await.1, "b");
+}
+
 /// What was done before a failure is said: by a note to the agent that goes on, and to people when nobody does.
 #[tokio::test]
 async fn a_failure_after_an_effect_goes_on_or_is_told() {
