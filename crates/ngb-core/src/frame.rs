@@ -132,6 +132,17 @@ pub enum FromAgent {
     Done { prompts: Vec<PromptId>, outcome: Outcome, session: Option<SessionMark> },
 }
 
+impl Step {
+    /// How much text it holds, in bytes.
+    pub fn len_bytes(&self) -> usize {
+        match self {
+            Self::Text { delta } | Self::Thinking { delta } => delta.len(),
+            Self::ToolStart { id, tool, summary } => id.len() + tool.len() + summary.len(),
+            Self::ToolEnd { id, output, .. } => id.len() + output.len(),
+        }
+    }
+}
+
 /// One step of the agent's work, as it happens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -307,11 +318,29 @@ impl<R: AsyncBufRead + Unpin> FrameReader<R> {
         if MAX_FRAME_BYTES < self.line.len() {
             return Err(ProtocolError::TooLong);
         }
-        let line = std::mem::take(&mut self.line);
+        let mut line = std::mem::take(&mut self.line);
+        without_nuls(&mut line);
         serde_json::from_slice(&line).map(Some).map_err(|source| ProtocolError::NotAFrame {
             line: String::from_utf8_lossy(&line[..line.len().min(120)]).trim_end().to_owned(),
             source,
         })
+    }
+}
+
+/// Makes U+FFFD of each NUL in the strings of a line of JSON: no platform and no PostgreSQL takes one.
+fn without_nuls(line: &mut [u8]) {
+    const NUL: &[u8] = b"\\u0000";
+    let mut at = 0;
+    while at < line.len() {
+        if line[at] != b'\\' {
+            at += 1;
+            continue;
+        }
+        if line[at..].starts_with(NUL) {
+            line[at..at + NUL.len()].copy_from_slice(b"\\ufffd");
+        }
+        // An escape has two characters at least, and the second begins none.
+        at += 2;
     }
 }
 
@@ -333,6 +362,9 @@ mod tests {
         let table = [
             ("{\"type\":\"ready\",\"protocol\":1}\n",   Ok(Some(FromAgent::Ready { protocol: 1 }))),
             (done_line.as_str(),                        Ok(Some(done))),
+            (r#"{"type":"call","prompt":1,"call":2,"what":{"name":"send_message","text":"a\u0000\\\\u0000"}}"#, Ok(Some(FromAgent::Call {
+                prompt: PromptId(1), call: 2, what: HostCall::SendMessage { text: "a\u{FFFD}\\\\u0000".into() },
+            }))),
             ("",                                        Ok(None)),
             ("hello\n",                                 Err("not a known frame: `hello`")),
             ("{\"type\":\"format_disk\"}\n",            Err("not a known frame")),

@@ -44,6 +44,8 @@ pub enum Notice {
     PartlyDone,
     /// The run took longer than it may.
     TookTooLong { minutes: u64 },
+    /// The agent said more than any run may.
+    Flooded,
     /// The sandbox can't be started on this machine.
     NoSandbox,
     /// Somebody stopped it.
@@ -117,6 +119,9 @@ impl Notice {
             Self::TookTooLong { minutes } => {
                 write!(f, "I stopped after {minutes} minutes without an answer. Ask for less at a time.")
             }
+            Self::Flooded => f.write_str(
+                "I stopped: the agent said far more than it may. Ask for less at a time, or ask whoever runs me.",
+            ),
             Self::NoSandbox => f.write_str(
                 "I can't work safely on this machine at the moment. Whoever runs me can run `nanogridbot doctor`.",
             ),
@@ -174,6 +179,7 @@ impl Notice {
             Self::TookTooLong { minutes } => {
                 write!(f, "{minutes} 分钟内没有结果，已停止。请把任务拆小。")
             }
+            Self::Flooded => f.write_str("已停止：代理的输出远超限额。请把任务拆小，或联系管理员。"),
             Self::NoSandbox => {
                 f.write_str("目前无法在这台机器上安全运行。管理员可运行 `nanogridbot doctor`。")
             }
@@ -210,6 +216,7 @@ impl Notice {
                 | Self::GaveUp
                 | Self::PartlyDone
                 | Self::TookTooLong { .. }
+                | Self::Flooded
                 | Self::NoSandbox
                 | Self::QueueFull { .. }
                 | Self::DailyCap { .. }
@@ -248,6 +255,7 @@ mod tests {
             Notice::GaveUp,
             Notice::PartlyDone,
             Notice::TookTooLong { minutes: 30 },
+            Notice::Flooded,
             Notice::NoSandbox,
             Notice::Stopped,
             Notice::NothingToStop,

@@ -32,6 +32,9 @@ const ASK_LIFE: Duration = Duration::from_secs(15 * 60);
 /// Answers that a question may have.
 const MAX_OPTIONS: usize = 6;
 
+/// Calls of one run that do something. An agent that wants more says it in its answer, or is out of its mind.
+const MAX_CALLS: u32 = 200;
+
 /// Longest that something may be put off, in seconds: a year.
 const MAX_DELAY_SECONDS: u64 = 365 * 24 * 60 * 60;
 
@@ -77,6 +80,10 @@ pub(crate) async fn call(
     let name = what.name();
     let counted = (name, arguments_hash.clone());
     let n = turn.counts.get(&counted).copied().unwrap_or_default();
+    if MAX_CALLS <= turn.counts.values().sum() {
+        let reason = format!("{MAX_CALLS} calls were made in this run, and no more may be");
+        return Ok(Some(CallOutcome::Refused { reason }));
+    }
     let does = match effect(turn, &what, &arguments_hash, n).await {
         Ok(does) => does,
         Err(reason) => return Ok(Some(CallOutcome::Refused { reason })),

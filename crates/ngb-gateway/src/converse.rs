@@ -34,6 +34,12 @@ const TYPING_AFTER: Duration = Duration::from_millis(300);
 /// Longest that an agent may take to say `Done` after it was told to stop; then its sandbox is killed.
 const INTERRUPT_LIMIT: Duration = Duration::from_millis(150);
 
+/// Frames of one run. A model that streams for the whole of a long run says a fifth of that.
+const MAX_FRAMES: u64 = 1_000_000;
+
+/// What an agent may show in one run, in bytes: thousands of long outputs of tools.
+const MAX_SHOWN_BYTES: usize = 256 << 20;
+
 impl Turn<'_> {
     /// Gives the agent its prompt and hears it out.
     pub(crate) async fn converse(
@@ -51,6 +57,7 @@ impl Turn<'_> {
         let mut heard_at = clock.now();
         let mut typing_at = self.started_at + TYPING_AFTER;
         let mut must_end_at: Option<Timestamp> = None;
+        let (mut frames, mut shown_bytes) = (0_u64, 0_usize);
         loop {
             // A question to people is no silence of the agent's.
             let silent_at =
@@ -68,7 +75,15 @@ impl Turn<'_> {
             tokio::select! {
                 frame = agent.next() => {
                     heard_at = clock.now();
-                    match frame? {
+                    let frame = frame?;
+                    frames += 1;
+                    if let FromAgent::Progress { step, .. } = &frame {
+                        shown_bytes += step.len_bytes();
+                    }
+                    if MAX_FRAMES < frames || MAX_SHOWN_BYTES < shown_bytes {
+                        return Ok((Some(flooded(frames, shown_bytes)), Over::Useless));
+                    }
+                    match frame {
                         FromAgent::Done { prompts, outcome, session } if prompts.contains(&self.prompt) => {
                             reach("after-done");
                             self.session = session;
@@ -197,6 +212,16 @@ impl Turn<'_> {
             reason: format!("the group's `{setting}` of {seconds} s ran out"),
             notice: Notice::TookTooLong { minutes: seconds.div_ceil(60) },
         }
+    }
+}
+
+fn flooded(frames: u64, shown_bytes: usize) -> Ended {
+    Ended::Permanent {
+        reason: format!(
+            "the agent flooded the gateway: {frames} frames, {} MiB shown",
+            shown_bytes >> 20
+        ),
+        notice: Notice::Flooded,
     }
 }
 

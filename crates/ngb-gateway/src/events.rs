@@ -18,6 +18,9 @@ use tokio::sync::watch;
 /// Events that the ring holds.
 const RING_EVENTS: usize = 4_096;
 
+/// Text of agents' steps that the ring holds, in bytes; what they say is not ours to trust.
+const RING_BYTES: usize = 16 << 20;
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -90,6 +93,16 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Text of an agent's step, in bytes; all other events are small.
+    fn step_bytes(&self) -> usize {
+        match self {
+            Self::Step { step, .. } => step.len_bytes(),
+            _ => 0,
+        }
+    }
+}
+
 /// An event with its place in the stream.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Numbered {
@@ -119,6 +132,8 @@ pub struct Hub {
 struct Ring {
     events: VecDeque<Numbered>,
     newest: u64,
+    /// Text of the steps in it.
+    step_bytes: usize,
 }
 
 impl Hub {
@@ -132,8 +147,12 @@ impl Hub {
             let mut ring = self.ring.lock().expect("nobody panics while holding it");
             ring.newest += 1;
             let number = ring.newest;
-            if ring.events.len() == RING_EVENTS {
-                ring.events.pop_front();
+            ring.step_bytes += event.step_bytes();
+            while RING_EVENTS <= ring.events.len()
+                || (RING_BYTES < ring.step_bytes && !ring.events.is_empty())
+            {
+                let gone = ring.events.pop_front();
+                ring.step_bytes -= gone.map_or(0, |it| it.event.step_bytes());
             }
             ring.events.push_back(Numbered { number, event });
             number

@@ -24,6 +24,10 @@ const FIRST_SHOW: Duration = Duration::from_secs(2);
 /// How long there may be nothing to show before the chat is told what runs.
 const WORKING_AFTER: Duration = Duration::from_secs(20);
 
+/// As much of an answer as is kept while it is made, in bytes: more than any platform shows at once. The answer itself comes
+/// whole, at the end.
+const MAX_TEXT_BYTES: usize = 256 << 10;
+
 /// Room that is kept for an ellipsis, in the platform's unit.
 const MARGIN: usize = 16;
 
@@ -67,7 +71,9 @@ impl Live {
     pub(crate) fn heard(&mut self, step: &Step, now: Timestamp) {
         match step {
             Step::Text { delta } => {
-                self.text += delta;
+                if self.text.len() + delta.len() <= MAX_TEXT_BYTES {
+                    self.text += delta;
+                }
                 self.grew_at = now;
                 let soon = (self.began_at + FIRST_SHOW).max(now);
                 if self.limits.is_some() && self.message.is_none() {

@@ -16,19 +16,21 @@ use crate::{App, error::ApiError};
 /// Largest body of an API request.
 pub(crate) const MAX_BODY_BYTES: usize = 1024 * 1024;
 
+/// Largest body of a message: a long text is kept as a file beside the message.
+pub(crate) const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+
 /// Longest that a body may take to arrive.
 const BODY_LIMIT: Duration = Duration::from_secs(30);
 
 /// The JSON body of a request.
 #[derive(Debug)]
-pub(crate) struct Input<T>(pub(crate) T);
+pub(crate) struct Input<T, const LIMIT_BYTES: usize = MAX_BODY_BYTES>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequest<App> for Input<T> {
+impl<T: DeserializeOwned, const LIMIT_BYTES: usize> FromRequest<App> for Input<T, LIMIT_BYTES> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let bytes =
-            read(request.into_body(), MAX_BODY_BYTES, BODY_LIMIT, app.gateway.clock()).await?;
+        let bytes = read(request.into_body(), LIMIT_BYTES, BODY_LIMIT, app.gateway.clock()).await?;
         parse(&bytes).map(Self)
     }
 }

@@ -32,7 +32,7 @@ use crate::{
     door::Who,
     error::ApiError,
     groups,
-    input::Input,
+    input::{Input, MAX_MESSAGE_BYTES},
     shape,
 };
 
@@ -142,7 +142,7 @@ pub(crate) async fn post(
     State(app): State<App>,
     who: Who,
     headers: HeaderMap,
-    Input(new): Input<NewMessage>,
+    Input(new): Input<NewMessage, MAX_MESSAGE_BYTES>,
 ) -> Result<Response, ApiError> {
     let jid = match (&new.chat_jid, &new.group) {
         (Some(jid), None) => groups::resolve(&app, jid)?,

@@ -15,6 +15,7 @@ fn bad_input_is_refused_with_what_to_do() {
         ("[web]\nzzz = 1",                             &["serve"],                 2, &["unknown setting `zzz`", "hint: docs/configuration.md lists every setting"]),
         ("[web]\nport = \"x\"",                        &["serve"],                 2, &["invalid type: string \"x\", expected u16"]),
         ("[web]\nport = 70000",                        &["serve"],                 2, &["70000", "expected u16"]),
+        ("[web]\ntoken = \"a\0b\"",                    &["serve"],                 2, &["config.toml` is not TOML: line 2: "]),
         ("[web\n",                                     &["serve"],                 2, &["config.toml` is not TOML: line 1: "]),
         ("[agent]\nidle = \"soon\"",                   &["serve"],                 2, &["`soon` is no length of time", "`30s`"]),
         ("[agent]\ndriver = \"magic\"",                &["serve"],                 2, &["[agent] driver", "magic"]),
@@ -69,6 +70,24 @@ fn bad_input_is_refused_with_what_to_do() {
         }
         assert_eq!(got.out, "", "{config:?} {args:?}: errors go to standard error");
         assert!(!got.err.contains("panicked"), "{got:?}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let stand = Stand::with("");
+    std::fs::write(stand.home().join("config.toml"), b"[web]\ntoken = \"\xff\xfe\"").unwrap();
+    let got = stand.run(&["serve"]);
+    assert_eq!(got.code, Some(2), "{got:?}");
+    assert!(got.err.contains("could not read `") && got.err.contains("valid UTF-8"), "{got:?}");
+
+    let stand = Stand::new();
+    for args in [&["group", "show"][..], &["run", "-p"]] {
+        let mut command = stand.command(args);
+        let got = done(command.arg(std::ffi::OsStr::from_bytes(b"a\xff")).output().unwrap());
+        assert_eq!(got.code, Some(2), "{got:?}");
+        assert!(got.err.contains("invalid UTF-8"), "{got:?}");
     }
 }
 

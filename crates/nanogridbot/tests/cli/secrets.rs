@@ -28,6 +28,24 @@ fn refusing() -> u16 {
     port
 }
 
+/// A file with a secret, outside of every home.
+static FILED: std::sync::LazyLock<std::path::PathBuf> = std::sync::LazyLock::new(|| {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("key-of-filed");
+    std::fs::write(&path, "planted-in-a-file\n").unwrap();
+    path
+});
+
+/// Where each platform's outbox is driven into an error.
+const PLACES: [&str; 7] = [
+    "telegram:5",
+    "slack:C1",
+    "discord:channel:9",
+    "whatsapp:+15550001",
+    "wecom@app:zhangsan",
+    "wecom@bot:zhangsan",
+    "wecom@robot:group",
+];
+
 /// Settings with a secret of each kind; who listens at `port` refuses, so that each use of one is an error.
 fn settings(port: u16) -> String {
     format!(
@@ -49,10 +67,49 @@ headers = {{ "x-extra" = "planted-header" }}
 kind = "openai"
 api_key = "env:OTHER_KEY"
 
+[providers.filed]
+kind = "openai"
+api_key = "file:{filed}"
+
 [channels.telegram.main]
 token = "123456:planted-telegram-token"
 api_url = "http://127.0.0.1:{port}"
-"#
+
+[channels.slack.main]
+bot_token = "xoxb-planted-slack-bot"
+app_token = "xapp-planted-slack-app"
+api_url = "http://127.0.0.1:{port}"
+network = {{ proxy = "http://me:planted-slack-proxy@127.0.0.1:{port}" }}
+
+[channels.discord.main]
+token = "planted.discord.token"
+api_url = "http://127.0.0.1:{port}"
+
+[channels.whatsapp.main]
+access_token = "planted-whatsapp-access"
+phone_number_id = "1234"
+app_secret = "planted-whatsapp-app"
+verify_token = "planted-whatsapp-verify"
+api_url = "http://127.0.0.1:{port}"
+
+[channels.wecom.app]
+corp_id = "wx1"
+agent_id = 7
+secret = "planted-wecom-secret"
+token = "planted-wecom-token"
+encoding_aes_key = "plantedplantedplantedplantedplantedplantedA"
+api_url = "http://127.0.0.1:{port}"
+
+[channels.wecom.bot]
+bot_id = "b"
+bot_secret = "planted-wecom-bot-secret"
+ws_url = "ws://127.0.0.1:{port}"
+
+[channels.wecom.robot]
+robot_key = "planted-wecom-robot-key"
+api_url = "http://127.0.0.1:{port}"
+"#,
+        filed = FILED.display(),
     )
 }
 
@@ -69,10 +126,26 @@ fn planted_secrets_stay_in() {
     let got = stand.run(&["run", "-p", "hello", "--timeout", "1m"]);
     assert_ne!(got.code, None, "{got:?}");
     shown.push(("run".to_owned(), format!("{got:?}")));
+    // Each platform refuses what is sent, and each hook what is posted.
+    for place in PLACES {
+        let bound = stand.run(&["bind", place, "main", "--always"]);
+        assert_eq!(bound.code, Some(0), "{place}: {bound:?}");
+        let add =
+            ["task", "add", "-g", "main", "--chat", place, "--every", "1d", "--say", "-p", "tea"];
+        let task = stand.json(&add)["id"].to_string();
+        let said = stand.run(&["task", "run", &task]);
+        assert_eq!(said.code, Some(0), "{place}: {said:?}");
+        shown.push((format!("{place} said"), format!("{said:?}")));
+    }
+    for hook in ["whatsapp/main", "wecom/app", "telegram/main"] {
+        shown.push((hook.to_owned(), gateway.get(&format!("/hooks/{hook}?hub.verify_token=x"))));
+    }
     #[rustfmt::skip]
     let commands: &[&[&str]] = &[
         &["config"], &["--json", "config"], &["status"], &["--json", "status"], &["doctor"], &["--json", "doctor"],
         &["why", "1"], &["--json", "why", "1"], &["dead", "list"], &["group", "show", "main"], &["serve"],
+        &["channel", "list"], &["--json", "channel", "list"], &["channel", "test", "slack"], &["channel", "test", "discord"],
+        &["channel", "test", "whatsapp"], &["channel", "test", "wecom@app"], &["task", "list"], &["logs"], &["why", "2"],
     ];
     for args in commands {
         shown.push((format!("{args:?}"), format!("{:?}", stand.run(args))));
@@ -81,11 +154,16 @@ fn planted_secrets_stay_in() {
     let paths = [
         "/api/status", "/api/groups", "/api/messages", "/api/messages/1/why", "/api/dead", "/api/health",
         "/api/health/metrics", "/api/tasks", "/metrics", "/healthz", "/readyz", "/api/openapi.json",
+        "/api/channels", "/api/people", "/api/pairings", "/api/chats", "/api/live", "/api/log", "/api/me", "/api/messages/2/why",
     ];
     for path in paths {
         shown.push((path.to_owned(), gateway.get(path)));
     }
     let done = gateway.stop();
+    for account in ["slack@main", "discord@main", "wecom@bot"] {
+        assert!(done.err.contains(account), "{account} failed, in the log: {}", done.err);
+    }
+    assert!(done.err.contains("could not send row"), "{}", done.err);
     assert!(done.err.contains("telegram@main"), "the channel failed, in the log: {}", done.err);
     shown.push(("standard error".to_owned(), done.err));
 
@@ -102,6 +180,10 @@ fn planted_secrets_stay_in() {
             .replace("[agent]", "[network]\nproxy = \"nonsense://me:planted-proxy@:x\"\n[agent]"),
         settings(port)
             .replace("[agent]", "[database]\nurl = \"mysql://me:planted-db@127.0.0.1/x\"\n[agent]"),
+        settings(port).replace(
+            "[agent]",
+            &format!("[database]\nurl = \"postgres://me:planted-db@127.0.0.1:{port}/x\"\n[agent]"),
+        ),
         settings(port).replace("planted-web-token-0123456789\"", "planted-web-token-0123456789"),
     ];
     for fault in faults {

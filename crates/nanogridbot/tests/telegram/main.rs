@@ -7,4 +7,5 @@
 mod common;
 
 mod chats;
+mod texts;
 mod webhook;

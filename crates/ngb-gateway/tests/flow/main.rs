@@ -7,6 +7,7 @@ mod failures;
 mod memory;
 mod questions;
 mod retention;
+mod rogue;
 mod stage;
 mod tasks;
 mod watched;

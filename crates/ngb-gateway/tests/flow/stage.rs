@@ -56,6 +56,8 @@ pub(crate) struct Platform {
     pub(crate) typing: watch::Sender<usize>,
     /// What the next sends fail with, the last one first.
     pub(crate) faults: Mutex<Vec<Retry>>,
+    /// How many of the next sends panic.
+    pub(crate) panics: AtomicUsize,
     next: Mutex<u64>,
 }
 
@@ -76,6 +78,8 @@ impl Channel for Platform {
             self.typing.send_modify(|it| *it += 1);
             return Ok(Sent::default());
         }
+        let left = self.panics.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
+        assert!(left.is_err(), "a planted panic");
         if let Some(retry) = self.faults.lock().unwrap().pop() {
             let source = "the platform is away".into();
             let doing = format!("send to `{}`", delivery.to);
@@ -133,6 +137,9 @@ pub(crate) fn asked(prompt: &Prompt) -> String {
     engaged.join("+")
 }
 
+/// Makes the engine of a home.
+pub(crate) type Engine = fn(&std::path::Path) -> Arc<dyn Sandbox>;
+
 /// How a stage is set.
 pub(crate) struct Setting {
     pub(crate) max_runs: usize,
@@ -144,6 +151,8 @@ pub(crate) struct Setting {
     pub(crate) refused: Option<&'static str>,
     /// Whether the platform has buttons.
     pub(crate) buttons: bool,
+    /// Where the agents run for real; none has them be the script.
+    pub(crate) sandbox: Option<Engine>,
 }
 
 impl Default for Setting {
@@ -155,6 +164,7 @@ impl Default for Setting {
             panics: 0,
             refused: None,
             buttons: true,
+            sandbox: None,
         }
     }
 }
@@ -214,10 +224,12 @@ impl Stage {
             said: said_tx,
             typing: watch::Sender::new(0),
             faults: Mutex::default(),
+            panics: AtomicUsize::new(0),
             next: Mutex::new(0),
         });
         let panics = AtomicUsize::new(setting.panics);
-        let sandbox = Fake::new(move |_, io| {
+        let real = setting.sandbox.map(|it| it(home.path()));
+        let fake = Fake::new(move |_, io| {
             let left = panics.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
             assert!(left.is_err(), "a planted panic");
             let script = script.clone();
@@ -226,11 +238,11 @@ impl Stage {
                 0
             }
         });
+        let sandbox = real.unwrap_or_else(|| Arc::new(fake));
         let state = match setting.refused {
             Some(why) => SandboxState::Refused { why: why.into(), remedy: String::new() },
             None => SandboxState::Ready(sandbox.probe().await.unwrap()),
         };
-        let sandbox: Arc<dyn Sandbox> = Arc::new(sandbox);
         let broker = BrokerConfig {
             dir: home.path().join("broker"),
             providers: Vec::new(),
