@@ -56,7 +56,7 @@ function Card({ group, may, open, save }) {
         (it) => html`<li key=${it.id} class="row wrap">
           <span class="tag">${channelName(it.jid)}</span>
           <code class="break">${it.place}</code>
-          <span class="faint">${t(`engage_${it.engage}`)}${it.pattern ? `: ${it.pattern}` : ""} · ${t(`senders_${it.senders}`)}</span>
+          <span class="faint">${t(`engage_${it.engage}`)}${it.pattern ? `: ${it.pattern}` : ""} · ${t(`senders_${it.senders}`)}${it.queue.mode === "collect" ? "" : ` · ${it.queue.mode}`}</span>
           <span class="grow"></span>
           ${may && it.jid !== group.jid && html`<${Act} class="quiet tiny-text" run=${unbind(it)}>${t("unbind")}<//>`}
         </li>`,
@@ -91,10 +91,12 @@ function Bind({ group, recent, onClose, save }) {
   const [pattern, setPattern] = useState("");
   const [scope, setScope] = useState("thread");
   const [senders, setSenders] = useState("everyone");
+  const [mode, setMode] = useState("collect");
+  const [stale, setStale] = useState("ask");
   const others = recent.filter((it) => !it.jid.startsWith("web@") && !it.jid.startsWith("terminal@"));
   const go = (event) => {
     event.preventDefault();
-    const body = { jid, engage, scope, senders };
+    const body = { jid, engage, scope, senders, queue: { mode, stale } };
     if (engage === "trigger") body.pattern = pattern;
     void save(() => post(`/api/groups/${group.id}/bindings`, body));
   };
@@ -119,6 +121,8 @@ function Bind({ group, recent, onClose, save }) {
       ${engage === "trigger" && html`<label>${t("pattern")}<input required value=${pattern} onInput=${(event) => setPattern(event.target.value)} /></label>`}
       ${choice(t("scope"), "scope", scope, setScope, ["thread", "chat", "sender", "group"])}
       ${choice(t("senders"), "senders", senders, setSenders, ["everyone", "known"])}
+      ${choice(t("mode"), "mode", mode, setMode, ["collect", "steer", "followup", "interrupt"])}
+      ${choice(t("stale"), "stale", stale, setStale, ["ask", "answer", "drop"])}
       <footer class="row"><button type="button" onClick=${onClose}>${t("cancel")}</button><button class="primary">${t("bind")}</button></footer>
     </form>
   <//>`;

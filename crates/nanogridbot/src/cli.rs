@@ -277,6 +277,29 @@ pub(crate) struct Bind {
     /// Who may speak there.
     #[arg(long, value_enum)]
     pub(crate) senders: Option<Senders>,
+    #[command(flatten)]
+    pub(crate) queue: Queue,
+}
+
+/// How the messages of a bound chat wait for the agent.
+#[derive(Debug, Args)]
+pub(crate) struct Queue {
+    /// What becomes of messages that come while the agent works: one prompt of all of them, given to it at once, a prompt
+    /// for each, or it leaves what it does.
+    #[arg(long, value_name = "MODE", value_parser = ["collect", "steer", "followup", "interrupt"])]
+    pub(crate) queue: Option<String>,
+    /// How long the first message of a burst waits for the others, in milliseconds (default 0).
+    #[arg(long, value_name = "MS")]
+    pub(crate) debounce_ms: Option<u32>,
+    /// Messages that may wait; one more is refused, and the chat is told (default 1000).
+    #[arg(long, value_name = "N")]
+    pub(crate) max_waiting: Option<u32>,
+    /// How old a message may be when it would start, in seconds (default 900).
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) stale_after: Option<u32>,
+    /// What becomes of one that is older (default ask).
+    #[arg(long, value_parser = ["ask", "answer", "drop"])]
+    pub(crate) stale: Option<String>,
 }
 
 /// Who may speak in a bound chat.

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use ngb_core::queue::Queue;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -88,6 +89,13 @@ fn binding_line(binding: &Value) -> String {
             it => res += &format!(", {key} {it}"),
         }
     }
+    let usual = serde_json::to_value(Queue::default()).unwrap_or_default();
+    for (key, value) in binding["queue"].as_object().into_iter().flatten() {
+        if *value != usual[key] {
+            let value = value.as_str().map_or(value.to_string(), str::to_owned);
+            res += &format!(", {key} {value}");
+        }
+    }
     res
 }
 
@@ -126,11 +134,22 @@ pub(crate) async fn bind(ctx: &Context, args: &cli::Bind) -> anyhow::Result<Exit
     let body = json!({
         "jid": args.jid, "thread": args.thread, "engage": engage, "pattern": args.trigger,
         "scope": args.scope, "senders": args.senders.map(cli::Senders::as_str),
+        "queue": queue(&args.queue),
     });
     let path = format!("{}/bindings", group_path(&args.group));
     let answer = ctx.with_gateway(async |client| client.post(&path, body).await).await?;
     ctx.show(&answer, |it| say(&format!("bound `{}` to `{}`", args.jid, text(it, "name"))));
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the flags say of a queue, as the API takes it.
+fn queue(args: &cli::Queue) -> Value {
+    let all = json!({
+        "mode": args.queue, "debounce_ms": args.debounce_ms, "max_waiting": args.max_waiting,
+        "stale_seconds": args.stale_after, "stale": args.stale,
+    });
+    let Value::Object(all) = all else { return all };
+    Value::Object(all.into_iter().filter(|it| !it.1.is_null()).collect())
 }
 
 /// `nanogridbot unbind`

@@ -225,6 +225,9 @@ impl Builtin {
                 let output = cut_middle(res.output, room);
                 self.push(Entry::Result { call: call.id, tool: call.name, ok: res.ok, output })?;
             }
+            for more in turn.take_steered() {
+                self.push(Entry::user(prompt::said(&more)))?;
+            }
         }
         Err(Trouble::Failed {
             failure: Failure::Permanent,

@@ -3,7 +3,8 @@
 //! ```text
 //!            ┌──── Prompt ◀── queue ◀── Prompt while busy
 //! Ready ──▶ idle ─────────▶ busy ──Done──▶ idle
-//!            │ Stop, end     │ Interrupt: the driver stops and says so
+//!            │ Stop, end     │ Steer: kept for the driver, which may take it up
+//!            │               │ Interrupt: the driver stops and says so
 //!            ▼               │ Stop: ends after this Done
 //!           end ◀────────────┘ end of input: ends at once
 //! ```
@@ -120,11 +121,14 @@ impl<R: AsyncRead + Unpin> Line<R> {
                         Some(ToAgent::Interrupt { prompt: it }) if it == prompt.id => {
                             turn.stop.cancel();
                         }
+                        Some(ToAgent::Steer { into, prompt: more }) if into == prompt.id => {
+                            turn.steer(*more);
+                        }
                         Some(frame) => self.take(frame).await,
                     },
                 }
             };
-            self.out.send(worked.into_frame(prompt.id)).await.ok();
+            self.out.send(worked.into_frame(turn.answered())).await.ok();
         }
         Ok(())
     }
@@ -146,6 +150,8 @@ impl<R: AsyncRead + Unpin> Line<R> {
     async fn take(&mut self, frame: ToAgent) {
         match frame {
             ToAgent::Prompt(prompt) => self.queue.push_back(prompt),
+            // It is for a prompt that has its answer: the gateway gives it again, as one of its own.
+            ToAgent::Steer { .. } => (),
             ToAgent::CallResult { call, outcome } => self.calls.answer(call, outcome),
             ToAgent::Interrupt { prompt } => {
                 // It may have ended while the interrupt was on its way; then there is nothing to stop.
@@ -153,7 +159,7 @@ impl<R: AsyncRead + Unpin> Line<R> {
                     && let Some(it) = self.queue.remove(at)
                 {
                     let worked = Worked { outcome: Outcome::Interrupted, session: it.session };
-                    self.out.send(worked.into_frame(prompt)).await.ok();
+                    self.out.send(worked.into_frame(vec![prompt])).await.ok();
                 }
             }
             ToAgent::Stop => self.ending = true,

@@ -3,13 +3,13 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
 
 use ngb_core::{
-    frame::{CallOutcome, FromAgent, HostCall, Outcome, PromptId, SessionMark, Step},
+    frame::{CallOutcome, FromAgent, HostCall, Outcome, Prompt, PromptId, SessionMark, Step},
     text::without_internal,
 };
 use serde_json::Value;
@@ -66,12 +66,45 @@ pub(crate) struct Turn {
     out: mpsc::Sender<FromAgent>,
     calls: OpenCalls,
     effect_told: AtomicBool,
+    steered: Mutex<Steered>,
+}
+
+/// What people wrote while the prompt was worked on.
+#[derive(Default)]
+struct Steered {
+    waiting: Vec<Prompt>,
+    /// What was taken up, and is answered with the prompt.
+    taken: Vec<PromptId>,
 }
 
 impl Turn {
     pub(crate) fn new(prompt: PromptId, out: mpsc::Sender<FromAgent>, calls: OpenCalls) -> Self {
-        let effect_told = AtomicBool::new(false);
-        Self { prompt, stop: CancellationToken::new(), out, calls, effect_told }
+        let (effect_told, steered) = (AtomicBool::new(false), Mutex::default());
+        Self { prompt, stop: CancellationToken::new(), out, calls, effect_told, steered }
+    }
+
+    fn steered(&self) -> MutexGuard<'_, Steered> {
+        self.steered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what people wrote meanwhile, for a driver that asks for it.
+    pub(crate) fn steer(&self, prompt: Prompt) {
+        self.steered().waiting.push(prompt);
+    }
+
+    /// What people wrote since the last look. Whoever takes it answers it.
+    pub(crate) fn take_steered(&self) -> Vec<Prompt> {
+        let mut steered = self.steered();
+        let waiting = std::mem::take(&mut steered.waiting);
+        steered.taken.extend(waiting.iter().map(|it| it.id));
+        waiting
+    }
+
+    /// The prompt, and all that was taken up with it.
+    pub(crate) fn answered(&self) -> Vec<PromptId> {
+        let mut prompts = vec![self.prompt];
+        prompts.extend(&self.steered().taken);
+        prompts
     }
 
     /// Shows a step of the work. When the gateway is gone there is nobody to show it to, and the loop ends the work.
@@ -154,13 +187,13 @@ pub(crate) struct Worked {
 
 impl Worked {
     /// The frame that says so, with texts that fit and without what is the agent's own.
-    pub(crate) fn into_frame(self, prompt: PromptId) -> FromAgent {
+    pub(crate) fn into_frame(self, prompts: Vec<PromptId>) -> FromAgent {
         let outcome = match self.outcome {
             Outcome::Answered { text } => Outcome::Answered { text: cut(without_internal(&text)) },
             Outcome::Failed { failure, reason } => Outcome::Failed { failure, reason: cut(reason) },
             Outcome::Interrupted => Outcome::Interrupted,
         };
-        FromAgent::Done { prompts: vec![prompt], outcome, session: self.session }
+        FromAgent::Done { prompts, outcome, session: self.session }
     }
 }
 
@@ -197,7 +230,7 @@ mod tests {
             "<internal>x</internal>\n".repeat(200_000),
         ] {
             let outcome = Outcome::Answered { text };
-            let frame = Worked { outcome, session: None }.into_frame(PromptId(1));
+            let frame = Worked { outcome, session: None }.into_frame(vec![PromptId(1)]);
             let mut wire = Vec::new();
             ngb_core::frame::write(&mut wire, &frame).await.unwrap();
             assert!(wire.len() <= MAX_FRAME_BYTES);

@@ -122,6 +122,16 @@ fn chosen<'a>(options: &'a [Button], text: &str, numbered: bool) -> Option<&'a B
     named.next().filter(|_| named.next().is_none())
 }
 
+/// Which option a button's value is, counted from 0: see [`value_of`].
+pub fn index_of(value: &str) -> Option<usize> {
+    value.rsplit_once(':').and_then(|(_, n)| n.parse().ok())
+}
+
+/// The value of the button of the n-th option, which names one question and no other by its `nonce`.
+pub fn value_of(nonce: &str, n: usize) -> String {
+    format!("{nonce}:{n}")
+}
+
 /// The question with its options as a numbered list, for channels without buttons. `how` tells people what to write.
 pub fn as_text(question: &str, options: &[Button], how: &str) -> String {
     let mut text = format!("{}\n", question.trim_end());

@@ -46,6 +46,8 @@ decisions! {
     Queued = "queued",
     /// A cap was reached; the chat was told.
     Refused = "refused",
+    /// It is too old to be answered blindly; the chat is asked.
+    Held = "held",
     /// A run took it up.
     Claimed = "claimed",
     /// A sandbox was started for the run.

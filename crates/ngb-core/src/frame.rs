@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! agent    Ready                     Progress* Effect Call Done
-//! gateway         Prompt                              CallResult    Prompt … Interrupt … Stop
+//! gateway         Prompt            Steer*            CallResult    Prompt … Interrupt … Stop
 //! ```
 //! Who may do what is decided by the connection a frame came in on, never by what the frame says.
 
@@ -29,6 +29,12 @@ pub struct PromptId(pub i64);
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ToAgent {
     Prompt(Box<Prompt>),
+    /// More of what people wrote, for the prompt that is being worked on. Who takes it names it in its `Done`; who can't,
+    /// or works on something else by now, leaves it: what no `Done` names becomes a prompt of its own.
+    Steer {
+        into: PromptId,
+        prompt: Box<Prompt>,
+    },
     /// What became of the [`FromAgent::Call`] or [`FromAgent::Effect`] with that number.
     CallResult {
         call: u64,

@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::{
     address::Place,
     id::{BindingId, GroupId},
+    queue::Queue,
 };
 
 /// An agent's home: a folder, memory, settings, limits.
@@ -86,6 +87,8 @@ pub struct Binding {
     pub engage: Engage,
     pub scope: Scope,
     pub senders: Senders,
+    /// How its messages wait for the agent.
+    pub queue: Queue,
 }
 
 /// When a message in a bound place is for the agent.

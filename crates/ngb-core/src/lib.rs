@@ -19,6 +19,7 @@ pub mod role;
 pub mod decision;
 pub mod job;
 pub mod notice;
+pub mod queue;
 pub mod route;
 pub mod schedule;
 pub mod text;

@@ -56,6 +56,8 @@ pub enum Notice {
     Working { seconds: u64, doing: String },
     /// A lane holds as many waiting messages as it may.
     QueueFull { waiting: usize },
+    /// Messages are too old to be answered without asking: how many, how old the oldest is, how it begins.
+    TooOld { messages: usize, minutes: u64, begins: String },
     /// The group has had its runs or tokens of the day.
     DailyCap { setting: &'static str },
     /// A question was answered by somebody.
@@ -132,6 +134,13 @@ impl Notice {
                 f,
                 "{waiting} messages wait here already, so I did not take this one. Send it again later."
             ),
+            Self::TooOld { messages: 1, minutes, begins } => {
+                write!(f, "This waited for {minutes} minutes: “{begins}”. Is it still to be answered?")
+            }
+            Self::TooOld { messages, minutes, begins } => write!(
+                f,
+                "{messages} messages waited for up to {minutes} minutes, from “{begins}” on. Are they still to be answered?"
+            ),
             Self::DailyCap { setting } => write!(
                 f,
                 "This group has used what it may today ({setting}). Try again tomorrow, or ask whoever runs me."
@@ -188,6 +197,9 @@ impl Notice {
             Self::Working { seconds, doing } => write!(f, "仍在处理（{seconds} 秒）：{doing}"),
             Self::QueueFull { waiting } => {
                 write!(f, "这里已有 {waiting} 条消息在等待，这条没有收下。请稍后再发。")
+            }
+            Self::TooOld { messages, minutes, begins } => {
+                write!(f, "{messages} 条消息已等待 {minutes} 分钟（“{begins}”）。还要回答吗？")
             }
             Self::DailyCap { setting } => {
                 write!(f, "这个群组今天的用量已到上限（{setting}）。请明天再试，或联系管理员。")
@@ -261,6 +273,8 @@ mod tests {
             Notice::NothingToStop,
             Notice::Working { seconds: 20, doing: "bash: make".into() },
             Notice::QueueFull { waiting: 500 },
+            Notice::TooOld { messages: 1, minutes: 16, begins: "is the shop open?".into() },
+            Notice::TooOld { messages: 3, minutes: 16, begins: "is the shop open?".into() },
             Notice::DailyCap { setting: "runs_per_day" },
             Notice::Answered { by: "Ann".into(), answer: "yes".into() },
             Notice::NotYours,

@@ -4,6 +4,7 @@ use crate::{
     group::{Binding, Engage, Senders},
     id::{BindingId, GroupId},
     message::{Addressed, ChatKind, Content, Inbound},
+    queue::Queue,
     role::{Right, Role, role_in},
 };
 
@@ -68,7 +69,14 @@ pub enum NewChats {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     /// Give it to an agent.
-    Engage { binding: BindingId, group: GroupId, lane_key: String, role: Role, why: &'static str },
+    Engage {
+        binding: BindingId,
+        group: GroupId,
+        lane_key: String,
+        role: Role,
+        queue: Queue,
+        why: &'static str,
+    },
     /// Keep it as context for the next engaged message of that lane.
     Keep { group: GroupId, lane_key: String, why: &'static str },
     /// Nothing; the reason is for `why`.
@@ -118,8 +126,8 @@ pub fn route(inbound: &Inbound, content: &Content, known: &Known<'_>) -> Route {
         }
         match engages(&binding.engage, content) {
             Some(why) => {
-                let (binding, group) = (binding.id, binding.group);
-                return Route::Engage { binding, group, lane_key, role, why };
+                let (queue, group) = (binding.queue, binding.group);
+                return Route::Engage { binding: binding.id, group, lane_key, role, queue, why };
             }
             None => {
                 let why = "nobody addressed the agent";
@@ -175,6 +183,7 @@ mod tests {
         clock::Timestamp,
         group::Scope,
         message::{ChatFacts, Happening, Sender},
+        queue::Queue,
     };
 
     fn inbound(kind: ChatKind, thread: Option<&str>) -> Inbound {
@@ -206,6 +215,7 @@ mod tests {
             engage,
             scope: Scope::Thread,
             senders: Senders::Everyone,
+            queue: Queue::default(),
         }
     }
 

@@ -34,6 +34,7 @@ pub(crate) async fn approve(
             engage: if is_main && pairing.is_direct { Engage::Always } else { Engage::Mention },
             scope: Scope::Thread,
             senders: Senders::Everyone,
+            queue: ngb_core::queue::Queue::default(),
         })
         .await?;
     if let Some(me) = how.me {

@@ -48,6 +48,7 @@ mod tests {
         address::Jid,
         id::GroupId,
         message::{ChatFacts, ChatKind, Content, Sender},
+        queue::Queue,
         role::Role,
     };
 
@@ -56,7 +57,7 @@ mod tests {
     fn part(album: Option<&str>, sender: &str, engages: bool) -> Arrival {
         let (group, lane_key, why) = (GroupId(1), "l".to_owned(), String::new());
         let plan = if engages {
-            Plan::Engage { group, lane_key, role: Role::Guest, why }
+            Plan::Engage { group, lane_key, role: Role::Guest, queue: Queue::default(), why }
         } else {
             Plan::Keep { group, lane_key, why }
         };

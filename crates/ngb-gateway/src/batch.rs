@@ -5,8 +5,11 @@ use ngb_channels::{Accepted, NotAccepted, Offer};
 use ngb_core::{
     ask::OpenQuestion,
     failpoint::reach,
+    id::LaneId,
     message::{Author, Happening, Inbound, MAX_TEXT_BYTES, MediaKind, MediaRef},
     notice::Lang,
+    queue::{Mode, Queue},
+    role::Right,
     route::NewChats,
 };
 use ngb_store::{Accept, AcceptDone, AnsweredAsk, Arrival, Opened, Plan, Recorded};
@@ -188,6 +191,7 @@ impl Stored {
                 && !claimed.contains(&lane)
             {
                 shared.dispatcher.waiting(lane);
+                meet(shared, &arrival, lane);
             }
             announce(shared, arrival, message, lane);
         }
@@ -230,6 +234,21 @@ impl Shared {
         let value = answered.value.clone();
         self.hub.publish(Event::AskAnswered { ask: answered.ask, value });
         self.dispatcher.answer(answered);
+        // It may have let go what was held.
+        self.dispatcher.wake();
+    }
+}
+
+/// Tells the run that works on a lane of a message that waits behind it, where its chat wants that.
+fn meet(shared: &Shared, arrival: &Arrival, lane: LaneId) {
+    let Plan::Engage { queue, role, .. } = &arrival.plan else { return };
+    match queue.mode {
+        Mode::Collect | Mode::Followup => (),
+        Mode::Steer => shared.dispatcher.steer(lane),
+        Mode::Interrupt => {
+            let only_of = (!role.may(Right::Stop)).then_some(arrival.inbound.sender.id.as_str());
+            shared.dispatcher.give_way(lane, only_of);
+        }
     }
 }
 
@@ -318,6 +337,7 @@ async fn own_group(gateway: &Gateway, inbound: &Inbound) -> Result<(), HandleErr
             engage: ngb_core::group::Engage::Mention,
             scope: ngb_core::group::Scope::Thread,
             senders: ngb_core::group::Senders::Everyone,
+            queue: Queue::default(),
         })
         .await
         .map(drop)
@@ -328,7 +348,7 @@ fn announce(
     shared: &Shared,
     arrival: Arrival,
     message: Option<ngb_core::id::MessageId>,
-    lane: Option<ngb_core::id::LaneId>,
+    lane: Option<LaneId>,
 ) {
     if let Plan::OfferPairing { .. } = &arrival.plan {
         let account = arrival.inbound.place.jid.account().clone();

@@ -60,8 +60,7 @@ impl OpenAsk {
 
     /// What the agent is told when the button with `value` was pressed.
     pub(crate) fn chosen(&self, value: &str) -> CallOutcome {
-        let n = value.rsplit_once(':').and_then(|(_, n)| n.parse::<usize>().ok());
-        match n.and_then(|n| self.values.get(n)) {
+        match ask::index_of(value).and_then(|n| self.values.get(n)) {
             Some(own) => CallOutcome::Ok { value: own.clone().into() },
             None => {
                 CallOutcome::Refused { reason: "the answer is none of those offered".to_owned() }
@@ -231,7 +230,7 @@ async fn effect(
             let options: Vec<Button> = options
                 .iter()
                 .enumerate()
-                .map(|(n, it)| Button { label: it.label.clone(), value: format!("{nonce}:{n}") })
+                .map(|(n, it)| Button { label: it.label.clone(), value: ask::value_of(&nonce, n) })
                 .collect();
             let numbered = !profile.buttons;
             let parts = if numbered {
@@ -261,7 +260,7 @@ fn sayable(text: &str) -> Result<(), String> {
 }
 
 /// Those whose messages are being answered.
-fn askers(work: &Work) -> Vec<String> {
+pub(crate) fn askers(work: &Work) -> Vec<String> {
     let mut asked: Vec<String> = Vec::new();
     for job in &work.jobs {
         if let JobKind::Message(it) = &job.kind

@@ -1,16 +1,16 @@
 //! The conversation of a run: the prompt, what the agent shows and asks, until it is done or out of time.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use ngb_core::{
     clock::Timestamp,
     decision::Decision,
     failpoint::reach,
-    frame::{CallOutcome, FromAgent, Outcome, Step, ToAgent},
-    id::AskId,
+    frame::{CallOutcome, FromAgent, Outcome, PromptId, Step, ToAgent},
+    id::{AskId, JobId},
     notice::Notice,
 };
-use ngb_store::StoreError;
+use ngb_store::{StoreError, WorkJob};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
@@ -87,6 +87,7 @@ impl Turn<'_> {
                         FromAgent::Done { prompts, outcome, session } if prompts.contains(&self.prompt) => {
                             reach("after-done");
                             self.session = session;
+                            self.leave_unnamed(&prompts);
                             return Ok((Some(ended(outcome)), Over::Alive));
                         }
                         FromAgent::Done { .. } => warn!("the agent of lane {} answered an old prompt", self.claim.lane),
@@ -111,7 +112,13 @@ impl Turn<'_> {
                     return Ok((None, Over::Useless));
                 }
                 Some(order) = orders.recv() => match order {
-                    Order::Interrupt => {
+                    Order::Steer => match self.steer().await {
+                        Ok(Some(steer)) => agent.send(&steer).await?,
+                        Ok(None) => (),
+                        Err(Lost) => return Ok((None, Over::Useless)),
+                    },
+                    Order::Interrupt | Order::GiveWay => {
+                        self.gave_way |= matches!(order, Order::GiveWay);
                         agent.send(&ToAgent::Interrupt { prompt: self.prompt }).await?;
                         must_end_at = must_end_at.or(Some(clock.now() + INTERRUPT_LIMIT));
                     }
@@ -144,6 +151,41 @@ impl Turn<'_> {
                 }
             }
         }
+    }
+
+    /// Takes up what came meanwhile, as a frame for the agent that works.
+    async fn steer(&mut self) -> Result<Option<ToAgent>, Lost> {
+        let work = match self.shared().store.attach(&self.claim).await {
+            Ok(Some(work)) => work,
+            Ok(None) => return Ok(None),
+            Err(StoreError::Fenced(_)) => return Err(Lost),
+            Err(err) => {
+                // It waits for the end of the run, as anything else does.
+                error!("could not look for what came meanwhile: {:#}", anyhow::Error::from(err));
+                return Ok(None);
+            }
+        };
+        reach("after-attach");
+        let told = finish::last_message(&self.work);
+        let known: HashSet<JobId> = self.work.jobs.iter().map(|it| it.id).collect();
+        let jobs: Vec<WorkJob> =
+            work.jobs.into_iter().filter(|it| !known.contains(&it.id)).collect();
+        let Some(first) = jobs.first() else { return Ok(None) };
+        let id = PromptId(first.id.0);
+        let context: Vec<_> = work.context.into_iter().filter(|it| told < Some(it.id)).collect();
+        let prompt = prompt::of(self, id, &jobs, &context).await;
+        self.note_of(&jobs, Decision::Prompted, "while the agent was at work");
+        self.steered.push((id, jobs.iter().map(|it| it.id).collect()));
+        self.work.jobs.extend(jobs);
+        self.tell_asked();
+        Ok(Some(ToAgent::Steer { into: self.prompt, prompt: Box::new(prompt) }))
+    }
+
+    /// Lets go what was given to the agent and what it did not name: it is queued again at the end of the run.
+    fn leave_unnamed(&mut self, prompts: &[PromptId]) {
+        let left = self.steered.iter().filter(|it| !prompts.contains(&it.0));
+        let left: HashSet<JobId> = left.flat_map(|it| it.1.iter().copied()).collect();
+        self.work.jobs.retain(|it| !left.contains(&it.id));
     }
 
     fn progress(&mut self, step: Step) {

@@ -54,6 +54,10 @@ pub(crate) struct Assigned {
 #[derive(Debug)]
 pub(crate) enum Order {
     Interrupt,
+    /// As [`Order::Interrupt`], for a message that waits behind it.
+    GiveWay,
+    /// Something waits that may be given to the agent at once.
+    Steer,
     Answer(AnsweredAsk),
 }
 
@@ -379,6 +383,31 @@ impl Dispatcher {
             }
         }
         res
+    }
+
+    /// Has the run that works on a lane look for what came meanwhile. One that has not told yet what it answers is only
+    /// beginning; then it waits for its end.
+    pub(crate) fn steer(&self, lane: LaneId) {
+        let state = self.state();
+        if let Some(live) = state.lanes.get(&lane).filter(|it| !it.asked.is_empty()) {
+            // A worker that ends has no run.
+            drop(live.orders.send(Order::Steer));
+        }
+    }
+
+    /// Has the run that works on a lane leave what people asked of it; only what `sender` alone asked, where one is given.
+    pub(crate) fn give_way(&self, lane: LaneId, only_of: Option<&str>) {
+        let state = self.state();
+        let Some(live) = state.lanes.get(&lane).filter(|it| !it.asked.is_empty()) else { return };
+        let may = |it: &Asked| match (&it.sender_id, only_of) {
+            // What the clock asked is nobody's to leave.
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(of), Some(sender)) => of == sender,
+        };
+        if live.asked.iter().all(may) {
+            drop(live.orders.send(Order::GiveWay));
+        }
     }
 
     /// Gives a question's answer to the run that waits for it; one that no longer does finds it in the store.

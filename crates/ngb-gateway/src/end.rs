@@ -43,6 +43,7 @@ impl Turn<'_> {
             partial: self.live.text(),
             live: self.live.message(),
             had_effect: self.had_effect,
+            gave_way: self.gave_way,
             session,
             usage,
             now: shared.clock.now(),

@@ -47,6 +47,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) live: Option<OutboxId>,
     /// Whether this run or an earlier one did something that can't be taken back.
     pub(crate) had_effect: bool,
+    /// Whether it was ended for a message that waits behind it.
+    pub(crate) gave_way: bool,
     pub(crate) session: Option<SessionMark>,
     pub(crate) usage: Vec<Usage>,
     pub(crate) now: Timestamp,
@@ -78,6 +80,9 @@ pub(crate) fn finish(facts: Facts<'_>, ended: Ended) -> Finish {
                 gave_up = true;
                 (Decision::Dead, reason.clone())
             }
+            (JobState::Cancelled, _) if facts.gave_way => {
+                (Decision::Interrupted, "a newer message took its place".to_owned())
+            }
             (JobState::Cancelled, _) => (Decision::Interrupted, "somebody stopped it".to_owned()),
             _ => (Decision::Answered, String::new()),
         };
@@ -95,6 +100,12 @@ pub(crate) fn finish(facts: Facts<'_>, ended: Ended) -> Finish {
     let oldest = facts.work.jobs.iter().map(|it| it.created_at).min().unwrap_or(facts.now);
     let (author, text) = match &ended {
         Ended::Answered { text } => (Author::Assistant, without_internal(text)),
+        // The answer to the newer message is all that is to be said.
+        Ended::Interrupted
+            if facts.gave_way && facts.partial.trim().is_empty() && facts.live.is_none() =>
+        {
+            (Author::System, String::new())
+        }
         Ended::Interrupted if facts.partial.trim().is_empty() => {
             (Author::System, Notice::Stopped.say(lang, about))
         }

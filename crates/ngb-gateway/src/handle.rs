@@ -10,6 +10,7 @@ use ngb_core::{
     group::{BadName, Engage, FolderName, Group, GroupName, Limits, Scope, Senders},
     id::{BindingId, GroupId, JobId, LaneId, MessageId, TaskId, UserId},
     message::{Addressed, ChatFacts, ChatKind, Content, Happening, Inbound, Sender},
+    queue::Queue,
     role::Role,
     route::Access,
 };
@@ -169,6 +170,7 @@ pub struct Bind {
     pub engage: Engage,
     pub scope: Scope,
     pub senders: Senders,
+    pub queue: Queue,
 }
 
 /// How a pairing is to be approved.
@@ -329,6 +331,7 @@ impl Gateway {
             engage: Engage::Always,
             scope: Scope::Thread,
             senders: Senders::Everyone,
+            queue: Queue::default(),
         })
         .await?;
         Ok(group)
@@ -373,6 +376,7 @@ impl Gateway {
             engage: bind.engage,
             scope: bind.scope,
             senders: bind.senders,
+            queue: bind.queue,
         };
         let id = self.0.store.bind(new).await?;
         self.0.store.set_access(&jid, Access::Approved).await?;

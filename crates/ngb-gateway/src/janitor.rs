@@ -32,6 +32,9 @@ pub(crate) async fn run(
         renew(&gateway, now).await;
         if prune_at <= now {
             prune_at = now + PRUNE_EVERY;
+            if let Err(err) = gateway.store().forget_held(now).await {
+                error!("could not give up what is held: {:#}", anyhow::Error::from(err));
+            }
             match gateway.prune(retention.cutoffs(now), false).await {
                 Ok(gone) if gone == Forgotten::default() => (),
                 Ok(gone) => info!("forgot what is older than the retention: {gone:?}"),

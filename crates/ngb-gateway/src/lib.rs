@@ -40,6 +40,7 @@ mod questions;
 pub mod retention;
 mod scheduler;
 pub mod sentence;
+mod stale;
 pub mod timetable;
 mod turn;
 mod worker;

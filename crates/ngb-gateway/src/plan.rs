@@ -107,8 +107,8 @@ pub fn plan(inbound: &Inbound, seen: &Seen<'_>) -> Step {
     };
     let known = Known { bindings, access, roles: &roles, new_chats };
     Step::Write(match route(inbound, content, &known) {
-        Route::Engage { group, lane_key, role, why, .. } => {
-            Plan::Engage { group, lane_key, role, why: why.to_owned() }
+        Route::Engage { group, lane_key, role, queue, why, .. } => {
+            Plan::Engage { group, lane_key, role, queue, why: why.to_owned() }
         }
         Route::Keep { group, lane_key, why } => Plan::Keep { group, lane_key, why: why.to_owned() },
         Route::Drop { why } => Plan::Drop { why: why.to_owned() },
@@ -191,6 +191,7 @@ mod tests {
         group::{Engage, Group, Limits, Scope, Senders},
         id::{AskId, BindingId, GroupId},
         message::{Addressed, Button, ChatFacts, ChatKind, Content, Sender},
+        queue::Queue,
     };
     use ngb_store::Registry;
 
@@ -213,6 +214,7 @@ mod tests {
             engage: Engage::Mention,
             scope: Scope::Thread,
             senders: Senders::Everyone,
+            queue: Queue::default(),
         };
         Snapshot::new(Registry {
             groups: vec![group],

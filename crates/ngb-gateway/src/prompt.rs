@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt as _;
 use ngb_core::{
-    frame::{Prompt, PromptMessage},
+    frame::{Prompt, PromptId, PromptMessage},
     message::{Author, MediaKind, MediaRef},
     role::Role,
     text::shorten,
@@ -22,8 +22,19 @@ const MAX_CONTEXT_CHARS: usize = 2_000;
 /// Characters of the message that another one answers.
 const MAX_REPLY_CHARS: usize = 500;
 
+/// The prompt of the jobs that a run began with.
 pub(crate) async fn build(turn: &Turn<'_>) -> Prompt {
-    let engaged: Vec<(&StoredMessage, Role)> = (turn.work.jobs.iter())
+    of(turn, turn.prompt, &turn.work.jobs, &turn.work.context).await
+}
+
+/// A prompt of some of a run's jobs, which are never none, and of what was said beside them.
+pub(crate) async fn of(
+    turn: &Turn<'_>,
+    id: PromptId,
+    jobs: &[WorkJob],
+    context: &[StoredMessage],
+) -> Prompt {
+    let engaged: Vec<(&StoredMessage, Role)> = (jobs.iter())
         .filter_map(|job| match &job.kind {
             JobKind::Message(message) => Some((&**message, job.role)),
             JobKind::Say { .. } | JobKind::Task { .. } => None,
@@ -31,7 +42,7 @@ pub(crate) async fn build(turn: &Turn<'_>) -> Prompt {
         .collect();
     // In a group the parts of an album that came before the one that names the bot were kept as context.
     let (early, context): (Vec<&StoredMessage>, Vec<&StoredMessage>) =
-        turn.work.context.iter().partition(|it| engaged.iter().any(|(of, _)| same_album(it, of)));
+        context.iter().partition(|it| engaged.iter().any(|(of, _)| same_album(it, of)));
     let mut messages: Vec<PromptMessage> = (context.into_iter())
         .map(|it| shown(it, it.role.unwrap_or(Role::Guest), false, Vec::new()))
         .collect();
@@ -51,7 +62,7 @@ pub(crate) async fn build(turn: &Turn<'_>) -> Prompt {
         }
         last = Some(message);
     }
-    messages.extend(turn.work.jobs.iter().filter_map(scheduled));
+    messages.extend(jobs.iter().filter_map(scheduled));
     let shared = turn.shared();
     let resumed = turn.had_effect.then(|| {
         "An earlier try at this was cut off after it had already changed something. Look at what is done, and go on \
@@ -59,9 +70,9 @@ pub(crate) async fn build(turn: &Turn<'_>) -> Prompt {
             .to_owned()
     });
     Prompt {
-        id: turn.prompt,
+        id,
         messages,
-        role: turn.work.jobs[0].role,
+        role: jobs[0].role,
         place: turn.place().to_string(),
         now: shared.clock.now(),
         zone: shared.limits.zone.clone(),

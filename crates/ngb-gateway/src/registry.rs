@@ -107,6 +107,13 @@ impl Snapshot {
         fits.iter().copied().find(named).or_else(|| fits.first().copied())
     }
 
+    /// The binding by which a place belongs to a group, one of the thread before one of the whole chat.
+    pub fn binding(&self, group: GroupId, place: &Place) -> Option<&Binding> {
+        let fits =
+            |it: &&Binding| it.group == group && (it.place == *place || it.place.thread.is_none());
+        self.bindings(&place.jid).iter().filter(fits).max_by_key(|it| it.place == *place)
+    }
+
     /// Every binding of a group.
     pub fn bindings_of(&self, group: GroupId) -> impl Iterator<Item = &Binding> {
         self.bindings.values().flatten().filter(move |it| it.group == group)

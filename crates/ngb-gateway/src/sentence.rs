@@ -41,6 +41,10 @@ fn of_job(job: &JobRow, why: &Why) -> String {
             format!("It failed {failures} {times} and is tried again at {}: {error}.", job.run_at)
         }
         "queued" => format!("It waits for its turn since {}.", job.created_at),
+        "held" => {
+            "It is too old to be answered without asking; the chat was asked, and nobody said yet."
+                .to_owned()
+        }
         "running" => "An agent works on it.".to_owned(),
         "dead" => {
             format!("It was given up: {error}. `nanogridbot dead requeue {}` puts it back.", job.id)
@@ -54,7 +58,8 @@ fn of_job(job: &JobRow, why: &Why) -> String {
 }
 
 fn stops(kind: Decision) -> bool {
-    matches!(kind, Decision::Interrupted | Decision::Deleted | Decision::Discarded)
+    use Decision::{Deleted, Discarded, Dropped, Interrupted};
+    matches!(kind, Interrupted | Deleted | Discarded | Dropped)
 }
 
 /// An answer by what became of its parts on their way to the platform.

@@ -8,6 +8,7 @@ use ngb_core::{
     clock::Clock,
     frame::ModelSpec,
     group::{Engage, Scope, Senders},
+    queue::Queue,
     route::NewChats,
     tasks::Tasks,
 };
@@ -225,6 +226,7 @@ async fn first_start(gateway: &Gateway) -> Result<(), HandleError> {
             engage: Engage::Always,
             scope: Scope::Thread,
             senders: Senders::Everyone,
+            queue: Queue::default(),
         })
         .await?;
     info!("made the main group");

@@ -12,7 +12,7 @@ use ngb_core::{
     job::{JobState, backoff},
     notice::Notice,
 };
-use ngb_store::{Claim, DayUse, Finish, JobKind, NewDecision, StoreError, Work};
+use ngb_store::{Claim, DayUse, Finish, JobKind, NewDecision, StoreError, Work, WorkJob};
 use tokio::sync::mpsc;
 use tracing::{debug, error, warn};
 
@@ -25,10 +25,11 @@ use crate::{
     finish::{self, Ended},
     handle::{Gateway, SandboxState, Shared},
     live::Live,
+    stale,
 };
 
 /// How long a run whose work could not be read is left alone.
-const UNREADABLE_WAIT: Duration = Duration::from_secs(5);
+pub(crate) const UNREADABLE_WAIT: Duration = Duration::from_secs(5);
 
 /// Whether the agent can be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,10 @@ pub(crate) struct Turn<'a> {
     pub(crate) asks: Vec<OpenAsk>,
     /// How far the session goes at the end of this run; none leaves it as it was.
     pub(crate) session: Option<SessionMark>,
+    /// What was given to the agent while it worked: prompts and their jobs, which are in `work` too.
+    pub(crate) steered: Vec<(PromptId, Vec<JobId>)>,
+    /// Whether it was ended for a message that waits behind it.
+    pub(crate) gave_way: bool,
 }
 
 /// A run that is to begin.
@@ -68,22 +73,17 @@ pub(crate) async fn run(
     run: Run,
     orders: &mut mpsc::UnboundedReceiver<Order>,
 ) -> (Over, bool) {
-    let shared = &gateway.0;
     let claim = run.claim;
     let mut turn = match begin(gateway, run).await {
         Ok(turn) => turn,
         Err(NotBegun { over, more }) => return (over, more),
     };
+    if let Some(put_off) = stale::put_off(&turn) {
+        return (Over::Alive, stale::write(&turn, put_off).await);
+    }
     // An order for an earlier run has come too late.
     while orders.try_recv().is_ok() {}
-    let asked = turn.work.jobs.iter().map(|it| Asked {
-        place: it.place.clone(),
-        sender_id: match &it.kind {
-            JobKind::Message(message) => Some(message.sender_id.clone()),
-            JobKind::Say { .. } | JobKind::Task { .. } => None,
-        },
-    });
-    shared.dispatcher.running(claim.lane, asked.collect());
+    turn.tell_asked();
     turn.publish(Event::RunStarted {
         run: claim.run,
         lane: claim.lane,
@@ -159,8 +159,7 @@ async fn begin(gateway: &Gateway, run: Run) -> Result<Turn<'_>, NotBegun> {
     let Some(group) = shared.directory.snapshot().group(claim.group).cloned() else {
         warn!("run {} is of a group that is gone", claim.run);
         let reason = "its group was removed".to_owned();
-        let dead =
-            |it: &ngb_store::WorkJob| (it.id, JobState::Dead { reason: reason.clone() }, it.tries);
+        let dead = |it: &WorkJob| (it.id, JobState::Dead { reason: reason.clone() }, it.tries);
         let jobs = work.jobs.iter().map(dead).collect();
         let freed = write_end(shared, Finish { jobs, ..nothing_done(claim, now) }).await;
         return Err(NotBegun { over: Over::Useless, more: freed.is_some_and(|it| it.more) });
@@ -177,6 +176,8 @@ async fn begin(gateway: &Gateway, run: Run) -> Result<Turn<'_>, NotBegun> {
         counts: HashMap::new(),
         asks: Vec::new(),
         session: None,
+        steered: Vec::new(),
+        gave_way: false,
         group,
         work,
     })
@@ -210,6 +211,18 @@ impl Turn<'_> {
         self.work.jobs[0].id
     }
 
+    /// Tells the dispatcher what the run answers.
+    pub(crate) fn tell_asked(&self) {
+        let asked = self.work.jobs.iter().map(|it| Asked {
+            place: it.place.clone(),
+            sender_id: match &it.kind {
+                JobKind::Message(message) => Some(message.sender_id.clone()),
+                JobKind::Say { .. } | JobKind::Task { .. } => None,
+            },
+        });
+        self.shared().dispatcher.running(self.claim.lane, asked.collect());
+    }
+
     pub(crate) fn messages(&self) -> Vec<ngb_core::id::MessageId> {
         self.work.jobs.iter().filter_map(|it| finish::message_of(&it.kind)).collect()
     }
@@ -225,14 +238,18 @@ impl Turn<'_> {
     }
 
     pub(crate) fn note(&self, kind: Decision, detail: String) {
-        let row = |job: &ngb_store::WorkJob| NewDecision {
+        self.note_of(&self.work.jobs, kind, &detail);
+    }
+
+    pub(crate) fn note_of(&self, jobs: &[WorkJob], kind: Decision, detail: &str) {
+        let row = |job: &WorkJob| NewDecision {
             message: finish::message_of(&job.kind),
             job: Some(job.id),
             run: Some(self.claim.run),
             kind,
-            detail: detail.clone(),
+            detail: detail.to_owned(),
         };
-        self.shared().store.note(self.work.jobs.iter().map(row).collect());
+        self.shared().store.note(jobs.iter().map(row).collect());
     }
 
     /// Brings the work to an end; none when the run is no longer ours.

@@ -38,7 +38,8 @@ fn arrival(group: GroupId, chat: usize, key: String) -> Arrival {
         what: Happening::Message(content),
     };
     let why = "always".to_owned();
-    Arrival { inbound, plan: Plan::Engage { group, lane_key, role: Role::Guest, why } }
+    let (role, queue) = (Role::Guest, ngb_core::queue::Queue::default());
+    Arrival { inbound, plan: Plan::Engage { group, lane_key, role, queue, why } }
 }
 
 fn show(name: &str, mut times: Vec<Duration>) {

@@ -9,13 +9,15 @@ use ngb_core::{
     clock::Timestamp,
     decision::Decision,
     id::{GroupId, JobId, LaneId, MessageId, RunId},
+    queue::Mode,
 };
 
 use crate::{
-    Claim, DayUse, NewDecision, Opened, Store, StoreError,
+    Claim, DayUse, NewDecision, Opened, Store, StoreError, Work,
     db::Tx,
     dialect::Dialect,
-    sql::{Row, row, sql},
+    runs,
+    sql::{Row, Value, row, sql},
     work,
 };
 
@@ -127,13 +129,17 @@ async fn take_lanes(tx: &mut Tx, claims: &[Claim]) -> Result<(), StoreError> {
     tx.run_many(sql("note who was served", text), groups).await
 }
 
-/// The statement that reads the head of a lane's queue.
+/// The statement that reads the head of a lane's queue: what the clock asks first, then the oldest.
 pub(crate) fn waiting_text(lanes: usize) -> String {
+    let columns = "id, lane_id, message_id, kind, mode, jid, thread, role, size_bytes";
     let one = |i: usize| {
+        let n = i + 3;
         format!(
-            "SELECT * FROM (SELECT id, lane_id, message_id, kind, jid, thread, role, size_bytes FROM jobs
-             WHERE lane_id = ${} AND state = 'queued' AND run_at <= $1 ORDER BY run_at, id LIMIT $2) AS q{i}",
-            i + 3
+            "SELECT * FROM (SELECT CAST(0 AS BIGINT) AS turn, {columns} FROM jobs WHERE lane_id = ${n} AND state = 'queued'
+                 AND kind <> 'message' AND run_at <= $1 ORDER BY run_at, id LIMIT 1) AS c{i}
+             UNION ALL
+             SELECT * FROM (SELECT CAST(1 AS BIGINT) AS turn, {columns} FROM jobs
+                 WHERE lane_id = ${n} AND state = 'queued' AND run_at <= $1 ORDER BY run_at, id LIMIT $2) AS q{i}"
         )
     };
     (0..lanes).map(one).collect::<Vec<_>>().join(" UNION ALL ")
@@ -151,7 +157,11 @@ async fn take_jobs(tx: &mut Tx, claims: &[Claim], now: Timestamp) -> Result<(), 
     }
     let mut waiting: HashMap<LaneId, Vec<Row>> = HashMap::new();
     for row in tx.rows(query).await? {
-        waiting.entry(LaneId(row.int("lane_id")?)).or_default().push(row);
+        let jobs = waiting.entry(LaneId(row.int("lane_id")?)).or_default();
+        match row.int("turn")? {
+            0 => jobs.insert(0, row),
+            _ => jobs.push(row),
+        }
     }
     let mut taken = Vec::new();
     for claim in claims {
@@ -162,29 +172,73 @@ async fn take_jobs(tx: &mut Tx, claims: &[Claim], now: Timestamp) -> Result<(), 
             tx.decide(NewDecision { message, job: Some(job), run, kind, detail: String::new() });
         }
     }
-    let text = "WITH t (id, run) AS (VALUES {values})
-                UPDATE jobs SET state = 'running', run_id = t.run FROM t WHERE jobs.id = t.id";
-    tx.run_many(sql("take jobs", text), taken).await
+    take(tx, taken).await
 }
 
-/// Which of the waiting jobs, the oldest first, make one prompt: those like the first, as far as they fit.
+async fn take(tx: &mut Tx, jobs: Vec<Vec<Value>>) -> Result<(), StoreError> {
+    let text = "WITH t (id, run) AS (VALUES {values})
+                UPDATE jobs SET state = 'running', run_id = t.run FROM t WHERE jobs.id = t.id";
+    tx.run_many(sql("take jobs", text), jobs).await
+}
+
+/// Which of the waiting jobs, the oldest first, make one prompt: those like the first, as far as they fit; only the first
+/// where each is to be a prompt of its own.
 fn prompt(waiting: &[Row]) -> Result<Vec<(JobId, Option<MessageId>)>, StoreError> {
     let like = |it: &Row| -> Result<_, StoreError> {
         Ok((it.text("kind")?, it.text("jid")?, it.text("thread")?, it.text("role")?))
     };
     let mut res = Vec::new();
     let Some(first) = waiting.first() else { return Ok(res) };
+    let alone = |it: &Row| it.word("mode", Mode::parse).map(|it| it == Mode::Followup);
+    let only_one = first.text("kind")? != "message" || alone(first)?;
     let first = like(first)?;
     let mut bytes = 0;
     for it in waiting {
         bytes += it.int("size_bytes")?;
-        let full = MAX_RUN_BYTES < bytes || first.0 != "message" || first != like(it)?;
+        let full = MAX_RUN_BYTES < bytes || only_one || first != like(it)? || alone(it)?;
         if full && !res.is_empty() {
             break;
         }
         res.push((JobId(it.int("id")?), it.opt_int("message_id")?.map(MessageId)));
     }
     Ok(res)
+}
+
+/// Gives a run that is under way the messages that came since and want that: those of its own place and role, as far as
+/// they stand at the head of the queue. They are the run's own from then on; what its `Done` doesn't name is queued again.
+async fn attach(tx: &mut Tx, claim: &Claim) -> Result<Option<Work>, StoreError> {
+    runs::guard(tx, claim).await?;
+    let text = "SELECT jid, thread, role FROM jobs WHERE run_id = $1 AND state = 'running'
+                ORDER BY run_at, id LIMIT 1";
+    let Some(of) = tx.row(sql("read a run's place", text).bind(claim.run)).await? else {
+        return Ok(None);
+    };
+    // One that waits for the rest of a burst is taken as well, one that waits for its next try is not.
+    let text = "SELECT id, message_id, kind, mode, jid, thread, role, size_bytes FROM jobs
+                WHERE lane_id = $1 AND state = 'queued' AND failures = 0 ORDER BY run_at, id LIMIT $2";
+    let query = sql("read what came meanwhile", text).bind(claim.lane).bind(MAX_RUN_JOBS);
+    let mut taken = Vec::new();
+    let mut bytes = 0;
+    for it in tx.rows(query).await? {
+        bytes += it.int("size_bytes")?;
+        let same = it.text("jid")? == of.text("jid")?
+            && it.text("thread")? == of.text("thread")?
+            && it.text("role")? == of.text("role")?;
+        let steers = it.text("kind")? == "message" && it.word("mode", Mode::parse)? == Mode::Steer;
+        if !same || !steers || MAX_RUN_BYTES < bytes {
+            break;
+        }
+        let (job, message) = (JobId(it.int("id")?), it.opt_int("message_id")?.map(MessageId));
+        taken.push(row![job, claim.run]);
+        let detail = "for the agent that is at work already".to_owned();
+        let (job, run, kind) = (Some(job), Some(claim.run), Decision::Claimed);
+        tx.decide(NewDecision { message, job, run, kind, detail });
+    }
+    if taken.is_empty() {
+        return Ok(None);
+    }
+    take(tx, taken).await?;
+    work::of_one(tx, claim).await.map(Some)
 }
 
 struct Renewal {
@@ -215,6 +269,15 @@ impl Store {
     ) -> Result<Opened, StoreError> {
         let wanted = Wanted { permits, now, lease_until, only: None };
         self.write(wanted, |tx, it| Box::pin(open(tx, it))).await
+    }
+
+    /// Gives a run what came since and is to steer it; all of its work, if there was any.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Fenced`] when the run no longer holds its lane.
+    pub async fn attach(&self, claim: &Claim) -> Result<Option<Work>, StoreError> {
+        self.write(*claim, |tx, it| Box::pin(attach(tx, it))).await
     }
 
     /// Renews the leases of runs; returns those that were lost and must end.

@@ -7,8 +7,9 @@ use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction, postgres::PgArguments, 
 
 use crate::{
     DatabaseError, DayUse, NewDecision, StoreError,
-    albums::Albums,
+    bursts::Bursts,
     dialect::Dialect,
+    fullness::Fullness,
     sql::{Row, Sql, Value, row, sql},
     sqlite,
 };
@@ -64,7 +65,8 @@ pub(crate) struct Cache {
     pub(crate) lanes: HashMap<(i64, String), i64>,
     /// Chats as they were last written: title and when.
     pub(crate) chats: HashMap<String, (String, Timestamp)>,
-    pub(crate) albums: Albums,
+    pub(crate) bursts: Bursts,
+    pub(crate) fullness: Fullness,
     /// What groups used on the day that begins at that time.
     pub(crate) used: HashMap<GroupId, (Timestamp, DayUse)>,
 }
@@ -74,6 +76,7 @@ const MAX_CACHED: usize = 10_000;
 
 impl Cache {
     pub(crate) fn trim(&mut self) {
+        self.fullness.trim(MAX_CACHED);
         if MAX_CACHED < self.lanes.len() {
             self.lanes.clear();
         }

@@ -4,6 +4,7 @@ use ngb_core::{
     address::{Account, Jid, Place},
     group::{Binding, Engage, Group, Scope, Senders},
     id::{BindingId, GroupId, UserId},
+    queue::Queue,
     role::Role,
     route::Access,
 };
@@ -93,7 +94,7 @@ async fn remove(tx: &mut Tx, id: &GroupId) -> Result<(), StoreError> {
     let text = "DELETE FROM bindings WHERE group_id = $1";
     tx.run(sql("unbind a group", text).bind(*id)).await?;
     let text = "UPDATE jobs SET state = 'cancelled', ended_at = $2, error = 'the group was removed'
-                WHERE group_id = $1 AND state = 'queued' AND lane_id IN (SELECT id FROM lanes WHERE group_id = $1)";
+                WHERE group_id = $1 AND state IN ('queued', 'held') AND lane_id IN (SELECT id FROM lanes WHERE group_id = $1)";
     tx.run(sql("cancel a group's jobs", text).bind(*id).bind(tx.now)).await?;
     let text = "UPDATE lanes SET due_at = NULL WHERE group_id = $1";
     tx.run(sql("empty a group's lanes", text).bind(*id)).await.map(drop)
@@ -105,9 +106,10 @@ async fn bind(tx: &mut Tx, it: &NewBinding) -> Result<BindingId, StoreError> {
         .await?
         .ok_or_else(|| no_group(it.group))?;
     let (engage, pattern) = it.engage.as_parts();
-    let text = "INSERT INTO bindings (group_id, jid, thread, engage, pattern, scope, senders, created_at) VALUES {values}
+    let text = "INSERT INTO bindings (group_id, jid, thread, engage, pattern, scope, senders, queue, created_at) VALUES {values}
                 ON CONFLICT (jid, thread, group_id) DO UPDATE SET engage = excluded.engage,
-                    pattern = excluded.pattern, scope = excluded.scope, senders = excluded.senders
+                    pattern = excluded.pattern, scope = excluded.scope, senders = excluded.senders,
+                    queue = excluded.queue
                 RETURNING id";
     let values = row![
         it.group,
@@ -117,6 +119,7 @@ async fn bind(tx: &mut Tx, it: &NewBinding) -> Result<BindingId, StoreError> {
         pattern,
         it.scope.as_str(),
         it.senders.as_str(),
+        to_json(&it.queue)?,
         tx.now,
     ];
     let made = tx.rows_many(sql("bind a place", text), vec![values]).await?;
@@ -163,6 +166,10 @@ fn binding(row: &Row) -> Result<Binding, StoreError> {
         engage: row.word("engage", |it| Engage::from_parts(it, pattern.as_deref()).ok())?,
         scope: row.word("scope", Scope::parse)?,
         senders: row.word("senders", Senders::parse)?,
+        queue: match row.opt_text("queue")? {
+            Some(_) => row.json("queue")?,
+            None => Queue::default(),
+        },
     })
 }
 
@@ -214,7 +221,7 @@ impl Store {
     pub async fn registry(&self) -> Result<Registry, StoreError> {
         let text = "SELECT id, name, folder, is_main, paused_at, limits FROM groups WHERE removed_at IS NULL ORDER BY id";
         let groups = self.rows(sql("read groups", text)).await?;
-        let text = "SELECT id, group_id, jid, thread, engage, pattern, scope, senders FROM bindings ORDER BY id";
+        let text = "SELECT id, group_id, jid, thread, engage, pattern, scope, senders, queue FROM bindings ORDER BY id";
         let bindings = self.rows(sql("read bindings", text)).await?;
         let text = "SELECT jid, access FROM chats WHERE access <> 'unknown'";
         let access = self.rows(sql("read who was let in", text)).await?;

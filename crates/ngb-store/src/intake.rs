@@ -7,7 +7,9 @@ use ngb_core::{
     clock::Timestamp,
     decision::Decision,
     id::{GroupId, JobId, LaneId, MessageId},
-    message::{Addressed, Author, ChatKind, Content, Happening, Inbound},
+    message::{ALBUM_WAIT, Addressed, Author, ChatKind, Content, Happening, Inbound, Outbound},
+    notice::{Lang, Notice},
+    queue::Mode,
     role::Role,
 };
 
@@ -16,6 +18,7 @@ use crate::{
     Recorded, StoreError, acts,
     claims::{self, Wanted},
     db::Tx,
+    fullness::{self, Full},
     moves,
     outbox::{self, OutRow},
     pairings,
@@ -34,6 +37,8 @@ struct Item<'a> {
     lane: Option<LaneId>,
     message: Option<MessageId>,
     job: Option<JobId>,
+    /// Its lane holds as many messages as it may.
+    full: Option<Full>,
     said: Vec<Queued>,
     answered: Option<AnsweredAsk>,
 }
@@ -91,6 +96,7 @@ pub(crate) async fn accept_all(
             lane: None,
             message: None,
             job: None,
+            full: None,
             said: Vec::new(),
             answered: None,
         }));
@@ -99,6 +105,7 @@ pub(crate) async fn accept_all(
         events(tx, &mut items).await?;
         chats(tx, &items).await?;
         lanes(tx, &mut items).await?;
+        refuse(tx, &mut items).await?;
         messages(tx, &mut items).await?;
     }
     let free = jobs(tx, &mut items).await?;
@@ -245,6 +252,22 @@ pub(crate) async fn lanes_of(
     Ok(wanted.into_iter().filter_map(known).collect())
 }
 
+/// Marks the messages for which there is no room in their lane.
+async fn refuse(tx: &mut Tx, items: &mut [Item<'_>]) -> Result<(), StoreError> {
+    let mut unwritten: HashMap<LaneId, u32> = HashMap::new();
+    for item in items {
+        let (Some(lane), Plan::Engage { queue, .. }) = (item.lane, &item.arrival.plan) else {
+            continue;
+        };
+        let before = unwritten.entry(lane).or_default();
+        item.full = fullness::one_more(tx, lane, *before, queue.max_waiting, item.now).await?;
+        if item.full.is_none() {
+            *before += 1;
+        }
+    }
+    Ok(())
+}
+
 /// The values of a row of `messages`, in the order of [`MESSAGE_COLUMNS`].
 pub(crate) fn message_row(
     inbound: &Inbound,
@@ -299,6 +322,7 @@ async fn messages(tx: &mut Tx, items: &mut [Item<'_>]) -> Result<(), StoreError>
             _ => (None, None, None),
         };
         let state = match &item.arrival.plan {
+            Plan::Engage { .. } if item.full.is_some() => "refused",
             Plan::Engage { .. } => "queued",
             Plan::Keep { .. } => "context-kept",
             Plan::Drop { .. } | Plan::OfferPairing { .. } => "dropped",
@@ -332,8 +356,17 @@ async fn jobs(tx: &mut Tx, items: &mut [Item<'_>]) -> Result<Vec<(LaneId, GroupI
         else {
             continue;
         };
-        let Plan::Engage { group, role, .. } = &item.arrival.plan else { continue };
-        let run_at = tx.cache.albums.run_at(lane, content.album.is_some(), item.now);
+        let Plan::Engage { group, role, queue, .. } = &item.arrival.plan else { continue };
+        if item.full.is_some() {
+            continue;
+        }
+        // The parts of an album stay together.
+        let (wait, mode) = match (&content.album, queue.mode) {
+            (Some(_), Mode::Followup) => (ALBUM_WAIT, Mode::Collect),
+            (Some(_), mode) => (ALBUM_WAIT.max(queue.debounce()), mode),
+            (None, mode) => (queue.debounce(), mode),
+        };
+        let run_at = tx.cache.bursts.run_at(lane, wait, item.now);
         let first = due.entry(lane).or_insert((*group, run_at));
         first.1 = first.1.min(run_at);
         let place = &item.inbound().place;
@@ -347,12 +380,13 @@ async fn jobs(tx: &mut Tx, items: &mut [Item<'_>]) -> Result<Vec<(LaneId, GroupI
             role.as_str(),
             content.text.len(),
             "queued",
+            mode.as_str(),
             run_at,
             item.now,
         ]);
     }
-    let text = "INSERT INTO jobs (group_id, lane_id, message_id, kind, jid, thread, role, size_bytes, state, run_at,
-                    created_at)
+    let text = "INSERT INTO jobs (group_id, lane_id, message_id, kind, jid, thread, role, size_bytes, state, mode,
+                    run_at, created_at)
                 VALUES {values} RETURNING id, message_id";
     let mut made = HashMap::new();
     for row in tx.rows_many(sql("queue jobs", text), rows).await? {
@@ -390,7 +424,17 @@ async fn follow(tx: &mut Tx, item: &mut Item<'_>) -> Result<(), StoreError> {
         item.decide(tx, Decision::Received, "");
     }
     match &item.arrival.plan {
-        Plan::Engage { why, .. } => item.decide(tx, Decision::Queued, why),
+        Plan::Engage { why, .. } => match item.full {
+            None => item.decide(tx, Decision::Queued, why),
+            Some(full) => {
+                let detail = format!("{} messages wait in its lane already", full.waiting);
+                item.decide(tx, Decision::Refused, &detail);
+                if full.tell {
+                    let notice = queue_full(item, full);
+                    item.said = say(tx, item, &[notice]).await?;
+                }
+            }
+        },
         Plan::Keep { why, .. } => item.decide(tx, Decision::Kept, why),
         Plan::Drop { why } => item.decide(tx, Decision::Dropped, why),
         Plan::OfferPairing { notice, .. } => {
@@ -430,16 +474,20 @@ async fn follow(tx: &mut Tx, item: &mut Item<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// What a chat is told whose lane is full.
+fn queue_full(item: &Item<'_>, full: Full) -> Outbound {
+    let lang = Lang::of(item.content().map_or("", |it| it.text.as_str()));
+    let waiting = usize::try_from(full.waiting).unwrap_or(usize::MAX);
+    let text = Notice::QueueFull { waiting }.say(lang, item.message);
+    Outbound::Text { text, reply_to: None, buttons: Vec::new() }
+}
+
 /// Who did it, for the log.
 fn by(inbound: &Inbound) -> String {
     format!("{}#{}", inbound.place.jid.account(), inbound.sender.id)
 }
 
-async fn say(
-    tx: &mut Tx,
-    item: &Item<'_>,
-    items: &[ngb_core::message::Outbound],
-) -> Result<Vec<Queued>, StoreError> {
+async fn say(tx: &mut Tx, item: &Item<'_>, items: &[Outbound]) -> Result<Vec<Queued>, StoreError> {
     let place = &item.inbound().place;
     let new = items.iter().map(|it| NewOutbox {
         place: place.clone(),

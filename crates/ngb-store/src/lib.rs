@@ -24,9 +24,11 @@ mod store;
 mod writer;
 
 mod acts;
-mod albums;
+mod bursts;
 mod calls;
 mod claims;
+mod fullness;
+mod held;
 mod intake;
 mod moves;
 mod outbox;
@@ -49,6 +51,7 @@ mod plan_tests;
 
 pub use error::{DatabaseError, StoreError};
 pub use fires::{FireRow, Fired, MAX_TASK_FAILURES};
+pub use held::{PutOff, PutOffAsk};
 pub use reserve::Disk;
 pub use store::{OpenOptions, Store};
 pub use tasks::{NewTask, TaskChange, TaskDoes, TaskRow, TaskState};

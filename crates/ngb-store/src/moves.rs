@@ -11,6 +11,7 @@ use ngb_core::{
 use crate::{
     AnsweredAsk, NewDecision, StoreError,
     db::Tx,
+    held,
     intake::{INSERT_MESSAGES, message_row, platform_id},
     sql::sql,
 };
@@ -47,12 +48,13 @@ pub(crate) async fn revise(
     let decision = NewDecision { message: message_id, job: None, run, kind, detail: String::new() };
     tx.decide_at(now, decision);
     if content.is_some() {
-        let text = "UPDATE jobs SET size_bytes = $2 WHERE message_id = $1 AND state = 'queued'";
+        let text =
+            "UPDATE jobs SET size_bytes = $2 WHERE message_id = $1 AND state IN ('queued', 'held')";
         tx.run(sql("resize a job", text).bind(message).bind(new.len())).await?;
     } else {
         let text =
             "UPDATE jobs SET state = 'cancelled', ended_at = $2, error = 'the message was deleted'
-                    WHERE message_id = $1 AND state = 'queued' RETURNING lane_id";
+                    WHERE message_id = $1 AND state IN ('queued', 'held') RETURNING lane_id";
         let cancelled = tx.rows(sql("cancel a job", text).bind(message).bind(now)).await?;
         let lanes = cancelled.iter().map(|it| it.int("lane_id")).collect::<Result<Vec<_>, _>>()?;
         requeue_lanes(tx, lanes).await?;
@@ -124,7 +126,7 @@ pub(crate) async fn move_chat(tx: &mut Tx, from: &Jid, to: &Jid) -> Result<(), S
             WHERE (lane_key = $1 OR substr(lane_key, 1, length($1) + 1) IN ($1 || '/', $1 || '#'))
             AND NOT EXISTS (SELECT 1 FROM lanes o WHERE o.group_id = lanes.group_id
                 AND o.lane_key = $2 || substr(lanes.lane_key, length($1) + 1))",
-        "UPDATE jobs SET jid = $2 WHERE jid = $1 AND state IN ('queued', 'running')",
+        "UPDATE jobs SET jid = $2 WHERE jid = $1 AND state IN ('queued', 'running', 'held')",
         "UPDATE tasks SET jid = $2, lane_key = CASE WHEN substr(lane_key, 1, length($1)) = $1
             THEN $2 || substr(lane_key, length($1) + 1) ELSE lane_key END
             WHERE jid = $1 AND state <> 'cancelled'",
@@ -181,6 +183,7 @@ pub(crate) async fn answer(
     let detail = format!("{by}: {value}");
     let kind = Decision::AskAnswered;
     tx.decide_at(now, NewDecision { message, job, run: Some(run), kind, detail });
+    held::release(tx, ask, value, now).await?;
     Ok(Some(AnsweredAsk { ask, run, value: value.to_owned() }))
 }
 

@@ -28,7 +28,8 @@ fn arrival(group: ngb_core::id::GroupId, key: &str) -> Arrival {
         what: Happening::Message(content),
     };
     let (lane_key, role, why) = ("telegram@main:1".to_owned(), Role::Guest, String::new());
-    Arrival { inbound, plan: Plan::Engage { group, lane_key, role, why } }
+    let queue = ngb_core::queue::Queue::default();
+    Arrival { inbound, plan: Plan::Engage { group, lane_key, role, queue, why } }
 }
 
 #[tokio::test]

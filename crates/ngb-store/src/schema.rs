@@ -19,6 +19,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, statements: V3 },
     Migration { version: 4, statements: V4 },
     Migration { version: 5, statements: V5 },
+    Migration { version: 6, statements: V6 },
 ];
 
 const V1: &[&str] = &[
@@ -173,4 +174,16 @@ const V5: &[&str] = &[
     "ALTER TABLE groups ADD COLUMN paused_at BIGINT",
     // The run that was the latest when somebody wanted a new conversation: what it says of its session comes too late.
     "ALTER TABLE lanes ADD COLUMN fresh_after BIGINT NOT NULL DEFAULT 0",
+];
+
+/// How messages wait for their agent.
+const V6: &[&str] = &[
+    "ALTER TABLE bindings ADD COLUMN queue TEXT",
+    // What its binding said when it came: collect, steer, followup, interrupt.
+    "ALTER TABLE jobs ADD COLUMN mode TEXT NOT NULL DEFAULT 'collect'",
+    // The question whether it is still to be answered.
+    "ALTER TABLE jobs ADD COLUMN ask_id BIGINT",
+    "CREATE INDEX jobs_ask ON jobs (ask_id) WHERE ask_id IS NOT NULL",
+    // What the clock asks goes before what people wrote.
+    "CREATE INDEX jobs_clock ON jobs (lane_id, run_at, id) WHERE state = 'queued' AND kind <> 'message'",
 ];

@@ -12,6 +12,7 @@ use ngb_core::{
     id::{AskId, GroupId, JobId, LaneId, MessageId, OutboxId, RunId, TaskId, UserId},
     job::{JobState, Tries},
     message::{Author, Button, Content, Inbound, MediaRef, Outbound},
+    queue::Queue,
     role::Role,
     route::Access,
 };
@@ -28,8 +29,8 @@ pub struct Arrival {
 /// What is to be written for an event. The reason becomes the decision's detail.
 #[derive(Clone, Debug)]
 pub enum Plan {
-    /// A message and a job for it.
-    Engage { group: GroupId, lane_key: String, role: Role, why: String },
+    /// A message and a job for it, unless as many wait in its lane as may.
+    Engage { group: GroupId, lane_key: String, role: Role, queue: Queue, why: String },
     /// A message that waits as context in a lane.
     Keep { group: GroupId, lane_key: String, why: String },
     /// A message for nobody.
@@ -162,6 +163,8 @@ pub struct WorkJob {
     pub live: Option<LiveAnswer>,
     /// Whether the chat was told that the answer takes longer.
     pub told_waiting: bool,
+    /// Whether somebody was asked if it is still to be answered, and said yes.
+    pub cleared: bool,
     pub created_at: Timestamp,
 }
 
@@ -616,6 +619,7 @@ pub struct NewBinding {
     pub engage: Engage,
     pub scope: Scope,
     pub senders: Senders,
+    pub queue: Queue,
 }
 
 /// What a group used, by model.

@@ -44,7 +44,7 @@ async fn read(
 ) -> Result<HashMap<RunId, Result<Work, StoreError>>, StoreError> {
     let text = "WITH k (run, epoch) AS (VALUES {values})
                 SELECT j.id, j.kind, j.message_id, j.task_id, j.slot_at, j.jid, j.thread, j.role, j.text, j.failures, j.gateway_deaths, j.had_effect,
-                    j.told_waiting, j.live_outbox_id, o.platform_id AS live_platform_id, j.created_at, j.run_id,
+                    j.told_waiting, j.ask_id, j.live_outbox_id, o.platform_id AS live_platform_id, j.created_at, j.run_id,
                     coalesce(c.is_direct, 1) AS is_direct, l.lane_key, l.session_id, l.session_entries, l.context_after,
                     CAST(CASE WHEN EXISTS (SELECT 1 FROM messages m WHERE m.lane_id = l.id AND m.state = 'context-kept'
                         AND m.id > l.context_after) THEN 1 ELSE 0 END AS BIGINT) AS has_context
@@ -174,11 +174,12 @@ fn job(row: &Row, message: Option<StoredMessage>) -> Result<WorkJob, StoreError>
         had_effect: row.flag("had_effect")?,
         live: live.map(|outbox| LiveAnswer { outbox, platform_id }),
         told_waiting: row.flag("told_waiting")?,
+        cleared: row.opt_int("ask_id")?.is_some(),
         created_at: row.time("created_at")?,
     })
 }
 
-async fn of_one(tx: &mut Tx, claim: &Claim) -> Result<Work, StoreError> {
+pub(crate) async fn of_one(tx: &mut Tx, claim: &Claim) -> Result<Work, StoreError> {
     let mut all = read(tx, std::slice::from_ref(claim)).await?;
     all.remove(&claim.run).unwrap_or(Err(StoreError::Fenced(claim.run)))
 }

@@ -15,6 +15,7 @@ use ngb_core::{
     group::Limits,
     job::JobState,
     message::{Button, Happening, Outbound},
+    queue::Mode,
     role::Role,
 };
 use ngb_store::*;
@@ -31,6 +32,8 @@ on_both!(
     a_question_is_answered_once,
     dead_letters,
     jobs_without_an_answer_wait_again,
+    what_came_meanwhile_is_attached,
+    what_is_held_goes_when_somebody_says_so,
     leases,
     use_is_counted,
     a_run_that_the_gateways_death_cut_off_is_not_of_the_day,
@@ -366,6 +369,70 @@ async fn jobs_without_an_answer_wait_again(fix: Fix) {
     fix.store.finish(finish).await.unwrap();
     let claim = fix.claim(1).await[0];
     assert_eq!(fix.texts(&claim).await, ["two"]);
+}
+
+fn with_mode(mode: Mode, mut arrival: Arrival) -> Arrival {
+    if let Plan::Engage { queue, .. } = &mut arrival.plan {
+        queue.mode = mode;
+    }
+    arrival
+}
+
+async fn what_came_meanwhile_is_attached(fix: Fix) {
+    let group = fix.group("home").await;
+    let steer = |key: &str, text: &str| with_mode(Mode::Steer, engage(group, "1", key, text));
+    fix.accept(vec![steer("a", "one")], 0).await;
+    let claim = fix.claim(1).await[0];
+    assert_eq!(fix.store.attach(&claim).await.unwrap(), None);
+    let last = with_mode(Mode::Followup, engage(group, "1", "d", "four"));
+    let more = vec![steer("b", "two"), steer("c", "three"), last, steer("e", "five")];
+    fix.accept(more, 0).await;
+    let work = fix.store.attach(&claim).await.unwrap().unwrap();
+    assert_eq!(work.jobs.len(), 3, "nothing overtakes what is not to be attached");
+    // The answer names one of those attached; the other waits again.
+    let mut finish = fix.answer(claim, "x").await;
+    finish.jobs.truncate(2);
+    fix.store.finish(finish).await.unwrap();
+    assert!(matches!(fix.store.attach(&claim).await, Err(StoreError::Fenced(_))));
+    for want in [["three"], ["four"], ["five"]] {
+        let claim = fix.claim(1).await[0];
+        assert_eq!(fix.texts(&claim).await, want);
+        fix.finish(claim, "x").await.unwrap();
+    }
+}
+
+async fn what_is_held_goes_when_somebody_says_so(fix: Fix) {
+    let group = fix.group("home").await;
+    for (n, value, want) in [(0, "n:0", Some("old")), (1, "n:1", None)] {
+        fix.accept(vec![engage(group, "1", &format!("a{n}"), "old")], 0).await;
+        let claim = fix.claim(1).await[0];
+        let work = fix.store.work(&claim).await.unwrap();
+        assert!(!work.jobs[0].cleared);
+        let ask = PutOffAsk {
+            parts: vec![say("1", "still?", None)],
+            options: Vec::new(),
+            numbered: true,
+            audience: Audience::default(),
+            expires_at: T0 + LEASE,
+        };
+        let jobs = vec![work.jobs[0].id];
+        let put_off = PutOff { claim, now: T0, jobs, ask: Some(ask) };
+        let (finished, ask) = fix.store.put_off(put_off.clone()).await.unwrap();
+        assert_eq!((finished.said.len(), finished.more), (1, false));
+        assert!(matches!(fix.store.put_off(put_off).await, Err(StoreError::Fenced(_))));
+        assert_eq!(fix.claim(1).await, []);
+        fix.store.forget_held(T0).await.unwrap();
+        fix.store.answer_ask(ask.unwrap(), value, "ann").await.unwrap().unwrap();
+        match (fix.claim(1).await.first(), want) {
+            (Some(claim), Some(want)) => {
+                assert!(fix.store.work(claim).await.unwrap().jobs[0].cleared);
+                assert_eq!(fix.texts(claim).await, [want]);
+                fix.finish(*claim, "x").await.unwrap();
+            }
+            (None, None) => (),
+            (got, want) => panic!("{got:?}, not {want:?}"),
+        }
+    }
 }
 
 async fn leases(fix: Fix) {

@@ -8,6 +8,7 @@ use ngb_core::{
     address::{Account, ChannelKind, Jid, Place},
     group::{Engage, Group, Limits, Scope, Senders},
     id::{GroupId, LaneId},
+    queue::Queue,
     role::Right,
 };
 use ngb_gateway::{
@@ -170,6 +171,9 @@ pub(crate) struct NewBinding {
     pattern: Option<String>,
     scope: Option<Scope>,
     senders: Option<Senders>,
+    /// How messages wait; what it doesn't name is as usual.
+    #[serde(default)]
+    queue: Queue,
 }
 
 /// Binds a chat to a group.
@@ -199,6 +203,7 @@ pub(crate) async fn bind(
             engage,
             scope: new.scope.unwrap_or_default(),
             senders: new.senders.unwrap_or_default(),
+            queue: new.queue.checked().map_err(|err| ApiError::bad(err.to_string()))?,
         })
         .await?;
     app.gateway.store().audit(&who.name, "bound", &detail).await?;

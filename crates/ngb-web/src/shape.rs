@@ -133,6 +133,7 @@ pub(crate) fn binding(it: &Binding) -> Value {
         "pattern": pattern,
         "scope": it.scope,
         "senders": it.senders,
+        "queue": it.queue,
     })
 }
 

@@ -156,7 +156,8 @@ pub(crate) async fn measure(home: &Path, count: usize) -> anyhow::Result<f64> {
                 let group = gateway.add_group(&format!("chat{chat}"), None, false).await?;
                 let place = account.chat(&chat.to_string())?.into();
                 let (engage, scope, senders) = (Engage::Always, Scope::Chat, Senders::Everyone);
-                gateway.bind(Bind { place, group, engage, scope, senders }).await?;
+                let queue = ngb_core::queue::Queue::default();
+                gateway.bind(Bind { place, group, engage, scope, senders, queue }).await?;
             }
         }
         drain.cancel();

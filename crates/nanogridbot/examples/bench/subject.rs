@@ -216,8 +216,7 @@ impl Subject {
             api.call("POST", "/api/groups", json!({"name": name})).await?;
             let limits = json!({"limits": {"runs_per_day": 1_000_000}});
             api.call("PATCH", &format!("/api/groups/{name}"), limits).await?;
-            let binding =
-                json!({"jid": format!("telegram:{chat}"), "engage": "always", "scope": "chat"});
+            let binding = json!({"jid": format!("telegram:{chat}"), "engage": "always", "scope": "chat", "queue": {"max_waiting": 100_000}});
             api.call("POST", &format!("/api/groups/{name}/bindings"), binding).await?;
         }
         Ok(())

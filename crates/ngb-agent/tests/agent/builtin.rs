@@ -5,7 +5,10 @@ use std::{fs, path::Path, time::Duration};
 use futures_util::future::join_all;
 use ngb_core::{
     clock::Clock,
-    frame::{Failure, FromAgent, Outcome, ProviderKind, SessionMark, Step, ToAgent},
+    frame::{
+        CallOutcome, Failure, FromAgent, Outcome, PromptId, ProviderKind, SessionMark, Step,
+        ToAgent,
+    },
 };
 use ngb_sim::model::Fault;
 use serde_json::{Value, json};
@@ -156,6 +159,37 @@ async fn an_interrupted_sleep_is_gone_and_the_session_goes_on() {
         assert_eq!(at.ask("say:works").await, "works");
         let statuses: Vec<u16> = at.sim.requests().iter().map(|it| it.status).collect();
         assert!(statuses.iter().all(|it| *it == 200), "{statuses:?}");
+    }
+}
+
+/// What people write meanwhile is taken up between two calls, and named; what comes too late is left.
+#[tokio::test]
+async fn it_takes_up_what_people_write_meanwhile() {
+    for mut at in Kitchen::all().await {
+        let text = "tool:write {\"path\":\"a.txt\",\"content\":\"x\"}\nnever said";
+        let id = at.agent.ask(text, None, Some(at.spec.clone())).await;
+        let effect = at.agent.until(|it| match it {
+            FromAgent::Effect { call, .. } => Some(*call),
+            _ => None,
+        });
+        let call = effect.await;
+        let more = PromptId(99);
+        let steer = || {
+            let prompt = Box::new(prompt(more, "say:turned", None, None));
+            ToAgent::Steer { into: id, prompt }
+        };
+        at.agent.send(steer()).await;
+        let outcome = CallOutcome::Ok { value: Value::Null };
+        at.agent.send(ToAgent::CallResult { call, outcome }).await;
+        let done = at.agent.until(|it| match it {
+            FromAgent::Done { prompts, outcome, .. } => Some((prompts.clone(), outcome.clone())),
+            _ => None,
+        });
+        assert_eq!(done.await, (vec![id, more], Outcome::Answered { text: "turned".into() }));
+        at.agent.send(steer()).await;
+        let next = at.agent.ask("say:next", None, Some(at.spec.clone())).await;
+        let (of, outcome, _) = at.agent.done().await;
+        assert_eq!((of, outcome), (next, Outcome::Answered { text: "next".into() }));
     }
 }
 

@@ -6,6 +6,7 @@ mod commands;
 mod failures;
 mod memory;
 mod questions;
+mod queue;
 mod retention;
 mod rogue;
 mod stage;

@@ -25,6 +25,7 @@ use ngb_core::{
         Sender, Sent,
     },
     proxy::Way,
+    queue::Queue,
     route::NewChats,
     tasks::Tasks,
     text::{Limit, Unit},
@@ -293,13 +294,24 @@ impl Stage {
 
     /// Makes a group that answers everything in `chat`.
     pub(crate) async fn group(&self, name: &str, chat: &str, scope: Scope) -> GroupId {
+        self.group_with(name, chat, scope, Queue::default()).await
+    }
+
+    /// The same, with messages that wait so.
+    pub(crate) async fn group_with(
+        &self,
+        name: &str,
+        chat: &str,
+        scope: Scope,
+        queue: Queue,
+    ) -> GroupId {
         let group = match self.gateway.group(name) {
             Ok(group) => group.id,
             Err(_) => self.gateway.add_group(name, None, false).await.unwrap(),
         };
         let place = place(chat);
         let (engage, senders) = (Engage::Always, Senders::Everyone);
-        self.gateway.bind(Bind { place, group, engage, scope, senders }).await.unwrap();
+        self.gateway.bind(Bind { place, group, engage, scope, senders, queue }).await.unwrap();
         group
     }
 
@@ -364,6 +376,13 @@ impl Stage {
             all.entry(chat).or_default().push(text);
         }
         all
+    }
+
+    /// The message with that text.
+    pub(crate) async fn message_id(&self, text: &str) -> ngb_core::id::MessageId {
+        let filter = ngb_store::MessageFilter { limit: 100, ..Default::default() };
+        let all = self.gateway.store().messages(filter).await.unwrap();
+        all.iter().find(|it| it.content.text == text).unwrap().id
     }
 
     /// Whether nothing more was said so far.

@@ -13,6 +13,7 @@ use ngb_core::{
     id::{GroupId, JobId, MessageId},
     job::{JobState, Tries},
     message::{Author, ChatFacts, ChatKind, Content, Happening, Inbound, Outbound, Sender},
+    queue::Queue,
     role::Role,
 };
 use ngb_store::*;
@@ -112,7 +113,13 @@ pub fn engage(group: GroupId, chat: &str, id: &str, body: &str) -> Arrival {
     let lane_key = format!("telegram@main:{chat}");
     Arrival {
         inbound: inbound(&format!("{chat}/{id}"), chat, Happening::Message(text(id, body))),
-        plan: Plan::Engage { group, lane_key, role: Role::Guest, why: "always".into() },
+        plan: Plan::Engage {
+            group,
+            lane_key,
+            role: Role::Guest,
+            queue: Queue::default(),
+            why: "always".into(),
+        },
     }
 }
 
@@ -168,6 +175,7 @@ impl Fix {
             engage: Engage::Always,
             scope: Scope::Thread,
             senders: Senders::Everyone,
+            queue: Queue::default(),
         };
         self.store.bind(binding).await.unwrap();
     }
