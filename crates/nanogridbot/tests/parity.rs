@@ -24,13 +24,47 @@ fn each_point_has_its_row_and_each_named_test_exists() {
         let tests: Vec<(&str, &str)> = names.filter_map(|it| it.split_once("::")).collect();
         assert!(!shown.is_empty() || here.starts_with("not yet"), "{id} is shown by nothing");
         for (path, name) in tests {
-            let text = fs::read_to_string(Path::new(ROOT).join(path));
-            let text = text.unwrap_or_else(|err| panic!("{id}: {path}: {err}"));
-            let is_there = match path.ends_with(".js") {
-                true => text.contains(&format!("test(\"{name}\"")),
-                false => text.contains(&format!("fn {name}(")),
-            };
-            assert!(is_there, "{id}: there is no test `{name}` in {path}");
+            assert!(is_test(path, name), "{id}: there is no test `{name}` in {path}");
+        }
+    }
+}
+
+/// Whether a file of the repository has a test of that name.
+fn is_test(path: &str, name: &str) -> bool {
+    let Ok(text) = fs::read_to_string(Path::new(ROOT).join(path)) else { return false };
+    match path.ends_with(".js") {
+        true => text.contains(&format!("test(\"{name}\"")),
+        false => text.contains(&format!("fn {name}(")),
+    }
+}
+
+/// The platforms, as the matrix has them.
+const PLATFORMS: &str = "telegram whatsapp slack discord wecom dingtalk feishu qq";
+
+#[test]
+fn each_cell_of_the_matrix_is_shown_or_owed() {
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/channels/matrix.md")).unwrap();
+    let mut rows = page
+        .lines()
+        .filter(|it| it.starts_with("| "))
+        .map(|it| it.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>());
+    let platforms: Vec<&str> = PLATFORMS.split(' ').collect();
+    assert_eq!(rows.next().unwrap()[1..], platforms);
+    assert_eq!(rows.next().map(|it| it[0]), Some("---"));
+    for row in rows {
+        assert_eq!(row.len(), platforms.len() + 1, "{row:?}");
+        for (platform, cell) in platforms.iter().zip(&row[1..]) {
+            let is_page = cell.starts_with("<https://") && cell.ends_with('>');
+            let test = cell.trim_matches('`').split_once("::").map(|(file, name)| {
+                let path = match file.strip_prefix("src/") {
+                    _ if file.starts_with("crates/") => file.to_owned(),
+                    Some(file) => format!("crates/ngb-channels/src/{platform}/{file}.rs"),
+                    None => format!("crates/ngb-channels/tests/{platform}/{file}.rs"),
+                };
+                is_test(&path, name)
+            });
+            let is_shown = is_page || *cell == "not yet" || test == Some(true);
+            assert!(is_shown, "{} on {platform} is shown by nothing: {cell}", row[0]);
         }
     }
 }
