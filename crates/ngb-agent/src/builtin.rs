@@ -315,7 +315,7 @@ impl Builtin {
     }
 
     fn model<'a>(&'a self, turn: &'a Turn, shown: bool) -> Model<'a> {
-        Model { folders: &self.tools.folders, clock: &self.clock, turn, shown }
+        Model { way_out: &self.tools.way_out, clock: &self.clock, turn, shown }
     }
 }
 

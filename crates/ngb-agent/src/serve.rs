@@ -17,7 +17,7 @@ use ngb_core::{
     frame::{self, FrameReader, FromAgent, Outcome, PROTOCOL, Prompt, ProtocolError, ToAgent},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, BufReader},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader},
     sync::mpsc,
 };
 
@@ -28,8 +28,11 @@ use crate::{
     turn::{MAX_WAITING_FRAMES, OpenCalls, Turn, Worked},
 };
 
+/// Frames that wait are written together up to about so many bytes.
+const JOINED_BYTES: usize = 16 * 1024;
+
 enum Driver {
-    Demo(Demo),
+    Demo(Box<Demo>),
     Builtin(Box<Builtin>),
 }
 
@@ -55,7 +58,7 @@ pub(crate) async fn serve(
     output: impl AsyncWrite + Unpin,
 ) -> anyhow::Result<()> {
     let mut driver = match driver {
-        DriverKind::Demo => Driver::Demo(Demo::new(folders, clock)),
+        DriverKind::Demo => Driver::Demo(Box::new(Demo::new(folders, clock))),
         DriverKind::Builtin => Driver::Builtin(Box::new(Builtin::new(folders, clock))),
     };
     let (out, waiting) = mpsc::channel(MAX_WAITING_FRAMES);
@@ -90,7 +93,15 @@ async fn write_all(
     mut output: impl AsyncWrite + Unpin,
 ) -> Result<(), ProtocolError> {
     while let Some(frame) = waiting.recv().await {
-        frame::write(&mut output, &frame).await?;
+        let mut lines = frame::line(&frame)?;
+        // The end of a prompt is several frames; the other side is woken once for them.
+        while lines.len() < JOINED_BYTES
+            && let Ok(frame) = waiting.try_recv()
+        {
+            lines.append(&mut frame::line(&frame)?);
+        }
+        output.write_all(&lines).await?;
+        output.flush().await?;
     }
     Ok(())
 }

@@ -277,6 +277,17 @@ pub enum ProtocolError {
     Io(#[from] std::io::Error),
 }
 
+/// A frame as it is written: one line, with its end.
+///
+/// # Errors
+///
+/// When it is too long for the other side.
+pub fn line<T: Serialize>(frame: &T) -> Result<Vec<u8>, ProtocolError> {
+    let mut line = serde_json::to_vec(frame).expect("frames have only string keys");
+    line.push(b'\n');
+    if MAX_FRAME_BYTES < line.len() { Err(ProtocolError::TooLong) } else { Ok(line) }
+}
+
 /// Writes one frame and flushes it.
 ///
 /// # Errors
@@ -286,12 +297,7 @@ pub async fn write<T: Serialize>(
     to: &mut (impl AsyncWrite + Unpin),
     frame: &T,
 ) -> Result<(), ProtocolError> {
-    let mut line = serde_json::to_vec(frame).expect("frames have only string keys");
-    line.push(b'\n');
-    if MAX_FRAME_BYTES < line.len() {
-        return Err(ProtocolError::TooLong);
-    }
-    to.write_all(&line).await?;
+    to.write_all(&line(frame)?).await?;
     to.flush().await?;
     Ok(())
 }

@@ -9,9 +9,8 @@ use ngb_core::{
 
 use super::shape::{Delta, Reply, Request};
 use crate::{
-    Folders,
     turn::Turn,
-    way_out::{self, NoWayOut},
+    way_out::{self, NoWayOut, WayOut},
 };
 
 /// Tries of one request before the run fails; the gateway then tries the run anew, later.
@@ -56,7 +55,7 @@ enum Try {
 
 /// Who asks, and what is shown of the reply while it comes.
 pub(crate) struct Model<'a> {
-    pub(crate) folders: &'a Folders,
+    pub(crate) way_out: &'a WayOut,
     pub(crate) clock: &'a Clock,
     pub(crate) turn: &'a Turn,
     pub(crate) shown: bool,
@@ -92,7 +91,7 @@ impl Model<'_> {
     async fn once(&self, request: &Request) -> Result<Reply, Try> {
         let again = |err: NoWayOut| Try::Again { wait: None, reason: err.to_string() };
         let Request { kind, path, body } = request;
-        let sent = way_out::post(&self.folders.broker, path, body.clone()).await;
+        let sent = self.way_out.post(path, body.clone()).await;
         let mut answer = sent.map_err(again)?;
         if answer.status != 200 {
             let retry_after = answer.retry_after.map(Duration::from_secs);

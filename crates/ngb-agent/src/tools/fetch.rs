@@ -3,7 +3,10 @@
 use regex::Regex;
 use serde::Deserialize;
 
-use crate::{Folders, turn::cut_to, way_out};
+use crate::{
+    turn::cut_to,
+    way_out::{self, WayOut},
+};
 
 /// Longest text of a page, in bytes.
 const MAX_PAGE_BYTES: usize = 32 * 1024;
@@ -15,8 +18,8 @@ pub(crate) struct Fetch {
 }
 
 impl Fetch {
-    pub(crate) async fn run(self, folders: &Folders) -> Result<String, String> {
-        let answer = way_out::get(&folders.broker, &self.url).await.map_err(|it| it.to_string())?;
+    pub(crate) async fn run(self, way_out: &WayOut) -> Result<String, String> {
+        let answer = way_out.get(&self.url).await.map_err(|it| it.to_string())?;
         let body = String::from_utf8_lossy(&answer.body);
         if answer.refused.is_some() {
             return Err(way_out::message_of(&body));

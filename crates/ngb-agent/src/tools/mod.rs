@@ -11,7 +11,7 @@ use ngb_core::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{Folders, turn::Turn};
+use crate::{Folders, turn::Turn, way_out::WayOut};
 
 mod file;
 
@@ -81,13 +81,15 @@ pub(crate) struct ToolResult {
 /// The tools, and what they remember of this session.
 pub(crate) struct Tools {
     pub(crate) folders: Folders,
+    pub(crate) way_out: WayOut,
     clock: Clock,
     seen: Seen,
 }
 
 impl Tools {
     pub(crate) fn new(folders: Folders, clock: Clock) -> Self {
-        Self { folders, clock, seen: Seen::default() }
+        let way_out = WayOut::new(folders.broker.clone());
+        Self { folders, way_out, clock, seen: Seen::default() }
     }
 
     /// Begins another session: what the one before had read counts no longer.
@@ -142,7 +144,7 @@ impl Tools {
             Call::Bash(it) => it.run(&self.folders, &self.clock).await,
             Call::Glob(it) => it.run(&self.folders).await,
             Call::Grep(it) => it.run(&self.folders).await,
-            Call::Fetch(it) => it.run(&self.folders).await,
+            Call::Fetch(it) => it.run(&self.way_out).await,
             Call::Todo(it) => it.run(),
             Call::Memory(it) => it.run(&self.folders),
             Call::Read(it) => it.run(&self.folders, &mut self.seen),
