@@ -3,7 +3,7 @@
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -31,6 +31,10 @@ const MAX_WHOLE_BYTES: usize = 8 * 1024 * 1024;
 
 /// Longest streamed answer of a model, in bytes.
 const MAX_STREAM_BYTES: usize = 64 * 1024 * 1024;
+
+/// Pieces of a streamed answer that are here already go on together up to about so many bytes: each one that goes by
+/// itself wakes the agent.
+const JOINED_BYTES: usize = 16 * 1024;
 
 /// What an agent may set by itself; all else is the broker's.
 const FROM_INSIDE: &[&str] = &["content-type", "accept", "anthropic-version"];
@@ -126,11 +130,30 @@ pub(crate) async fn forward(
         asking.budget.spend(counter.take_whole(&body));
         return head.map(|()| full(body));
     }
-    let stream = answer.bytes_stream();
+    let stream = answer.bytes_stream().fuse();
     let budget = asking.budget.clone();
     let over = Box::pin(asking.over.clone().cancelled_owned());
-    let counted = Counted { stream, counter, budget, over, passed: 0, broken: None };
-    head.map(|()| StreamBody::new(counted).boxed_unsync())
+    let mut counted = Counted {
+        stream,
+        counter,
+        budget,
+        over,
+        passed: 0,
+        held: BytesMut::new(),
+        broken: None,
+        paused: false,
+    };
+    // The head goes with the first of the body, so that both wake the agent once.
+    let first = match counted.next().await {
+        Some(Err(err)) => {
+            // Nothing came but the head, which is told all the same.
+            (counted.broken, counted.paused) = (Some(err), false);
+            None
+        }
+        other => other,
+    };
+    let body = futures_util::stream::iter(first).chain(counted);
+    head.map(|()| StreamBody::new(body).boxed_unsync())
 }
 
 fn build(provider: &Provider, inside: &HeaderMap) -> reqwest::RequestBuilder {
@@ -185,16 +208,39 @@ struct Counted<S> {
     /// Comes when the run may use the door no longer.
     over: Pin<Box<WaitForCancellationFutureOwned>>,
     passed: usize,
+    /// What came and was counted: goes on together with what comes within the same moment.
+    held: BytesMut,
     /// How the stream broke; told once what came before it has left.
     broken: Option<io::Error>,
+    paused: bool,
 }
 
 impl<S> Counted<S> {
-    /// Breaks off, after a pause in which the server writes out what it holds.
-    fn break_off<T>(&mut self, cx: &Context<'_>, why: io::Error) -> Poll<T> {
+    /// What is held; `None` when that is nothing.
+    fn pass_on(&mut self) -> Option<io::Result<Frame<Bytes>>> {
+        let held = self.held.split().freeze();
+        (!held.is_empty()).then(|| Ok(Frame::data(held)))
+    }
+
+    /// Breaks off: first what is held goes on, then comes a pause in which the server writes it out, then the error.
+    fn break_off(
+        &mut self,
+        cx: &Context<'_>,
+        why: io::Error,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         self.broken = Some(why);
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        self.end_broken(cx)
+    }
+
+    fn end_broken(&mut self, cx: &Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if !self.held.is_empty() {
+            return Poll::Ready(self.pass_on());
+        }
+        if !std::mem::replace(&mut self.paused, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(self.broken.take().map(Err))
     }
 }
 
@@ -206,22 +252,32 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        if let Some(why) = this.broken.take() {
-            return Poll::Ready(Some(Err(why)));
+        if this.broken.is_some() {
+            return this.end_broken(cx);
         }
         if this.over.as_mut().poll(cx).is_ready() {
             return this.break_off(cx, io::Error::other("the run that asked is over"));
         }
-        let piece = match ready!(this.stream.poll_next_unpin(cx)) {
-            None => return Poll::Ready(None),
-            Some(Ok(piece)) => piece,
-            Some(Err(err)) => return this.break_off(cx, io::Error::other(err.without_url())),
+        let piece = match this.stream.poll_next_unpin(cx) {
+            Poll::Pending if this.held.is_empty() => return Poll::Pending,
+            // Nothing more is here, or nothing more comes; the next poll finds that again.
+            Poll::Pending | Poll::Ready(None) => return Poll::Ready(this.pass_on()),
+            Poll::Ready(Some(Ok(piece))) => piece,
+            Poll::Ready(Some(Err(err))) => {
+                return this.break_off(cx, io::Error::other(err.without_url()));
+            }
         };
         this.passed += piece.len();
         this.budget.spend(this.counter.take(&piece));
         if MAX_STREAM_BYTES < this.passed {
             return this.break_off(cx, io::Error::other("the answer is too long"));
         }
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        this.held.extend_from_slice(&piece);
+        if JOINED_BYTES <= this.held.len() {
+            return Poll::Ready(this.pass_on());
+        }
+        // The connection hands over one piece at a time, and has its turn before we have ours again.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
