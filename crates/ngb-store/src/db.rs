@@ -284,6 +284,15 @@ impl Tx {
 }
 
 impl Tx {
+    /// Moves what is left of SQLite's log into the database. Nobody else writes meanwhile, so the next commit begins the log
+    /// anew, in the file that is there: it grows no more, and a commit has no new size to make durable.
+    pub(crate) fn restart_log(&self) {
+        let Conn::Sqlite(conn) = &self.conn else { return };
+        if let Err(err) = conn.checkpoint(false) {
+            tracing::warn!("the write-ahead log could not be begun anew: {err}");
+        }
+    }
+
     /// Closes the connection.
     pub(crate) async fn close(self) {
         match self.conn {

@@ -19,6 +19,7 @@ mod migrate;
 mod schema;
 
 mod checkpoint;
+mod notes;
 mod reserve;
 mod store;
 mod writer;

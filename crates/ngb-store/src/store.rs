@@ -20,6 +20,7 @@ use crate::{
     db::Readers,
     dialect::Dialect,
     migrate::{self, Opened, Opening},
+    notes::Notes,
     reserve::{Disk, Reserve},
     schema::MIGRATIONS,
     sql::{Row, Sql},
@@ -46,6 +47,7 @@ pub struct Store {
 
 struct Inner {
     commands: mpsc::UnboundedSender<Command>,
+    notes: Arc<Notes>,
     readers: Readers,
     clock: Clock,
     node: Arc<str>,
@@ -73,6 +75,7 @@ impl Store {
         };
         let (commands, inbox) = mpsc::unbounded_channel();
         let commits = Arc::new(Commits::default());
+        let notes = Arc::new(Notes::default());
         let mut tasks = Crew::default();
         // On a server the disk is not ours: then nobody holds the other end, and it never changes.
         let (disk_tx, disk) = watch::channel(Disk::Roomy);
@@ -81,9 +84,12 @@ impl Store {
             tx,
             clock: clock.clone(),
             commands: inbox,
+            notes: Arc::clone(&notes),
             commits: Arc::clone(&commits),
             reserve: reserve.clone(),
         };
+        let (noted, noting_clock, weak) = (Arc::clone(&notes), clock.clone(), commands.downgrade());
+        tasks.spawn("store notes", async move { noted.work(noting_clock, weak).await });
         if let Some(reserve) = reserve {
             tasks.spawn("store reserve", reserve.keep(clock.clone()));
         }
@@ -92,12 +98,13 @@ impl Store {
                 tasks.spawn_thread("store writer", writer.work());
                 // What an earlier process left in the log is moved now.
                 commits.nudge();
-                tasks.spawn("store checkpoint", checkpoint::work(path, commits));
+                let writer = commands.downgrade();
+                tasks.spawn("store checkpoint", checkpoint::work(path, commits, writer));
             }
             None => tasks.spawn("store writer", writer.work()),
         }
         let (tasks, repeats) = (Mutex::new(tasks), AtomicU64::new(0));
-        let inner = Inner { commands, readers, clock, node, tasks, disk, repeats };
+        let inner = Inner { commands, notes, readers, clock, node, tasks, disk, repeats };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -144,7 +151,13 @@ impl Store {
 
     /// Notes decisions; they are written with the next commit, and nobody waits.
     pub fn note(&self, decisions: Vec<NewDecision>) {
-        if self.inner.commands.send(Command::Note(self.inner.clock.now(), decisions)).is_err() {
+        let many = self.inner.notes.add(self.inner.clock.now(), decisions);
+        let closed = if many {
+            self.inner.commands.send(Command::WriteNotes).is_err()
+        } else {
+            self.inner.commands.is_closed()
+        };
+        if closed {
             tracing::warn!("decisions came after the store was closed");
         }
     }

@@ -3,7 +3,7 @@
 //! A command that is alone is committed at once. When a batch fails, its commands run one by one, so that a bad one costs
 //! itself only; when the database itself is the trouble (a full disk, a lock), each gets that error and nothing is half done.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures::BoxFuture;
 use ngb_core::{
@@ -18,7 +18,9 @@ use crate::{
     checkpoint::Commits,
     db::Tx,
     error::{chain, is_full, is_trouble},
-    intake, outbox,
+    intake,
+    notes::Notes,
+    outbox,
     reserve::Reserve,
     runs,
 };
@@ -35,12 +37,6 @@ const MAX_BATCH: usize = 512;
 /// Arrivals in one transaction: so long that the statements don't count, so short that nobody waits for them.
 const MAX_ARRIVALS: usize = 1_000;
 
-/// Longest that a noted decision waits for a commit to go with.
-const NOTES_WAIT: Duration = Duration::from_millis(200);
-
-/// Noted decisions that wait before they are committed by themselves.
-const MAX_NOTES: usize = 1_000;
-
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// What the writer is asked to do.
@@ -49,7 +45,10 @@ pub(crate) enum Command {
     Finish(Box<Finish>, Answer<Finished>),
     Settle(Vec<Settle>, Answer<Vec<OutboxItem>>),
     One(Box<dyn One>),
-    Note(Timestamp, Vec<NewDecision>),
+    /// Notes wait that no other command took along.
+    WriteNotes,
+    /// The log was moved into the database but for what came meanwhile: with that it begins anew.
+    RestartLog,
     Close(oneshot::Sender<()>),
 }
 
@@ -98,6 +97,7 @@ pub(crate) struct Writer {
     pub(crate) tx: Tx,
     pub(crate) clock: Clock,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
+    pub(crate) notes: Arc<Notes>,
     pub(crate) commits: Arc<Commits>,
     /// What is given up when the disk is full; none where the disk is not ours.
     pub(crate) reserve: Option<Arc<Reserve>>,
@@ -111,6 +111,7 @@ struct Batch {
     finishes: Vec<(Finish, Answer<Finished>)>,
     accepts: Vec<(Accept, Answer<AcceptDone>)>,
     notes: Vec<(Timestamp, NewDecision)>,
+    restart_log: bool,
     close: Option<oneshot::Sender<()>>,
 }
 
@@ -121,7 +122,7 @@ impl Batch {
 
     fn is_full(&self) -> bool {
         let arrivals: usize = self.accepts.iter().map(|it| it.0.arrivals.len()).sum();
-        MAX_BATCH <= self.commands() || MAX_ARRIVALS <= arrivals || MAX_NOTES <= self.notes.len()
+        MAX_BATCH <= self.commands() || MAX_ARRIVALS <= arrivals
     }
 
     fn push(&mut self, command: Command) {
@@ -130,7 +131,8 @@ impl Batch {
             Command::Finish(finish, to) => self.finishes.push((*finish, to)),
             Command::Settle(settles, to) => self.settles.push((settles, to)),
             Command::One(one) => self.ones.push(one),
-            Command::Note(at, notes) => self.notes.extend(notes.into_iter().map(|it| (at, it))),
+            Command::WriteNotes => (),
+            Command::RestartLog => self.restart_log = true,
             Command::Close(to) => self.close = Some(to),
         }
     }
@@ -149,8 +151,13 @@ impl Writer {
     pub(crate) async fn work(mut self) {
         while let Some(mut batch) = self.next().await {
             let close = batch.close.take();
+            let restart_log = batch.restart_log;
             if 0 < batch.commands() || !batch.notes.is_empty() {
                 self.commit(batch).await;
+            }
+            // After the commit, which somebody waits for.
+            if restart_log {
+                self.tx.restart_log();
             }
             if let Some(to) = close {
                 self.commands.close();
@@ -162,25 +169,21 @@ impl Writer {
         }
     }
 
-    /// The commands that wait; notes alone wait a little for others.
+    /// The commands that wait, and all notes.
     async fn next(&mut self) -> Option<Batch> {
         let mut batch = Batch::default();
-        batch.push(self.commands.recv().await?);
-        loop {
-            while !batch.is_full() && batch.close.is_none() {
-                match self.commands.try_recv() {
-                    Ok(command) => batch.push(command),
-                    Err(_) => break,
-                }
-            }
-            if 0 < batch.commands() || batch.is_full() || batch.close.is_some() {
-                return Some(batch);
-            }
-            match self.clock.timeout(NOTES_WAIT, self.commands.recv()).await {
-                Ok(Some(command)) => batch.push(command),
-                Ok(None) | Err(_) => return Some(batch),
+        let first = self.commands.recv().await;
+        let ended = first.is_none();
+        first.into_iter().for_each(|it| batch.push(it));
+        while !batch.is_full() && batch.close.is_none() {
+            match self.commands.try_recv() {
+                Ok(command) => batch.push(command),
+                Err(_) => break,
             }
         }
+        batch.notes = self.notes.take();
+        // Those who noted something and left without closing have it written all the same.
+        (!ended || !batch.notes.is_empty()).then_some(batch)
     }
 
     async fn commit(&mut self, mut batch: Batch) {
