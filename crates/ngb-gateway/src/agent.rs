@@ -76,7 +76,7 @@ impl Agent {
         let lane_dir = homes.make_lane(lane).await.map_err(AgentError::Folder)?;
         homes.make_group(&group.folder).await.map_err(AgentError::Folder)?;
         let instructions = homes
-            .stage_instructions(&group.folder, sandbox.owner(group.id))
+            .stage_instructions(&group.folder, sandbox.owner(group.id), clock.now())
             .await
             .map_err(AgentError::Folder)?;
         let door = broker.open(lane, group.id).map_err(AgentError::Folder)?;

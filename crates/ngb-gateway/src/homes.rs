@@ -4,7 +4,7 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::Arc,
 };
 
 use ngb_core::{clock::Timestamp, group::FolderName, id::LaneId, tasks::blocking};
@@ -14,10 +14,14 @@ use rustix::{
 };
 use sha2::{Digest as _, Sha256};
 
+use crate::instructions::Staged;
+
 /// Where everything is.
 #[derive(Clone, Debug)]
 pub struct Homes {
     home: PathBuf,
+    /// The instructions that were copied last.
+    pub(crate) staged: Arc<Staged>,
 }
 
 /// Name of the folder, in each group's, for files that came with messages.
@@ -26,21 +30,15 @@ pub const INBOX: &str = "inbox";
 /// Where the group's folder stands inside a sandbox.
 pub const GROUP_INSIDE: &str = "/workspace/group";
 
-/// Where the operator's instructions stand inside a sandbox, read-only.
-pub const INSTRUCTIONS_INSIDE: &str = "/workspace/instructions";
-
-/// What an agent reads as instructions.
-const INSTRUCTION_FILES: [&str; 2] = ["AGENTS.md", "CLAUDE.md"];
-
 /// The name of the folder with instructions for every group.
-const GLOBAL: &str = "global";
+pub(crate) const GLOBAL: &str = "global";
 
 impl Homes {
     /// # Errors
     ///
     /// When a folder can't be made.
     pub async fn new(home: PathBuf) -> io::Result<Self> {
-        let homes = Self { home };
+        let homes = Self { home, staged: Arc::default() };
         let paths = [
             homes.home.clone(),
             homes.home.join("groups"),
@@ -86,44 +84,6 @@ impl Homes {
         let path = self.lane(lane);
         make_private(path.clone()).await?;
         Ok(path)
-    }
-
-    /// Copies the operator's instructions to where the group's agent can read them, and returns pairs of host path and
-    /// path inside. `<home>/groups/global` is for every group, `<home>/instructions/<folder>` for one.
-    ///
-    /// They are copies since the originals are the operator's alone; inside they are read-only. The folder that a live agent
-    /// sees is kept, so that it finds what was changed in the meantime.
-    pub async fn stage_instructions(
-        &self,
-        folder: &FolderName,
-        owner: Option<(u32, u32)>,
-    ) -> io::Result<Vec<(PathBuf, PathBuf)>> {
-        let inside = Path::new(INSTRUCTIONS_INSIDE);
-        let staged = self.home.join("run/instructions").join(folder.as_str());
-        let sources = [
-            (self.home.join("groups").join(GLOBAL), "global"),
-            (self.home.join("instructions").join(folder.as_str()), "group"),
-        ];
-        let pairs = sources.each_ref().map(|(_, word)| (staged.join(word), inside.join(word)));
-        blocking("stage instructions", move || {
-            for (from, word) in sources {
-                let to = staged.join(word);
-                private_dir(&to)?;
-                give(&to, owner)?;
-                for name in INSTRUCTION_FILES {
-                    match std::fs::read(from.join(name)) {
-                        Ok(text) => stage(&to.join(name), &text, owner)?,
-                        Err(err) if err.kind() == io::ErrorKind::NotFound => {
-                            remove(&to.join(name))?
-                        }
-                        Err(err) => return Err(err),
-                    }
-                }
-            }
-            Ok(())
-        })
-        .await?;
-        Ok(pairs.into())
     }
 
     /// Moves a removed group's folder to `<home>/removed`, and those of its lanes, with their transcripts, to a folder
@@ -260,36 +220,8 @@ impl Homes {
     }
 }
 
-/// Writes a file whole, or not at all where it is the same already: another lane's agent may be reading it.
-fn stage(path: &Path, text: &[u8], owner: Option<(u32, u32)>) -> io::Result<()> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    if std::fs::read(path).is_ok_and(|it| it == text) {
-        return give(path, owner);
-    }
-    let new = path.with_extension(format!("new-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
-    std::fs::write(&new, text)?;
-    give(&new, owner)?;
-    std::fs::rename(&new, path)
-}
-
-/// Gives a file to the user that a group's agents are, where that is another than ours.
-fn give(path: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
-    match owner {
-        Some((uid, gid)) => std::os::unix::fs::lchown(path, Some(uid), Some(gid)),
-        None => Ok(()),
-    }
-}
-
-/// Removes a file; one that is not there is fine.
-fn remove(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(err) if err.kind() != io::ErrorKind::NotFound => Err(err),
-        _ => Ok(()),
-    }
-}
-
 /// Makes a folder that only we can enter, with those above it; one that is there already stays as it is.
-fn private_dir(path: &Path) -> io::Result<()> {
+pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 

@@ -28,6 +28,7 @@ pub mod dispatch;
 mod end;
 mod finish;
 pub mod homes;
+mod instructions;
 mod intake;
 mod janitor;
 mod live;

@@ -315,7 +315,8 @@ impl Turn<'_> {
     /// What the operator wrote since the agent was started counts from this run on.
     async fn renew_instructions(&self) -> std::io::Result<()> {
         let owner = self.shared().sandbox.borrow().as_ref().and_then(|it| it.owner(self.group.id));
-        self.shared().homes.stage_instructions(&self.group.folder, owner).await.map(drop)
+        let now = self.shared().clock.now();
+        self.shared().homes.renew_instructions(&self.group.folder, owner, now).await
     }
 
     /// Starts the agent, once it is known that a sandbox can be had.
