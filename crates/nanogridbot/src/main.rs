@@ -1,5 +1,6 @@
 //! The executable: gateway, command line, the agent inside a sandbox, the simulators.
 
+mod allocator;
 mod channel;
 mod channels;
 mod cli;
@@ -39,6 +40,7 @@ use crate::{
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    allocator::set_up();
     // Before anything else: these two run without a thread or a runtime of ours.
     let args: Vec<String> =
         std::env::args_os().map(|it| it.to_string_lossy().into_owned()).collect();

@@ -1,4 +1,5 @@
-//! The system calls that have no safe wrapper; all unsafe code of the project is in this file.
+//! The system calls that have no safe wrapper; all unsafe code of the project is in this file, but for one call in
+//! `nanogridbot/src/allocator.rs`.
 
 use std::{
     io,
