@@ -1,7 +1,7 @@
 //! Speed and size, measured on the real executable with simulators over real sockets, beside the floor.
 //!
-//! `bench <nanogridbot> <floor> <scratch folder> [--quick]`; `scripts/bench` builds and calls it. What each figure means
-//! is in `docs/benchmarks.md`.
+//! `bench <nanogridbot> <floor> <scratch folder> [--quick] [--only start|live|inbox|load]`; `scripts/bench` builds and
+//! calls it. What each figure means is in `docs/benchmarks.md`.
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -136,14 +136,50 @@ async fn main() -> anyhow::Result<()> {
     let mut args: Vec<String> = std::env::args().skip(1).collect();
     let quick = args.iter().any(|it| it == "--quick");
     args.retain(|it| it != "--quick");
+    let only = match args.iter().position(|it| it == "--only") {
+        Some(at) => args.drain(at..(at + 2).min(args.len())).nth(1),
+        None => None,
+    };
     let [gateway, floor, scratch] = args.as_slice() else {
-        anyhow::bail!("usage: bench NANOGRIDBOT FLOOR SCRATCH_FOLDER [--quick]");
+        anyhow::bail!("usage: bench NANOGRIDBOT FLOOR SCRATCH_FOLDER [--quick] [--only PART]");
     };
     let sizes = if quick { QUICK } else { FULL };
     let programs = Programs { gateway: gateway.into(), floor: floor.into() };
     let scratch = PathBuf::from(scratch);
 
+    let wanted = |part: &str| only.as_ref().is_none_or(|it| it == part);
+    let parts = ["start", "live", "inbox", "load"];
+    anyhow::ensure!(parts.iter().any(|it| wanted(it)), "--only takes one of {parts:?}");
+
     Table::head();
+    if wanted("start") {
+        start(&programs, &scratch, &sizes).await?;
+    }
+    if wanted("live") {
+        live(&programs, &scratch, &sizes).await?;
+    }
+    if wanted("inbox") {
+        let rate = inbox::measure(&scratch.join("inbox"), sizes.inbox).await?;
+        Table::row(
+            "inbound at the inbox, durable, dispatch paused",
+            format!("{rate:.0}/s"),
+            "",
+            "",
+            "5,000/s",
+        );
+    }
+    if wanted("load") {
+        with_load(&programs, &scratch, &sizes).await?;
+    }
+    Ok(())
+}
+
+/// The executable's size, and its start.
+async fn start(
+    programs: &Programs,
+    scratch: &std::path::Path,
+    sizes: &Sizes,
+) -> anyhow::Result<()> {
     let bytes = std::fs::metadata(&programs.gateway)?.len();
     Table::row(
         "executable",
@@ -152,27 +188,8 @@ async fn main() -> anyhow::Result<()> {
         "",
         "30 MiB",
     );
-
-    alone(&programs, &scratch, &sizes).await?;
-    let rate = inbox::measure(&scratch.join("inbox"), sizes.inbox).await?;
-    Table::row(
-        "inbound at the inbox, durable, dispatch paused",
-        format!("{rate:.0}/s"),
-        "",
-        "",
-        "5,000/s",
-    );
-    with_load(&programs, &scratch, &sizes).await
-}
-
-/// Start, memory, one message, fifty at once.
-async fn alone(
-    programs: &Programs,
-    scratch: &std::path::Path,
-    sizes: &Sizes,
-) -> anyhow::Result<()> {
-    let mut ours = Subject::new(Kind::Gateway, programs, scratch.join("ours")).await?;
-    let mut floor = Subject::new(Kind::Floor, programs, scratch.join("floor")).await?;
+    let mut ours = Subject::new(Kind::Gateway, programs, scratch.join("start")).await?;
+    let mut floor = Subject::new(Kind::Floor, programs, scratch.join("floor start")).await?;
     ours.start().await?;
     ours.groups(CHATS).await?;
     ours.stop(false)?;
@@ -194,7 +211,17 @@ async fn alone(
         &format!("{:.2}", it / base),
         "30 ms",
     );
+    Ok(())
+}
 
+/// Memory, one message, fifty at once.
+async fn live(programs: &Programs, scratch: &std::path::Path, sizes: &Sizes) -> anyhow::Result<()> {
+    let mut ours = Subject::new(Kind::Gateway, programs, scratch.join("ours")).await?;
+    let mut floor = Subject::new(Kind::Floor, programs, scratch.join("floor")).await?;
+    ours.start().await?;
+    ours.groups(CHATS).await?;
+    // What making groups cost is gone with the process that did it.
+    ours.stop(false)?;
     ours.start().await?;
     floor.start().await?;
     // The sandbox is proved beside the start; what that takes is over by then.
