@@ -50,6 +50,9 @@ pub(crate) enum Command {
     /// List, add, test, pause and remove accounts on platforms.
     #[command(subcommand)]
     Channel(Channel),
+    /// Show what a group's conversations remember, and put an earlier version back.
+    #[command(subcommand)]
+    Memory(Memory),
     /// Bind a chat to a group.
     Bind(Bind),
     /// Take a chat away from a group.
@@ -170,6 +173,9 @@ pub(crate) struct Doctor {
     /// Mend it: `sandbox` writes and loads the AppArmor profile.
     #[arg(long, value_parser = ["sandbox"])]
     pub(crate) fix: Option<String>,
+    /// Send nothing: the model is not asked.
+    #[arg(long)]
+    pub(crate) offline: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -340,6 +346,27 @@ pub(crate) struct Approve {
     /// Bind the chat to this group; default a new one of its own.
     #[arg(long)]
     pub(crate) group: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Memory {
+    /// Show what each conversation of the group remembers.
+    Show {
+        #[arg(default_value = "main")]
+        group: String,
+    },
+    /// List the earlier versions, with their numbers.
+    History {
+        #[arg(default_value = "main")]
+        group: String,
+    },
+    /// Put an earlier version back; what is there now becomes a version itself.
+    Revert {
+        /// The lane, as `memory history` names it.
+        lane: u64,
+        /// The version's number.
+        version: u64,
+    },
 }
 
 #[derive(Debug, Subcommand)]

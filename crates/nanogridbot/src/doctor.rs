@@ -47,20 +47,27 @@ pub(crate) async fn doctor(ctx: &Context, args: &cli::Doctor) -> anyhow::Result<
     let mut findings = Vec::new();
     findings.push(home(ctx));
     findings.push(settings(ctx));
-    findings.push(model(ctx));
+    findings.push(clock());
+    findings.push(network(ctx));
+    findings.push(room(ctx));
+    findings.push(model(ctx, args.offline).await);
     let (finding, probe) = sandbox(ctx).await;
     findings.push(finding);
     match Client::connect(&ctx.home.socket()).await? {
         Some(client) => {
             let status = client.get("/api/status").await?;
             findings.push(gateway(&status));
+            findings.extend(accounts(&status));
             findings.extend(disk(ctx, &status));
             findings.extend(callbacks(&status));
         }
-        None => findings.push(Finding {
-            mend: Some("start it with `nanogridbot serve`".to_owned()),
-            ..Finding::fine("gateway", "not running")
-        }),
+        None => {
+            findings.push(Finding {
+                mend: Some("start it with `nanogridbot serve`".to_owned()),
+                ..Finding::fine("gateway", "not running")
+            });
+            findings.push(database(ctx).await);
+        }
     }
     let ok = findings.iter().all(|it| it.ok);
     if ctx.json {
@@ -98,22 +105,93 @@ fn settings(ctx: &Context) -> Finding {
     }
 }
 
-fn model(ctx: &Context) -> Finding {
+/// The database, opened as a start would open it; the lock keeps a gateway from starting meanwhile.
+async fn database(ctx: &Context) -> Finding {
+    let opened = async {
+        let (settings, _) = make::settings(&ctx.home, &cli::Serve::default())?;
+        let _lock = ctx.home.lock_soon(&Clock::System).await?;
+        make::open_store(&ctx.home, &settings, &Clock::System).await?.close().await;
+        anyhow::Ok(())
+    };
+    match opened.await {
+        Ok(()) => Finding::fine("database", "opens"),
+        Err(err) => Finding::failed("database", &err),
+    }
+}
+
+/// A clock that was never set makes every certificate look wrong and every schedule late.
+fn clock() -> Finding {
+    let now = Clock::System.now();
+    match make::check_clock(now) {
+        Ok(()) => Finding::fine("clock", now.to_string()),
+        Err(err) => Finding::failed("clock", &err.into()),
+    }
+}
+
+/// Room on the disk of the home below which a warning is due, in bytes.
+const LITTLE_ROOM_BYTES: u64 = 64 << 20;
+
+/// How much room there is.
+fn room(ctx: &Context) -> Finding {
+    let home = ctx.home.path();
+    let free = match rustix::fs::statvfs(home) {
+        Ok(it) => it.f_bavail * it.f_frsize,
+        Err(err) => return Finding::failed("disk", &std::io::Error::from(err).into()),
+    };
+    let little = free < LITTLE_ROOM_BYTES;
+    Finding {
+        ok: !little,
+        mend: little.then(|| {
+            format!("delete what is not needed on the disk that holds `{}`", home.display())
+        }),
+        ..Finding::fine("disk", format!("{} MiB free", free >> 20))
+    }
+}
+
+/// The way out: proxies and certificates.
+fn network(ctx: &Context) -> Finding {
+    let net = make::settings(&ctx.home, &cli::Serve::default())
+        .and_then(|(settings, env)| Net::new(&settings.network, &env));
+    match net {
+        Ok(net) => Finding::fine("network", net.shown()),
+        Err(err) => Finding::failed("network", &err),
+    }
+}
+
+/// The model, proved by one completion unless nothing is to be sent.
+async fn model(ctx: &Context, offline: bool) -> Finding {
     let found = make::settings(&ctx.home, &cli::Serve::default()).and_then(|(settings, env)| {
         let net = Net::new(&settings.network, &env)?;
         models::find(&settings, &env, &net)
     });
-    match found {
-        Ok(models) => match models.model {
-            Some(model) => Finding::fine("model", format!("{}/{}", model.provider, model.model)),
-            None => Finding {
-                mend: Some(
-                    "set `[agent] model`, or ANTHROPIC_API_KEY or OPENAI_API_KEY".to_owned(),
-                ),
-                ..Finding::fine("model", "none; the demonstration agent answers")
-            },
+    let models = match found {
+        Ok(models) => models,
+        Err(err) => return Finding::failed("model", &err),
+    };
+    let Some(model) = models.model else {
+        return Finding {
+            mend: Some(
+                "set it on the page, or `[agent] model`, or ANTHROPIC_API_KEY or OPENAI_API_KEY"
+                    .to_owned(),
+            ),
+            ..Finding::fine("model", "none; the demonstration agent answers")
+        };
+    };
+    let name = format!("{}/{}", model.provider, model.model);
+    if offline {
+        return Finding::fine("model", format!("{name}, not asked"));
+    }
+    let Some(provider) = models.providers.iter().find(|it| it.name == model.provider) else {
+        unreachable!("a model has its provider")
+    };
+    match ngb_broker::prove(provider, &model.model, &Clock::System).await {
+        Ok(took) => {
+            Finding::fine("model", format!("{name} answered in {:.1} s", took.as_secs_f64()))
+        }
+        Err(err) => Finding {
+            mend: Some(err.mend()),
+            ..Finding::failed("model", &anyhow::Error::from(err).context(name))
         },
-        Err(err) => Finding::failed("model", &err),
     }
 }
 
@@ -149,23 +227,29 @@ async fn sandbox(ctx: &Context) -> (Finding, Option<Probe>) {
     }
 }
 
-/// What the running gateway says of its channels.
+/// The running gateway, its database and its page.
 fn gateway(status: &Value) -> Finding {
-    let down: Vec<String> = status["channels"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(|it| it["state"] == "down" || it["state"] == "waiting")
-        .map(|it| {
-            let word = |key: &str| it[key].as_str().unwrap_or_default().to_owned();
-            format!("{} is {}: {}", word("account"), word("state"), word("why"))
-        })
-        .collect();
-    let running = Finding::fine("gateway", "running, every channel up");
-    match down.is_empty() {
-        true => running,
-        false => Finding { ok: false, detail: down.join("; "), ..running },
-    }
+    let version = print::text(status, "version");
+    Finding::fine("gateway", format!("{version} runs, and its database answers"))
+}
+
+/// Each account on a platform, as the running gateway sees it.
+fn accounts(status: &Value) -> Vec<Finding> {
+    let all = status["channels"].as_array().into_iter().flatten();
+    let platforms = all.filter(|it| !matches!(print::text(it, "name"), "web" | "terminal"));
+    let finding = |it: &Value| {
+        let (account, state) = (print::text(it, "account"), print::text(it, "state"));
+        let detail = [account, state, print::text(it, "why")].join(" ");
+        let ok = !matches!(state, "down" | "waiting");
+        Finding {
+            ok,
+            mend: (!ok).then(|| {
+                format!("mend what it says, then `nanogridbot channel test {account}`; its settings are in docs/channels")
+            }),
+            ..Finding::fine("channel", detail.trim_end())
+        }
+    };
+    platforms.map(finding).collect()
 }
 
 /// A full disk, as the running gateway found it.

@@ -6,7 +6,9 @@ use ngb_store::StoreError;
 
 use ngb_web::BindError;
 
-use crate::{cli::BadArgument, client::Refused, home::HomeError, settings::SettingsError};
+use crate::{
+    cli::BadArgument, client::Refused, home::HomeError, make::BadClock, settings::SettingsError,
+};
 
 /// The first cause in the chain that knows what the user should do.
 pub(crate) fn hint(err: &anyhow::Error) -> Option<String> {
@@ -28,6 +30,9 @@ pub(crate) fn hint(err: &anyhow::Error) -> Option<String> {
         }
         if let Some(it) = cause.downcast_ref::<StoreError>() {
             return store(it);
+        }
+        if cause.is::<BadClock>() {
+            return Some("set the clock: `timedatectl set-ntp true`, or `date -s`".into());
         }
         if let Some(AddressError::NoColon(_)) = cause.downcast_ref() {
             return Some("an address looks like `telegram:-100123`".into());
@@ -94,6 +99,7 @@ mod tests {
     use anyhow::Context as _;
 
     use super::*;
+    use crate::make::check_clock;
 
     #[test]
     fn chain_and_hint() {
@@ -102,5 +108,16 @@ mod tests {
         assert_eq!(format!("{err:#}"), "could not start: another gateway runs on `/h`");
         assert!(hint(&err).unwrap().contains("--home"));
         assert!(!is_usage(&err));
+    }
+
+    #[test]
+    fn a_clock_that_was_never_set_is_named() {
+        for (ms, good) in [(0, false), (1_577_836_799_999, false), (1_577_836_800_000, true)] {
+            let checked = check_clock(ngb_core::clock::Timestamp(ms));
+            assert_eq!(checked.is_ok(), good, "{ms}");
+            let Err(err) = checked.map_err(anyhow::Error::from) else { continue };
+            assert!(err.to_string().contains("which can't be right"), "{err}");
+            assert!(hint(&err).unwrap().contains("timedatectl"));
+        }
     }
 }

@@ -16,6 +16,7 @@ mod home;
 mod log;
 mod logs;
 mod make;
+mod memory;
 mod models;
 mod net;
 mod original;
@@ -84,6 +85,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => doctor::doctor(&ctx, &args).await,
         Command::Channel(command) => channel::channel(&ctx, &command).await,
         Command::Group(command) => groups::group(&ctx, &command).await,
+        Command::Memory(command) => memory::memory(&ctx, &command).await,
         Command::Bind(args) => groups::bind(&ctx, &args).await,
         Command::Unbind(args) => groups::unbind(&ctx, &args).await,
         Command::Approve(args) => commands::approve(&ctx, &args).await,

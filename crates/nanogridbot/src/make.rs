@@ -10,7 +10,7 @@ use ngb_broker::{Broker, BrokerConfig};
 use ngb_channels::{Channel, telegram};
 use ngb_core::{
     address::Account,
-    clock::Clock,
+    clock::{Clock, Timestamp},
     route::NewChats,
     secret::{Redactor, Secret},
     tasks::Tasks,
@@ -81,6 +81,7 @@ pub(crate) async fn make(
     purpose: Purpose,
 ) -> anyhow::Result<Made> {
     let clock = Clock::System;
+    check_clock(clock.now())?;
     home.make()?;
     let (settings, env) = settings(home, serve)?;
     let net = Net::new(&settings.network, &env)?;
@@ -106,14 +107,7 @@ pub(crate) async fn make(
     }
     original::warn_of(&env);
 
-    let url = settings.database.url.clone().unwrap_or_else(|| home.database_url());
-    let options = OpenOptions {
-        url,
-        backups_dir: home.backups(),
-        node: "local".to_owned(),
-        clock: clock.clone(),
-    };
-    let store = Store::open(options).await?;
+    let store = open_store(home, &settings, &clock).await?;
     let (configured, read_accounts) = match purpose {
         Purpose::Serve => {
             let read = read_accounts(home, serve, clock.clone(), redactor);
@@ -179,6 +173,36 @@ pub(crate) async fn make(
     let agent = gateway.about().agent.clone();
     let public_url = settings.web.public_url;
     Ok(Made { gateway, tasks, web, lock, agent, sandbox: sandbox_state, accounts, public_url })
+}
+
+/// Opens the database of the settings.
+pub(crate) async fn open_store(
+    home: &Home,
+    settings: &Settings,
+    clock: &Clock,
+) -> anyhow::Result<Store> {
+    let url = settings.database.url.clone().unwrap_or_else(|| home.database_url());
+    let options = OpenOptions {
+        url,
+        backups_dir: home.backups(),
+        node: "local".to_owned(),
+        clock: clock.clone(),
+    };
+    Ok(Store::open(options).await?)
+}
+
+/// 2020-01-01: before that this program did not exist.
+const EARLIEST: Timestamp = Timestamp(1_577_836_800_000);
+
+/// The machine's clock was never set.
+#[derive(Debug, thiserror::Error)]
+#[error("the clock says {0}, which can't be right")]
+pub(crate) struct BadClock(Timestamp);
+
+/// Whether a gateway may start by this clock. With a wrong one no certificate is valid, tasks fire at the wrong time, and
+/// what is stored is forgotten too early; the platforms repeat what they could not deliver, so waiting loses nothing.
+pub(crate) fn check_clock(now: Timestamp) -> Result<(), BadClock> {
+    if now < EARLIEST { Err(BadClock(now)) } else { Ok(()) }
 }
 
 /// What reads the accounts anew while the gateway runs; secrets that it finds are kept out of the log from then on.

@@ -119,6 +119,32 @@ impl Net {
         Way::new(name_of, hosts)
     }
 
+    /// The way out in words, for people.
+    pub(crate) fn shown(&self) -> String {
+        let Exits { http, https, no_proxy, ca_file } = &self.exits;
+        let mut words: Vec<String> = Vec::new();
+        match (https, http) {
+            (None, None) => words.push("reached directly".to_owned()),
+            (Some(a), Some(b)) if a.shown == b.shown => {
+                words.push(format!("by the proxy {}", a.shown))
+            }
+            _ => {
+                let of = |scheme: &str, it: &Option<Exit>| match it {
+                    Some(it) => format!("{scheme} by the proxy {}", it.shown),
+                    None => format!("{scheme} directly"),
+                };
+                words.extend([of("https", https), of("http", http)]);
+            }
+        }
+        if !no_proxy.is_empty() {
+            words.push(format!("but not {no_proxy}"));
+        }
+        if let Some((path, setting)) = ca_file {
+            words.push(format!("trusting `{}` (`{setting}`) as well", path.display()));
+        }
+        words.join(", ")
+    }
+
     /// An account's way to its platform.
     ///
     /// # Errors

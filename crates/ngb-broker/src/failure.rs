@@ -34,11 +34,6 @@ impl Unreached {
         if !err.is_connect() {
             return Self::Broken { host, why };
         }
-        // hyper-rustls wraps what rustls says in an `io::Error`.
-        let is_tls = |it: &(dyn Error + 'static)| {
-            let inner = it.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-            inner.is_some_and(|it| it.is::<rustls::Error>()) || it.is::<rustls::Error>()
-        };
         if causes().any(is_tls) {
             Self::Tls { host, why }
         } else if says("dns error") || says("no public address") {
@@ -47,6 +42,12 @@ impl Unreached {
             Self::NoRoute { host, why }
         }
     }
+}
+
+/// Whether it is what rustls says; hyper-rustls wraps that in an `io::Error`, or in two.
+fn is_tls(err: &(dyn Error + 'static)) -> bool {
+    let inner = || err.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    err.is::<rustls::Error>() || inner().is_some_and(|it| is_tls(it))
 }
 
 impl Client {

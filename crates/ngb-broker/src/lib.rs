@@ -36,11 +36,13 @@ mod reply;
 mod egress;
 mod failure;
 mod model;
+mod prove;
 
 mod door;
 
 pub use door::{Allowed, Current, Door};
 pub use failure::Unreached;
+pub use prove::{Unproved, prove};
 pub use reply::REFUSED;
 pub use usage::Usage;
 

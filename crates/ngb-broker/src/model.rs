@@ -156,7 +156,7 @@ pub(crate) async fn forward(
     head.map(|()| StreamBody::new(body).boxed_unsync())
 }
 
-fn build(provider: &Provider, inside: &HeaderMap) -> reqwest::RequestBuilder {
+pub(crate) fn build(provider: &Provider, inside: &HeaderMap) -> reqwest::RequestBuilder {
     let base = provider.base_url.trim_end_matches('/');
     let path = path_of(provider.kind);
     // Both `https://host` and `https://host/v1` are written for the same API.
@@ -191,7 +191,7 @@ fn build(provider: &Provider, inside: &HeaderMap) -> reqwest::RequestBuilder {
 }
 
 /// A body as far as it comes, at most `max` bytes.
-async fn collect(mut answer: reqwest::Response, max: usize) -> Bytes {
+pub(crate) async fn collect(mut answer: reqwest::Response, max: usize) -> Bytes {
     let mut body = BytesMut::new();
     while body.len() < max {
         let Ok(Some(piece)) = answer.chunk().await else { break };

@@ -7,6 +7,7 @@
 mod common;
 
 mod authority;
+mod prove;
 mod proxy;
 mod silence;
 mod through;
