@@ -117,7 +117,7 @@ function Bind({ group, recent, onClose, save }) {
       </fieldset>
       <label>${t("bind_address")}<input required value=${jid} onInput=${(event) => setJid(event.target.value)} />
         <small class="faint">${t("bind_address_hint")}</small></label>
-      ${choice(t("engage"), "engage", engage, setEngage, ["mention", "always", "trigger"])}
+      ${choice(t("engage"), "engage", engage, setEngage, ["mention", "always", "trigger", "never"])}
       ${engage === "trigger" && html`<label>${t("pattern")}<input required value=${pattern} onInput=${(event) => setPattern(event.target.value)} /></label>`}
       ${choice(t("scope"), "scope", scope, setScope, ["thread", "chat", "sender", "group"])}
       ${choice(t("senders"), "senders", senders, setSenders, ["everyone", "known"])}

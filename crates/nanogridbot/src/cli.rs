@@ -283,6 +283,15 @@ pub(crate) struct Bind {
     /// Who may speak there.
     #[arg(long, value_enum)]
     pub(crate) senders: Option<Senders>,
+    /// No message there is for the agent: it only listens.
+    #[arg(long, conflicts_with_all = ["always", "trigger", "mention"])]
+    pub(crate) never: bool,
+    /// When one sender is heard, by the platform's id: `ID=always`, `ID=mention` or `ID=never`; may be given several times.
+    #[arg(long = "sender", value_name = "ID=HOW")]
+    pub(crate) of_senders: Vec<String>,
+    /// How often in an hour a bot may have the agent answer it there (default 0: never).
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) bots_per_hour: u32,
     #[command(flatten)]
     pub(crate) queue: Queue,
 }

@@ -89,6 +89,12 @@ fn binding_line(binding: &Value) -> String {
             it => res += &format!(", {key} {it}"),
         }
     }
+    for (id, how) in binding["exceptions"]["senders"].as_object().into_iter().flatten() {
+        res += &format!(", {id} {}", how.as_str().unwrap_or_default());
+    }
+    if let Some(bots @ 1..) = binding["exceptions"]["bots_per_hour"].as_u64() {
+        res += &format!(", bots {bots} times an hour");
+    }
     let usual = serde_json::to_value(Queue::default()).unwrap_or_default();
     for (key, value) in binding["queue"].as_object().into_iter().flatten() {
         if *value != usual[key] {
@@ -129,17 +135,34 @@ pub(crate) async fn bind(ctx: &Context, args: &cli::Bind) -> anyhow::Result<Exit
     let engage = match (&args.trigger, args.always) {
         (Some(_), _) => "trigger",
         (None, true) => "always",
+        (None, false) if args.never => "never",
         (None, false) => "mention",
     };
     let body = json!({
         "jid": args.jid, "thread": args.thread, "engage": engage, "pattern": args.trigger,
         "scope": args.scope, "senders": args.senders.map(cli::Senders::as_str),
         "queue": queue(&args.queue),
+        "exceptions": { "senders": of_senders(&args.of_senders)?, "bots_per_hour": args.bots_per_hour },
     });
     let path = format!("{}/bindings", group_path(&args.group));
     let answer = ctx.with_gateway(async |client| client.post(&path, body).await).await?;
     ctx.show(&answer, |it| say(&format!("bound `{}` to `{}`", args.jid, text(it, "name"))));
     Ok(ExitCode::SUCCESS)
+}
+
+/// `ID=HOW` as the API takes them.
+fn of_senders(args: &[String]) -> Result<Value, BadArgument> {
+    let mut res = serde_json::Map::new();
+    for arg in args {
+        // An id may have the sign in it, a word for how has not.
+        let Some((id, how)) = arg.rsplit_once('=') else {
+            return Err(BadArgument(format!(
+                "`{arg}` is not of the form `ID=always|mention|never`"
+            )));
+        };
+        res.insert(id.to_owned(), how.into());
+    }
+    Ok(Value::Object(res))
 }
 
 /// What the flags say of a queue, as the API takes it.

@@ -1,6 +1,6 @@
 //! Groups and bindings: an agent's home, and the places that belong to it.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc, time::Duration};
 
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
@@ -89,6 +89,29 @@ pub struct Binding {
     pub senders: Senders,
     /// How its messages wait for the agent.
     pub queue: Queue,
+    pub exceptions: Exceptions,
+}
+
+/// Who is heard in a bound place in another way than the rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Exceptions {
+    /// By the platform's stable id of the sender.
+    pub senders: BTreeMap<String, Hearing>,
+    /// How often in an hour a bot may have the agent answer it there; 0 is never. Two bots that answer each other end by it.
+    pub bots_per_hour: u32,
+}
+
+/// When one sender is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hearing {
+    /// Whatever they write is for the agent.
+    Always,
+    /// Only when they address it.
+    Mention,
+    /// Not at all; what they write is context.
+    Never,
 }
 
 /// When a message in a bound place is for the agent.
@@ -101,6 +124,8 @@ pub enum Engage {
     Always,
     /// The text matches, or the bot is addressed in a way that [`Engage::Mention`] would take.
     Trigger(Trigger),
+    /// No message: all that is written is context.
+    Never,
 }
 
 impl Engage {
@@ -110,6 +135,7 @@ impl Engage {
             Self::Mention => ("mention", None),
             Self::Always => ("always", None),
             Self::Trigger(it) => ("trigger", Some(it.as_str())),
+            Self::Never => ("never", None),
         }
     }
 
@@ -117,6 +143,7 @@ impl Engage {
     pub fn from_parts(word: &str, pattern: Option<&str>) -> Result<Self, BadTrigger> {
         Ok(match (word, pattern) {
             ("always", _) => Self::Always,
+            ("never", _) => Self::Never,
             ("trigger", Some(pattern)) => Self::Trigger(pattern.parse()?),
             _ => Self::Mention,
         })
@@ -154,6 +181,11 @@ impl Trigger {
 
     pub fn matches(&self, text: &str) -> bool {
         self.0.is_match(text)
+    }
+
+    /// Where in `text` it first matches, in bytes.
+    pub fn finds(&self, text: &str) -> Option<usize> {
+        self.0.find(text).map(|it| it.start())
     }
 }
 

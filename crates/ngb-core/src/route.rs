@@ -1,7 +1,7 @@
 //! What to do with a message: a pure decision, with its reason.
 
 use crate::{
-    group::{Binding, Engage, Senders},
+    group::{Binding, Engage, Hearing, Senders},
     id::{BindingId, GroupId},
     message::{Addressed, ChatKind, Content, Inbound},
     queue::Queue,
@@ -18,6 +18,8 @@ pub struct Known<'a> {
     pub roles: &'a [(Option<GroupId>, Role)],
     /// What happens with chats that nobody has approved.
     pub new_chats: NewChats,
+    /// How often the sender, a bot, had an agent answer it in this chat within the last hour.
+    pub bot_turns: u32,
 }
 
 /// Whether a chat was let in.
@@ -89,11 +91,11 @@ pub enum Route {
 
 /// Decides about a new message. Total: any input has exactly one answer.
 ///
-/// Several groups may be bound to one place: the first (by age) that engages has it, those bound to the thread before
-/// those bound to the whole chat.
+/// Several groups may be bound to one place: the first that the text names by its trigger has it, or else the first (by age)
+/// that engages; those bound to the thread before those bound to the whole chat.
 pub fn route(inbound: &Inbound, content: &Content, known: &Known<'_>) -> Route {
-    if inbound.sender.is_bot {
-        return Route::Drop { why: "the sender is a bot, and bots never engage" };
+    if inbound.sender.is_bot && known.access != Access::Approved {
+        return Route::Drop { why: "the sender is a bot, and nobody approved this chat" };
     }
     if content.text.trim().is_empty() && content.media.is_empty() {
         return Route::Drop { why: "it has neither text nor a file" };
@@ -109,33 +111,121 @@ pub fn route(inbound: &Inbound, content: &Content, known: &Known<'_>) -> Route {
         None => it.place.jid == inbound.place.jid,
     };
     let mut bindings: Vec<&Binding> = known.bindings.iter().filter(fits).collect();
+    // What is said of a thread counts there instead of what is said of its chat.
+    let own: Vec<GroupId> =
+        bindings.iter().filter(|it| it.place.thread.is_some()).map(|it| it.group).collect();
+    bindings.retain(|it| it.place.thread.is_some() || !own.contains(&it.group));
     bindings.sort_by_key(|it| it.place.thread.is_none());
 
-    let mut kept = None;
-    for binding in bindings {
-        let lane_key = binding.scope.key(&inbound.place, &inbound.sender.id);
-        let given = known.role_in(binding.group);
-        if binding.senders == Senders::Known && given.is_none() {
-            kept = kept.or(Some(Route::Drop { why: "only known people may speak here" }));
-            continue;
+    let heard: Vec<(&Binding, Heard)> =
+        bindings.into_iter().map(|it| (it, hears(it, inbound, content, known))).collect();
+    let of_thread = heard.partition_point(|it| it.0.place.thread.is_some());
+    for level in [&heard[..of_thread], &heard[of_thread..]] {
+        let named = level.iter().filter_map(|(it, heard)| match heard {
+            Heard::Named { at, role } => Some((*at, *it, *role)),
+            _ => None,
+        });
+        if let Some((_, binding, role)) = named.min_by_key(|it| it.0) {
+            return engage(binding, inbound, role, "the text matches the trigger");
         }
-        let role = given.unwrap_or(Role::Guest);
-        if !role.may(Right::Speak) {
-            kept = kept.or(Some(Route::Drop { why: "the sender may only read" }));
-            continue;
-        }
-        match engages(&binding.engage, content) {
-            Some(why) => {
-                let (queue, group) = (binding.queue, binding.group);
-                return Route::Engage { binding: binding.id, group, lane_key, role, queue, why };
-            }
-            None => {
-                let why = "nobody addressed the agent";
-                kept = kept.or(Some(Route::Keep { group: binding.group, lane_key, why }));
-            }
+        let engaged = level.iter().find_map(|(it, heard)| match heard {
+            Heard::Engages { why, role } => Some((*it, *role, *why)),
+            _ => None,
+        });
+        if let Some((binding, role, why)) = engaged {
+            return engage(binding, inbound, role, why);
         }
     }
-    kept.unwrap_or(Route::Drop { why: "no group is bound to this chat" })
+    let left = heard.into_iter().find_map(|(it, heard)| match heard {
+        Heard::Refused { why } => Some(Route::Drop { why }),
+        Heard::Quiet { why } => {
+            let lane_key = it.scope.key(&inbound.place, &inbound.sender.id);
+            Some(Route::Keep { group: it.group, lane_key, why })
+        }
+        Heard::Named { .. } | Heard::Engages { .. } => None,
+    });
+    left.unwrap_or(Route::Drop { why: "no group is bound to this chat" })
+}
+
+/// What one binding makes of a message.
+#[derive(Clone, Copy, Debug)]
+enum Heard {
+    /// Its trigger matches, so many bytes from the start.
+    Named {
+        at: usize,
+        role: Role,
+    },
+    Engages {
+        why: &'static str,
+        role: Role,
+    },
+    /// It is context.
+    Quiet {
+        why: &'static str,
+    },
+    /// Its sender has no say here.
+    Refused {
+        why: &'static str,
+    },
+}
+
+fn engage(binding: &Binding, inbound: &Inbound, role: Role, why: &'static str) -> Route {
+    Route::Engage {
+        binding: binding.id,
+        group: binding.group,
+        lane_key: binding.scope.key(&inbound.place, &inbound.sender.id),
+        role,
+        queue: binding.queue,
+        why,
+    }
+}
+
+fn hears(binding: &Binding, inbound: &Inbound, content: &Content, known: &Known<'_>) -> Heard {
+    let given = known.role_in(binding.group);
+    if binding.senders == Senders::Known && given.is_none() {
+        return Heard::Refused { why: "only known people may speak here" };
+    }
+    let role = given.unwrap_or(Role::Guest);
+    if !role.may(Right::Speak) {
+        return Heard::Refused { why: "the sender may only read" };
+    }
+    if inbound.sender.is_bot {
+        match binding.exceptions.bots_per_hour {
+            0 => return Heard::Refused { why: "the sender is a bot, and no bot is heard here" },
+            most if most <= known.bot_turns => {
+                let why = "this bot was answered as often within an hour as it may be here: it looks like a loop";
+                return Heard::Refused { why };
+            }
+            _ => (),
+        }
+    }
+    match binding.exceptions.senders.get(&inbound.sender.id) {
+        Some(Hearing::Never) => return Heard::Quiet { why: "this sender is not heard here" },
+        Some(Hearing::Always) => {
+            return Heard::Engages { why: "whatever this sender writes is for the agent", role };
+        }
+        Some(Hearing::Mention) => return addressed(content, role),
+        None => (),
+    }
+    match &binding.engage {
+        Engage::Never => Heard::Quiet { why: "the agent only listens here" },
+        Engage::Always => Heard::Engages { why: "every message here is for the agent", role },
+        Engage::Mention => addressed(content, role),
+        Engage::Trigger(trigger) => match trigger.finds(&content.text) {
+            Some(at) => Heard::Named { at, role },
+            None => addressed(content, role),
+        },
+    }
+}
+
+fn addressed(content: &Content, role: Role) -> Heard {
+    let why = match content.addressed {
+        Addressed::No => return Heard::Quiet { why: "nobody addressed the agent" },
+        Addressed::Mention => "the bot was mentioned",
+        Addressed::Reply => "it answers a message of the bot",
+        Addressed::Direct => "it was written to the bot alone",
+    };
+    Heard::Engages { why, role }
 }
 
 fn unknown_chat(inbound: &Inbound, content: &Content, known: &Known<'_>) -> Route {
@@ -155,24 +245,6 @@ fn unknown_chat(inbound: &Inbound, content: &Content, known: &Known<'_>) -> Rout
     }
 }
 
-/// Why a message engages, or `None`.
-fn engages(engage: &Engage, content: &Content) -> Option<&'static str> {
-    if let Engage::Always = engage {
-        return Some("every message here is for the agent");
-    }
-    if let Engage::Trigger(trigger) = engage
-        && trigger.matches(&content.text)
-    {
-        return Some("the text matches the trigger");
-    }
-    match content.addressed {
-        Addressed::No => None,
-        Addressed::Mention => Some("the bot was mentioned"),
-        Addressed::Reply => Some("it answers a message of the bot"),
-        Addressed::Direct => Some("it was written to the bot alone"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -181,7 +253,7 @@ mod tests {
     use crate::{
         address::Place,
         clock::Timestamp,
-        group::Scope,
+        group::{Exceptions, Scope},
         message::{ChatFacts, Happening, Sender},
         queue::Queue,
     };
@@ -216,6 +288,7 @@ mod tests {
             scope: Scope::Thread,
             senders: Senders::Everyone,
             queue: Queue::default(),
+            exceptions: Exceptions::default(),
         }
     }
 
@@ -239,6 +312,20 @@ mod tests {
         let both = || vec![binding(1, None, trigger("andy")), binding(2, None, trigger("bob"))];
         let topic =
             || vec![binding(1, None, Engage::Always), binding(2, Some("5"), Engage::Always)];
+        let anywhere = |name: &str| Engage::Trigger(name.parse().unwrap());
+        let named = || {
+            vec![
+                binding(1, None, Engage::Always),
+                binding(2, None, anywhere("andy")),
+                binding(3, None, anywhere("bob")),
+            ]
+        };
+        let never = || {
+            let mut bindings =
+                vec![binding(1, None, Engage::Mention), binding(2, Some("5"), Engage::Never)];
+            bindings[1].group = bindings[0].group;
+            bindings
+        };
         let mention = || vec![binding(1, None, Engage::Mention)];
         let quiet = "nobody addressed the agent";
         #[rustfmt::skip]
@@ -253,15 +340,68 @@ mod tests {
             (both(), None, "@andy hi", No, "10"),
             (both(), None, "hi", Mention, "10"),
             (both(), None, "hi", No, quiet),
+            // The first that the text names, wherever the default stands.
+            (named(), None, "hi bob and andy", No, "30"),
+            (named(), None, "hi andy and bob", No, "20"),
+            (named(), None, "hi", No, "10"),
+            (topic(), Some("5"), "bob", No, "20"),
+            (never(), Some("5"), "hi", Mention, "the agent only listens here"),
+            (never(), Some("6"), "hi", Mention, "10"),
             (topic(), Some("5"), "hi", No, "20"),
             (topic(), Some("6"), "hi", No, "10"),
             (vec![], None, "hi", Direct, "no group is bound to this chat"),
         ];
         for (bindings, thread, text, addressed, want) in table {
-            let known =
-                Known { bindings, access: Access::Approved, roles: &[], new_chats: NewChats::Ask };
+            let known = Known {
+                bindings,
+                access: Access::Approved,
+                roles: &[],
+                new_chats: NewChats::Ask,
+                bot_turns: 0,
+            };
             let got = route(&inbound(ChatKind::Group, *thread), &content(text, *addressed), &known);
             assert_eq!(outcome(&got), *want, "{text} {addressed:?} in {thread:?}");
+        }
+    }
+
+    #[test]
+    fn exceptions_table() {
+        use Addressed::{Mention, No};
+        let of = |engage: Engage, hearing: Option<Hearing>, bots_per_hour| {
+            let mut it = binding(1, None, engage);
+            it.exceptions.senders.extend(hearing.map(|it| ("7".to_owned(), it)));
+            it.exceptions.bots_per_hour = bots_per_hour;
+            it
+        };
+        let (quiet, loops) = (
+            "nobody addressed the agent",
+            "this bot was answered as often within an hour as it may be here: it looks like a loop",
+        );
+        #[rustfmt::skip]
+        let table = [
+            // binding, is a bot, its turns, addressed
+            (of(Engage::Mention, Some(Hearing::Always), 0),  false, 0, No,      "10"),
+            (of(Engage::Always, Some(Hearing::Mention), 0),  false, 0, No,      quiet),
+            (of(Engage::Always, Some(Hearing::Mention), 0),  false, 0, Mention, "10"),
+            (of(Engage::Always, Some(Hearing::Never), 0),    false, 0, Mention, "this sender is not heard here"),
+            (of(Engage::Always, None, 0),                    true,  0, Mention, "the sender is a bot, and no bot is heard here"),
+            (of(Engage::Mention, None, 2),                   true,  1, No,      quiet),
+            (of(Engage::Mention, None, 2),                   true,  1, Mention, "10"),
+            (of(Engage::Mention, None, 2),                   true,  2, Mention, loops),
+        ];
+        for (binding, is_bot, bot_turns, addressed, want) in table {
+            let bindings = [binding];
+            let known = Known {
+                bindings: &bindings,
+                access: Access::Approved,
+                roles: &[],
+                new_chats: NewChats::Ask,
+                bot_turns,
+            };
+            let mut event = inbound(ChatKind::Group, None);
+            event.sender.is_bot = is_bot;
+            let got = route(&event, &content("hi", addressed), &known);
+            assert_eq!(outcome(&got), want, "{bindings:?} {addressed:?}");
         }
     }
 
@@ -344,7 +484,13 @@ mod tests {
         ];
         for (bindings, access, role, new_chats, kind, addressed, want) in table {
             let roles: Vec<_> = role.iter().map(|it| (None, *it)).collect();
-            let known = Known { bindings, access: *access, roles: &roles, new_chats: *new_chats };
+            let known = Known {
+                bindings,
+                access: *access,
+                roles: &roles,
+                new_chats: *new_chats,
+                bot_turns: 0,
+            };
             let got = route(&inbound(*kind, None), &content("hi", *addressed), &known);
             assert_eq!(
                 outcome(&got),
@@ -363,6 +509,7 @@ mod tests {
             access: Access::Approved,
             roles: &roles,
             new_chats: NewChats::Ask,
+            bot_turns: 0,
         };
         let got =
             |text| route(&inbound(ChatKind::Group, None), &content(text, Addressed::No), &known);
@@ -380,6 +527,7 @@ mod tests {
             access: Access::Approved,
             roles: &[(None, Role::Owner)],
             new_chats: NewChats::Ask,
+            bot_turns: 0,
         };
         let got = route(&from_bot, &content("hi", Addressed::Mention), &known);
         assert!(matches!(got, Route::Drop { .. }));
@@ -397,7 +545,7 @@ mod tests {
             let addressed = [Addressed::No, Addressed::Mention, Addressed::Reply, Addressed::Direct][at];
             let known = Known {
                 bindings: &bindings, access: Access::Approved, roles: &[(None, Role::ALL[role])],
-                new_chats: NewChats::Ask,
+                new_chats: NewChats::Ask, bot_turns: 0,
             };
             route(&inbound, &content(&text, addressed), &known);
         }

@@ -35,6 +35,7 @@ pub(crate) async fn approve(
             scope: Scope::Thread,
             senders: Senders::Everyone,
             queue: ngb_core::queue::Queue::default(),
+            exceptions: ngb_core::group::Exceptions::default(),
         })
         .await?;
     if let Some(me) = how.me {

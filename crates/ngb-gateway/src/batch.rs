@@ -298,8 +298,16 @@ async fn decide(gateway: &Gateway, inbound: &Inbound, open: &[OpenQuestion]) -> 
         let snapshot = shared.directory.snapshot();
         let busy = shared.dispatcher.is_busy(&inbound.place);
         let now = shared.clock.now();
-        match plan::plan(inbound, &Seen { snapshot: &snapshot, new_chats, busy, open, now }) {
-            Step::Write(plan) => return plan,
+        let (chat, sender) = (&inbound.place.jid, &inbound.sender);
+        let bot_turns = if sender.is_bot { shared.pairs.turns(chat, &sender.id, now) } else { 0 };
+        let seen = Seen { snapshot: &snapshot, new_chats, busy, open, bot_turns, now };
+        match plan::plan(inbound, &seen) {
+            Step::Write(plan) => {
+                if sender.is_bot && matches!(plan, Plan::Engage { .. }) {
+                    shared.pairs.count(chat, &sender.id, now);
+                }
+                return plan;
+            }
             Step::Stop { only_own } => {
                 let only_of = only_own.then_some(inbound.sender.id.as_str());
                 let found = shared.dispatcher.interrupt_place(&inbound.place, only_of);
@@ -338,6 +346,7 @@ async fn own_group(gateway: &Gateway, inbound: &Inbound) -> Result<(), HandleErr
             scope: ngb_core::group::Scope::Thread,
             senders: ngb_core::group::Senders::Everyone,
             queue: Queue::default(),
+            exceptions: ngb_core::group::Exceptions::default(),
         })
         .await
         .map(drop)

@@ -7,7 +7,7 @@ use ngb_core::{
     address::{Account, Address, AddressError, ChannelKind, Jid, Place},
     ask::{self, Answerer, Pressed},
     clock::{Clock, Timestamp},
-    group::{BadName, Engage, FolderName, Group, GroupName, Limits, Scope, Senders},
+    group::{BadName, Engage, Exceptions, FolderName, Group, GroupName, Limits, Scope, Senders},
     id::{BindingId, GroupId, JobId, LaneId, MessageId, TaskId, UserId},
     message::{Addressed, ChatFacts, ChatKind, Content, Happening, Inbound, Sender},
     queue::Queue,
@@ -27,6 +27,7 @@ use crate::{
     homes::Homes,
     intake::Posts,
     outbox::Outboxes,
+    pairs::Pairs,
     questions::Questions,
     registry::Directory,
     start::RunLimits,
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) read_accounts: Option<Box<ReadAccounts>>,
     pub(crate) posts: Posts,
     pub(crate) questions: Questions,
+    pub(crate) pairs: Pairs,
     pub(crate) homes: Homes,
     pub(crate) broker: Broker,
     pub(crate) sandbox: watch::Receiver<Option<Arc<dyn Sandbox>>>,
@@ -171,6 +173,7 @@ pub struct Bind {
     pub scope: Scope,
     pub senders: Senders,
     pub queue: Queue,
+    pub exceptions: Exceptions,
 }
 
 /// How a pairing is to be approved.
@@ -332,6 +335,7 @@ impl Gateway {
             scope: Scope::Thread,
             senders: Senders::Everyone,
             queue: Queue::default(),
+            exceptions: Exceptions::default(),
         })
         .await?;
         Ok(group)
@@ -377,6 +381,7 @@ impl Gateway {
             scope: bind.scope,
             senders: bind.senders,
             queue: bind.queue,
+            exceptions: bind.exceptions,
         };
         let id = self.0.store.bind(new).await?;
         self.0.store.set_access(&jid, Access::Approved).await?;

@@ -35,6 +35,7 @@ mod live;
 mod marks;
 pub mod memory;
 mod outbox;
+mod pairs;
 mod people;
 mod prompt;
 mod questions;

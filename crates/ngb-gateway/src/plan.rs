@@ -62,12 +62,14 @@ pub struct Seen<'a> {
     pub busy: bool,
     /// The open questions of its chat, the oldest first.
     pub open: &'a [OpenQuestion],
+    /// How often the sender, a bot, was answered in the chat within the last hour.
+    pub bot_turns: u32,
     pub now: Timestamp,
 }
 
 /// Plans one event.
 pub fn plan(inbound: &Inbound, seen: &Seen<'_>) -> Step {
-    let Seen { snapshot, new_chats, busy, open, now } = *seen;
+    let Seen { snapshot, new_chats, busy, open, bot_turns, now } = *seen;
     let account = inbound.place.jid.account();
     let roles = snapshot.roles(account, &inbound.sender.id);
     let who = Answerer { sender_id: &inbound.sender.id, roles: &roles };
@@ -105,7 +107,7 @@ pub fn plan(inbound: &Inbound, seen: &Seen<'_>) -> Step {
         NewChats::OwnGroup if MAX_OWN_GROUPS <= snapshot.groups().count() => NewChats::Ask,
         other => other,
     };
-    let known = Known { bindings, access, roles: &roles, new_chats };
+    let known = Known { bindings, access, roles: &roles, new_chats, bot_turns };
     Step::Write(match route(inbound, content, &known) {
         Route::Engage { group, lane_key, role, queue, why, .. } => {
             Plan::Engage { group, lane_key, role, queue, why: why.to_owned() }
@@ -215,6 +217,7 @@ mod tests {
             scope: Scope::Thread,
             senders: Senders::Everyone,
             queue: Queue::default(),
+            exceptions: ngb_core::group::Exceptions::default(),
         };
         Snapshot::new(Registry {
             groups: vec![group],
@@ -268,7 +271,14 @@ mod tests {
             event.sender.id = sender.into();
             event.what = Happening::Pressed { platform_id: "500".into(), value: value.into() };
             let (new_chats, now) = (NewChats::Ask, Timestamp(0));
-            let seen = Seen { snapshot: &snapshot, new_chats, busy: false, open: &open, now };
+            let seen = Seen {
+                snapshot: &snapshot,
+                new_chats,
+                busy: false,
+                open: &open,
+                bot_turns: 0,
+                now,
+            };
             let got = match plan(&event, &seen) {
                 Step::Write(Plan::AnswerAsk { .. }) => "chosen",
                 Step::Write(Plan::NotYours { .. }) => "not yours",
@@ -312,7 +322,8 @@ mod tests {
             let snapshot = snapshot();
             let open = [question()];
             let (new_chats, now) = (NewChats::Ask, Timestamp(0));
-            let seen = Seen { snapshot: &snapshot, new_chats, busy, open: &open, now };
+            let seen =
+                Seen { snapshot: &snapshot, new_chats, busy, open: &open, bot_turns: 0, now };
             let got = match plan(&event, &seen) {
                 Step::Stop { only_own } => {
                     assert!(only_own, "a guest stops what is theirs");

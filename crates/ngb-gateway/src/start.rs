@@ -7,7 +7,7 @@ use ngb_core::{
     address::{Account, ChannelKind},
     clock::Clock,
     frame::ModelSpec,
-    group::{Engage, Scope, Senders},
+    group::{Engage, Exceptions, Scope, Senders},
     queue::Queue,
     route::NewChats,
     tasks::Tasks,
@@ -27,6 +27,7 @@ use crate::{
     intake, janitor,
     local::LocalChannel,
     outbox::Outboxes,
+    pairs::Pairs,
     questions::Questions,
     registry::Directory,
     retention::Retention,
@@ -155,6 +156,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         outboxes: Outboxes::new(accounts.clone(), store.clone(), hub.clone(), clock.clone()),
         dispatcher: Dispatcher::new(caps, drain.clone()),
         hub,
+        pairs: Pairs::default(),
         questions: Questions::load(&store, clock.now()).await?,
         about: About { version, started_at: clock.now(), agent, sandbox: sandbox_state },
         accounts: accounts.clone(),
@@ -227,6 +229,7 @@ async fn first_start(gateway: &Gateway) -> Result<(), HandleError> {
             scope: Scope::Thread,
             senders: Senders::Everyone,
             queue: Queue::default(),
+            exceptions: Exceptions::default(),
         })
         .await?;
     info!("made the main group");

@@ -2,7 +2,7 @@
 
 use ngb_core::{
     address::{Account, Jid, Place},
-    group::{Binding, Engage, Group, Scope, Senders},
+    group::{Binding, Engage, Exceptions, Group, Scope, Senders},
     id::{BindingId, GroupId, UserId},
     queue::Queue,
     role::Role,
@@ -106,10 +106,11 @@ async fn bind(tx: &mut Tx, it: &NewBinding) -> Result<BindingId, StoreError> {
         .await?
         .ok_or_else(|| no_group(it.group))?;
     let (engage, pattern) = it.engage.as_parts();
-    let text = "INSERT INTO bindings (group_id, jid, thread, engage, pattern, scope, senders, queue, created_at) VALUES {values}
+    let text = "INSERT INTO bindings (group_id, jid, thread, engage, pattern, scope, senders, queue, exceptions,
+                    created_at) VALUES {values}
                 ON CONFLICT (jid, thread, group_id) DO UPDATE SET engage = excluded.engage,
                     pattern = excluded.pattern, scope = excluded.scope, senders = excluded.senders,
-                    queue = excluded.queue
+                    queue = excluded.queue, exceptions = excluded.exceptions
                 RETURNING id";
     let values = row![
         it.group,
@@ -120,6 +121,7 @@ async fn bind(tx: &mut Tx, it: &NewBinding) -> Result<BindingId, StoreError> {
         it.scope.as_str(),
         it.senders.as_str(),
         to_json(&it.queue)?,
+        to_json(&it.exceptions)?,
         tx.now,
     ];
     let made = tx.rows_many(sql("bind a place", text), vec![values]).await?;
@@ -169,6 +171,10 @@ fn binding(row: &Row) -> Result<Binding, StoreError> {
         queue: match row.opt_text("queue")? {
             Some(_) => row.json("queue")?,
             None => Queue::default(),
+        },
+        exceptions: match row.opt_text("exceptions")? {
+            Some(_) => row.json("exceptions")?,
+            None => Exceptions::default(),
         },
     })
 }
@@ -221,7 +227,7 @@ impl Store {
     pub async fn registry(&self) -> Result<Registry, StoreError> {
         let text = "SELECT id, name, folder, is_main, paused_at, limits FROM groups WHERE removed_at IS NULL ORDER BY id";
         let groups = self.rows(sql("read groups", text)).await?;
-        let text = "SELECT id, group_id, jid, thread, engage, pattern, scope, senders, queue FROM bindings ORDER BY id";
+        let text = "SELECT id, group_id, jid, thread, engage, pattern, scope, senders, queue, exceptions FROM bindings ORDER BY id";
         let bindings = self.rows(sql("read bindings", text)).await?;
         let text = "SELECT jid, access FROM chats WHERE access <> 'unknown'";
         let access = self.rows(sql("read who was let in", text)).await?;

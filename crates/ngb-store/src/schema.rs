@@ -20,6 +20,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, statements: V4 },
     Migration { version: 5, statements: V5 },
     Migration { version: 6, statements: V6 },
+    Migration { version: 7, statements: V7 },
 ];
 
 const V1: &[&str] = &[
@@ -187,3 +188,6 @@ const V6: &[&str] = &[
     // What the clock asks goes before what people wrote.
     "CREATE INDEX jobs_clock ON jobs (lane_id, run_at, id) WHERE state = 'queued' AND kind <> 'message'",
 ];
+
+/// Who is heard in another way than the rest of a chat.
+const V7: &[&str] = &["ALTER TABLE bindings ADD COLUMN exceptions TEXT"];

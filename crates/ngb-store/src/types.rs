@@ -8,7 +8,7 @@ use ngb_core::{
     clock::Timestamp,
     decision::Decision,
     frame::SessionMark,
-    group::{Binding, Engage, FolderName, Group, GroupName, Limits, Scope, Senders},
+    group::{Binding, Engage, Exceptions, FolderName, Group, GroupName, Limits, Scope, Senders},
     id::{AskId, GroupId, JobId, LaneId, MessageId, OutboxId, RunId, TaskId, UserId},
     job::{JobState, Tries},
     message::{Author, Button, Content, Inbound, MediaRef, Outbound},
@@ -620,6 +620,7 @@ pub struct NewBinding {
     pub scope: Scope,
     pub senders: Senders,
     pub queue: Queue,
+    pub exceptions: Exceptions,
 }
 
 /// What a group used, by model.

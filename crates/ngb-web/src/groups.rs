@@ -6,7 +6,7 @@ use axum::{
 };
 use ngb_core::{
     address::{Account, ChannelKind, Jid, Place},
-    group::{Engage, Group, Limits, Scope, Senders},
+    group::{Engage, Exceptions, Group, Limits, Scope, Senders},
     id::{GroupId, LaneId},
     queue::Queue,
     role::Right,
@@ -165,7 +165,7 @@ pub(crate) async fn remove(
 pub(crate) struct NewBinding {
     jid: String,
     thread: Option<String>,
-    /// mention, always, trigger
+    /// mention, always, trigger, never
     engage: Option<String>,
     /// The pattern of `trigger`.
     pattern: Option<String>,
@@ -174,6 +174,9 @@ pub(crate) struct NewBinding {
     /// How messages wait; what it doesn't name is as usual.
     #[serde(default)]
     queue: Queue,
+    /// Who is heard in another way than the rest.
+    #[serde(default)]
+    exceptions: Exceptions,
 }
 
 /// Binds a chat to a group.
@@ -186,11 +189,12 @@ pub(crate) async fn bind(
     let group = find(&app, &id)?;
     let engage = match (new.engage.as_deref().unwrap_or("mention"), &new.pattern) {
         ("trigger", None) => return Err(ApiError::bad("`trigger` needs a `pattern`")),
-        ("mention" | "always" | "trigger", pattern) => {
+        ("mention" | "always" | "trigger" | "never", pattern) => {
             Engage::from_parts(new.engage.as_deref().unwrap_or("mention"), pattern.as_deref())?
         }
         (other, _) => {
-            let message = format!("unknown `engage`: `{other}`; known: mention, always, trigger");
+            let message =
+                format!("unknown `engage`: `{other}`; known: mention, always, trigger, never");
             return Err(ApiError::bad(message));
         }
     };
@@ -203,6 +207,7 @@ pub(crate) async fn bind(
             engage,
             scope: new.scope.unwrap_or_default(),
             senders: new.senders.unwrap_or_default(),
+            exceptions: new.exceptions,
             queue: new.queue.checked().map_err(|err| ApiError::bad(err.to_string()))?,
         })
         .await?;

@@ -134,6 +134,7 @@ pub(crate) fn binding(it: &Binding) -> Value {
         "scope": it.scope,
         "senders": it.senders,
         "queue": it.queue,
+        "exceptions": it.exceptions,
     })
 }
 
@@ -143,7 +144,7 @@ pub(crate) fn group(it: &Group, directory: &Snapshot, active: bool) -> Value {
     bindings.sort_by_key(|it| it.id);
     let pattern = bindings.iter().find_map(|it| match &it.engage {
         Engage::Trigger(trigger) => Some(trigger.as_str()),
-        Engage::Mention | Engage::Always => None,
+        Engage::Mention | Engage::Always | Engage::Never => None,
     });
     json!({
         "id": it.id,

@@ -157,7 +157,10 @@ pub(crate) async fn measure(home: &Path, count: usize) -> anyhow::Result<f64> {
                 let place = account.chat(&chat.to_string())?.into();
                 let (engage, scope, senders) = (Engage::Always, Scope::Chat, Senders::Everyone);
                 let queue = ngb_core::queue::Queue::default();
-                gateway.bind(Bind { place, group, engage, scope, senders, queue }).await?;
+                let exceptions = ngb_core::group::Exceptions::default();
+                gateway
+                    .bind(Bind { place, group, engage, scope, senders, queue, exceptions })
+                    .await?;
             }
         }
         drain.cancel();

@@ -2,7 +2,7 @@
 
 use ngb_core::{
     frame::ToAgent,
-    group::{Engage, Scope, Senders},
+    group::{Engage, Exceptions, Scope, Senders},
     message::{Addressed, ChatKind, Content, Happening, Inbound, MediaKind, MediaRef},
     queue::Queue,
 };
@@ -58,8 +58,12 @@ async fn in_a_group_one_caption_is_for_all_pictures() {
     let group = stage.gateway.add_group("home", None, false).await.unwrap();
     let (engage, scope, senders) = (Engage::Mention, Scope::Thread, Senders::Everyone);
     let place = stage::place("1");
-    let queue = Queue::default();
-    stage.gateway.bind(Bind { place, group, engage, scope, senders, queue }).await.unwrap();
+    let (queue, exceptions) = (Queue::default(), Exceptions::default());
+    stage
+        .gateway
+        .bind(Bind { place, group, engage, scope, senders, queue, exceptions })
+        .await
+        .unwrap();
     let mut parts: Vec<Inbound> = ["1.jpg", "2.jpg", "3.jpg", "4.jpg"]
         .map(|it| part(&stage, "a", it, if it == "3.jpg" { "@bot what is this?" } else { "" }))
         .into();

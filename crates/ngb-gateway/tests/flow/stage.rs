@@ -18,7 +18,7 @@ use ngb_core::{
     address::{Account, Jid, Place},
     clock::{Clock, Timestamp},
     frame::{self, FrameReader, FromAgent, Outcome, Prompt, PromptId, SessionMark, ToAgent},
-    group::{Engage, Scope, Senders},
+    group::{Engage, Exceptions, Scope, Senders},
     id::GroupId,
     message::{
         Addressed, ChatFacts, ChatKind, Content, Happening, Inbound, MediaRef, Outbound, Profile,
@@ -311,7 +311,11 @@ impl Stage {
         };
         let place = place(chat);
         let (engage, senders) = (Engage::Always, Senders::Everyone);
-        self.gateway.bind(Bind { place, group, engage, scope, senders, queue }).await.unwrap();
+        let exceptions = Exceptions::default();
+        self.gateway
+            .bind(Bind { place, group, engage, scope, senders, queue, exceptions })
+            .await
+            .unwrap();
         group
     }
 

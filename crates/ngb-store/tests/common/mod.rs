@@ -9,7 +9,7 @@ use std::{
 use ngb_core::{
     address::Place,
     clock::{Clock, Timestamp},
-    group::{Engage, Limits, Scope, Senders},
+    group::{Engage, Exceptions, Limits, Scope, Senders},
     id::{GroupId, JobId, MessageId},
     job::{JobState, Tries},
     message::{Author, ChatFacts, ChatKind, Content, Happening, Inbound, Outbound, Sender},
@@ -176,6 +176,7 @@ impl Fix {
             scope: Scope::Thread,
             senders: Senders::Everyone,
             queue: Queue::default(),
+            exceptions: Exceptions::default(),
         };
         self.store.bind(binding).await.unwrap();
     }
