@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use ngb_channels::{Channel, dingtalk, discord, slack, wecom, whatsapp};
+use ngb_channels::{Channel, dingtalk, discord, feishu, slack, wecom, whatsapp};
 use ngb_core::{clock::Clock, route::NewChats, secret::Secret};
 
 use crate::{
     net::Net,
-    settings::{Environment, SecretSetting, Settings, SettingsError, accounts},
+    settings::{Environment, FeishuDomain, SecretSetting, Settings, SettingsError, accounts},
 };
 
 /// A channel, and what it does with chats that nobody approved.
@@ -81,6 +81,47 @@ pub(crate) fn discord(
             account,
         };
         all.push((Arc::new(discord::Discord::new(config, http)), it.new_chats));
+    }
+    Ok(all)
+}
+
+pub(crate) fn feishu(
+    settings: &Settings,
+    env: &Environment,
+    net: &Net,
+    clock: &Clock,
+) -> anyhow::Result<Vec<Made>> {
+    let mut all: Vec<Made> = Vec::new();
+    for (account, it) in accounts(&settings.channels.feishu)? {
+        let at = |key: &str| format!("channels.feishu.{}.{key}", account.name());
+        let http = net.own(&it.network, &at("network"))?.http(clock.clone())?;
+        let domain = match it.domain {
+            FeishuDomain::Feishu => feishu::FEISHU_URL,
+            FeishuDomain::Lark => feishu::LARK_URL,
+        };
+        let callbacks = match &it.encrypt_key {
+            Some(key) => {
+                let token = it.verification_token.as_ref();
+                let token =
+                    token.map(|it| it.resolve(&at("verification_token"), env)).transpose()?;
+                let encrypt_key = key.resolve(&at("encrypt_key"), env)?;
+                Some(feishu::Callbacks { encrypt_key, verification_token: token })
+            }
+            None if it.verification_token.is_some() => {
+                let from = format!("[channels.feishu.{}]", account.name());
+                let why = "`encrypt_key` is missing: callbacks are taken only when they are encrypted and signed";
+                return Err(SettingsError::BadValue { from, why: why.to_owned() }.into());
+            }
+            None => None,
+        };
+        let config = feishu::FeishuConfig {
+            app_id: it.app_id.clone(),
+            app_secret: it.app_secret.resolve(&at("app_secret"), env)?,
+            api_url: it.api_url.clone().unwrap_or_else(|| domain.to_owned()),
+            callbacks,
+            account,
+        };
+        all.push((Arc::new(feishu::Feishu::new(config, http)), it.new_chats));
     }
     Ok(all)
 }

@@ -403,9 +403,14 @@ pub(crate) enum Sim {
         #[arg(long, default_value = "127.0.0.1:8084")]
         bind: std::net::SocketAddr,
     },
+    /// Feishu with one app in one company.
+    Feishu {
+        #[arg(long, default_value = "127.0.0.1:8087")]
+        bind: std::net::SocketAddr,
+    },
     /// Discord with one bot in one server.
     Discord {
-        #[arg(long, default_value = "127.0.0.1:8086")]
+        #[arg(long, default_value = "127.0.0.1:8088")]
         bind: std::net::SocketAddr,
     },
     /// WeCom's API with one app, one AI bot and the robot of a group.

@@ -94,7 +94,8 @@ mod tests {
             "web", "database", "agent", "providers.<name>", "sandbox", "egress", "network",
             "log", "retention",
             "channels.telegram.<account>", "channels.slack.<account>", "channels.discord.<account>",
-            "channels.whatsapp.<account>", "channels.wecom.<account>", "channels.dingtalk.<account>",
+            "channels.feishu.<account>", "channels.whatsapp.<account>", "channels.wecom.<account>",
+            "channels.dingtalk.<account>",
         ];
         assert_eq!(names, want);
         for section in &all {

@@ -168,6 +168,21 @@ async fn simulate(sim: cli::Sim) -> anyhow::Result<ExitCode> {
             })
             .await?;
         }
+        cli::Sim::Feishu { bind } => {
+            let config = ngb_sim::feishu::Config { addr: bind, ..Default::default() };
+            let shown = config.clone();
+            ngb_sim::feishu::serve(config, |server| {
+                print::lines(&[
+                    format!("api_url = \"{}\"", server.url),
+                    format!("app_id = \"{}\"", shown.app_id),
+                    format!("app_secret = \"{}\"", shown.app_secret),
+                    "and for callbacks".to_owned(),
+                    format!("encrypt_key = \"{}\"", shown.encrypt_key),
+                    format!("verification_token = \"{}\"", shown.verification_token),
+                ]);
+            })
+            .await?;
+        }
         cli::Sim::Discord { bind } => {
             let config = ngb_sim::discord::Config { addr: bind, ..Default::default() };
             ngb_sim::discord::serve(config, |server| {

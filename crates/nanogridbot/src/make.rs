@@ -294,6 +294,7 @@ fn channels(
     all.extend(channels::whatsapp(settings, env, net, clock)?);
     all.extend(channels::slack(settings, env, net, clock)?);
     all.extend(channels::discord(settings, env, net, clock)?);
+    all.extend(channels::feishu(settings, env, net, clock)?);
     all.extend(channels::wecom(settings, env, net, clock)?);
     all.extend(channels::dingtalk(settings, env, net, clock)?);
     Ok(all)

@@ -17,7 +17,7 @@ use ngb_web::Subnet;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
-    accounts::{Channels, accounts, wants},
+    accounts::{Channels, FeishuDomain, accounts, wants},
     edit::Edit,
     environment::Environment,
     load::SettingsError,

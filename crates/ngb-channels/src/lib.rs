@@ -8,6 +8,7 @@ mod calls;
 mod dialect;
 pub mod dingtalk;
 pub mod discord;
+pub mod feishu;
 mod grid;
 mod hook;
 pub mod http;

@@ -7,6 +7,7 @@ mod call;
 pub mod dingtalk;
 pub mod discord;
 pub mod fault;
+pub mod feishu;
 pub mod model;
 pub mod slack;
 pub mod telegram;

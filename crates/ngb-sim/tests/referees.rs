@@ -46,3 +46,14 @@ async fn discords_clients_are_satisfied() {
     let args = [&*server.url, &*server.token, GENERAL, THREAD, FORUM, DIRECT];
     satisfied("discord_bot.py", &args, 7).await;
 }
+
+/// Feishu's own `lark_oapi` with the simulated Feishu.
+#[tokio::test]
+async fn feishus_own_client_is_satisfied() {
+    use ngb_sim::feishu::{Config, Server};
+    let config = Config::default();
+    let server = Server::start(config.clone()).await.unwrap();
+    let Config { app_id, app_secret, encrypt_key, verification_token, .. } = config;
+    let args = [&*server.url, &app_id, &app_secret, &encrypt_key, &verification_token];
+    satisfied("feishu_bot.py", &args, 6).await;
+}

@@ -19,6 +19,7 @@ pub(crate) struct Channels {
     pub(crate) whatsapp: BTreeMap<String, Whatsapp>,
     pub(crate) slack: BTreeMap<String, Slack>,
     pub(crate) discord: BTreeMap<String, Discord>,
+    pub(crate) feishu: BTreeMap<String, Feishu>,
     pub(crate) wecom: BTreeMap<String, Wecom>,
     pub(crate) dingtalk: BTreeMap<String, Dingtalk>,
 }
@@ -55,6 +56,7 @@ impl Channels {
         common(&self.whatsapp, &mut all);
         common(&self.slack, &mut all);
         common(&self.discord, &mut all);
+        common(&self.feishu, &mut all);
         common(&self.wecom, &mut all);
         common(&self.dingtalk, &mut all);
         all
@@ -77,6 +79,7 @@ pub(crate) fn wants(kind: ChannelKind) -> &'static [(&'static str, &'static str)
         ChannelKind::Telegram => Telegram::WANTS,
         ChannelKind::Slack => Slack::WANTS,
         ChannelKind::Discord => Discord::WANTS,
+        ChannelKind::Feishu => Feishu::WANTS,
         ChannelKind::Whatsapp => Whatsapp::WANTS,
         ChannelKind::Wecom => Wecom::WANTS,
         _ => &[],
@@ -155,6 +158,43 @@ pub(crate) struct Discord {
     /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
     #[serde(default)]
     pub(crate) network: Network,
+}
+
+/// `[channels.feishu.<account>]`: a self-built app on Feishu or Lark; `<account>` is any name. It connects to Feishu,
+/// unless an `encrypt_key` has Feishu call it under `[web] public_url`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Feishu {
+    /// The app's App ID, `cli_…`, from the page Credentials & Basic Info (凭证与基础信息).
+    pub(crate) app_id: String,
+    /// The app's App Secret, from the same page.
+    pub(crate) app_secret: SecretSetting,
+    /// `feishu.cn` (default) or `larksuite.com`.
+    #[serde(default)]
+    pub(crate) domain: FeishuDomain,
+    /// Receive by callbacks instead of a connection: the Encrypt Key of the page Events & Callbacks (事件与回调).
+    pub(crate) encrypt_key: Option<SecretSetting>,
+    /// The Verification Token of the same page, checked as well.
+    pub(crate) verification_token: Option<SecretSetting>,
+    /// Where the open API is; default that of the domain.
+    #[serde(serialize_with = "shown::url")]
+    pub(crate) api_url: Option<String>,
+    /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
+    #[serde(default)]
+    pub(crate) new_chats: NewChats,
+    /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
+    #[serde(default)]
+    pub(crate) network: Network,
+}
+
+/// Which of the two platforms an app is on.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) enum FeishuDomain {
+    #[default]
+    #[serde(rename = "feishu.cn")]
+    Feishu,
+    #[serde(rename = "larksuite.com")]
+    Lark,
 }
 
 /// `[channels.whatsapp.<account>]`: a business number on WhatsApp; `<account>` is any name. Meta calls it under
@@ -288,6 +328,26 @@ impl Section for Discord {
 
     fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
         vec![("token", &self.token)]
+    }
+
+    fn addresses(&self) -> Vec<Option<&str>> {
+        vec![self.api_url.as_deref(), self.network.proxy.as_deref()]
+    }
+}
+
+impl Section for Feishu {
+    const KIND: ChannelKind = ChannelKind::Feishu;
+    const WANTS: &'static [(&'static str, &'static str)] = &[
+        ("app_id", "cli_…, from Credentials & Basic Info (凭证与基础信息)"),
+        ("app_secret", "from the same page"),
+    ];
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
+        set(&[
+            ("app_secret", Some(&self.app_secret)),
+            ("encrypt_key", self.encrypt_key.as_ref()),
+            ("verification_token", self.verification_token.as_ref()),
+        ])
     }
 
     fn addresses(&self) -> Vec<Option<&str>> {

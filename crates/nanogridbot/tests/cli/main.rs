@@ -4,6 +4,7 @@
 mod channel;
 mod dingtalk;
 mod discord;
+mod feishu;
 mod groups;
 mod home;
 mod hooks;
