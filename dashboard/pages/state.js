@@ -32,6 +32,7 @@ export function State() {
   };
   return html`<section class="page">
     <header><h1>${t("state")}</h1></header>
+    ${may("configure") && html`<${Model} agent=${status.agent} open=${status.demo} refresh=${refresh} />`}
     <div class="cards">
       <${Sandbox} sandbox=${status.sandbox} />
       <article class="card">
@@ -82,6 +83,50 @@ export function State() {
     </article>`}
   </section>`;
 }
+
+/** Who answers. What is entered here is tried with one answer before it is saved, and counts from the next message on. */
+function Model({ agent, open, refresh }) {
+  const [shown, show] = useState(open);
+  const [kind, setKind] = useState("anthropic");
+  const [problem, setProblem] = useState(null);
+  const [busy, setBusy] = useState(false);
+  const save = async (event) => {
+    event.preventDefault();
+    const form = new FormData(event.target);
+    const text = (name) => form.get(name)?.trim() || undefined;
+    setBusy(true);
+    setProblem(null);
+    try {
+      const saved = await post("/api/model", { kind, model: text("model"), base_url: text("base_url"), api_key: text("api_key") });
+      toast(t("model_saved", saved.agent, (saved.took_ms / 1000).toFixed(1)));
+      show(false);
+      await refresh();
+    } catch (error) {
+      setProblem(error);
+    } finally {
+      setBusy(false);
+    }
+  };
+  return html`<article class="card" data-card="model">
+    <h2>${t("model")}</h2>
+    <p><code>${agent}</code> ${!shown && html`<button class="quiet" onClick=${() => show(true)}>${t("model_change")}</button>`}</p>
+    ${shown &&
+    html`<form onSubmit=${save}>
+      <p class="faint">${t("model_intro")}</p>
+      <label>${t("model_kind")}<select name="kind" value=${kind} onChange=${(event) => setKind(event.target.value)}>
+        ${["anthropic", "openai", "ollama"].map((it) => html`<option key=${it} value=${it}>${t(`kind_${it}`)}</option>`)}
+      </select></label>
+      <label>${t("model_name")}<input name="model" required autocomplete="off" spellcheck="false" placeholder=${MODELS[kind]} /></label>
+      <label>${t("model_key")}<input name="api_key" type="password" autocomplete="off" required=${kind === "anthropic"} /></label>
+      <label>${t("model_url")}<input name="base_url" type="url" autocomplete="off" placeholder=${ADDRESSES[kind]} /><small class="faint">${t("model_url_hint")}</small></label>
+      ${problem && html`<p class="problem" role="alert">${problem.message}${problem.hint && html`<br /><span class="faint">${problem.hint}</span>`}</p>`}
+      <button class="primary" disabled=${busy}>${t(busy ? "model_asking" : "model_save")}</button>
+    </form>`}
+  </article>`;
+}
+
+const MODELS = { anthropic: "claude-sonnet-4-5", openai: "gpt-5-mini", ollama: "qwen3:8b" };
+const ADDRESSES = { anthropic: "https://api.anthropic.com", openai: "https://api.openai.com/v1", ollama: "http://127.0.0.1:11434" };
 
 /** What can be done with an account on a platform. */
 function Account({ account, refresh }) {

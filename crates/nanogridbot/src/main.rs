@@ -22,6 +22,7 @@ mod net;
 mod original;
 mod print;
 mod serve;
+mod set_model;
 mod settings;
 mod shell;
 mod shown;

@@ -18,6 +18,7 @@ use ngb_core::{
 use ngb_gateway::{
     Gateway, Parts, RunLimits, Running,
     accounts::{Configured, ReadAccounts},
+    answers::Answers,
     dispatch::Caps,
     handle::SandboxState,
     retention::Retention,
@@ -34,7 +35,7 @@ use crate::{
     log,
     models::{self, Models},
     net::Net,
-    original,
+    original, set_model,
     settings::{Environment, Settings, SettingsError, accounts},
 };
 
@@ -108,6 +109,18 @@ pub(crate) async fn make(
     original::warn_of(&env);
 
     let store = open_store(home, &settings, &clock).await?;
+    let broker = BrokerConfig {
+        dir: home.path().join("run/broker"),
+        providers,
+        egress_hosts: settings.egress.hosts.clone(),
+        egress_http: ngb_broker::Client::of_hosts(net.builder(), net.way())?,
+    };
+    let broker =
+        Broker::new(broker, clock.clone()).context("could not make the broker's folder")?;
+    let set_model = (purpose == Purpose::Serve).then(|| {
+        let place = set_model::Place { home: home.clone(), serve: serve.clone() };
+        place.setter(broker.clone(), redactor.clone(), clock.clone())
+    });
     let (configured, read_accounts) = match purpose {
         Purpose::Serve => {
             let read = read_accounts(home, serve, clock.clone(), redactor);
@@ -118,28 +131,22 @@ pub(crate) async fn make(
     let accounts = configured.iter().map(|it| it.channel.profile().account.clone()).collect();
     let (sandbox_state_tx, sandbox_state) = watch::channel(SandboxState::Proving);
     let (sandbox_tx, sandbox) = watch::channel(None);
-    let broker = BrokerConfig {
-        dir: home.path().join("run/broker"),
-        providers,
-        egress_hosts: settings.egress.hosts.clone(),
-        egress_http: ngb_broker::Client::of_hosts(net.builder(), net.way())?,
-    };
     let zone = settings.agent.zone.clone();
     let zone = zone.or_else(|| jiff::tz::TimeZone::system().iana_name().map(str::to_owned));
     let parts = Parts {
-        broker: Broker::new(broker, clock.clone()).context("could not make the broker's folder")?,
+        broker,
         home: home.path().to_owned(),
         accounts: configured,
         read_accounts,
         sandbox,
         sandbox_state: sandbox_state.clone(),
         limits: RunLimits {
-            driver,
-            model,
             idle: settings.agent.idle,
             retry_base: settings.agent.retry_base,
             zone: zone.unwrap_or_else(|| "UTC".to_owned()),
         },
+        answers: Answers { driver, model },
+        set_model,
         caps: Caps {
             max_runs: settings.agent.max_runs.max(1),
             max_live_bytes: settings
@@ -170,7 +177,7 @@ pub(crate) async fn make(
     tasks.spawn("sandbox", prove);
     let listen = Listen { serve, settings: &settings, env: &env, purpose, log };
     let web = bind(home, &gateway, listen).await?;
-    let agent = gateway.about().agent.clone();
+    let agent = gateway.answers().to_string();
     let public_url = settings.web.public_url;
     Ok(Made { gateway, tasks, web, lock, agent, sandbox: sandbox_state, accounts, public_url })
 }

@@ -265,5 +265,5 @@ async fn serve(shared: &Shared, asking: &Asking<'_>, request: Request<Incoming>)
         Ok(body) => body.to_bytes(),
         Err(err) => return refuse(Why::TooLarge, &format!("the request was not read: {err}")),
     };
-    model::forward(asking, &shared.providers, path, &head.headers, body).await
+    model::forward(asking, &shared.providers(), path, &head.headers, body).await
 }

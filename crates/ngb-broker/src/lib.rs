@@ -12,7 +12,7 @@ use std::{
     fmt, fs, io,
     os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use http::{HeaderName, HeaderValue};
@@ -130,7 +130,7 @@ pub struct Broker {
 
 struct Shared {
     dir: PathBuf,
-    providers: Vec<Provider>,
+    providers: RwLock<Arc<Vec<Provider>>>,
     egress: egress::Egress,
     redactor: Redactor,
     clock: Clock,
@@ -150,13 +150,18 @@ impl Broker {
                 fs::remove_dir_all(&path)?;
             }
         }
-        let keys = providers.iter().filter_map(|it| it.api_key.clone());
-        let values = providers.iter().flat_map(|it| &it.headers).filter_map(|(_, value)| {
-            value.is_sensitive().then(|| value.to_str().ok().map(Secret::new)).flatten()
-        });
-        let redactor = Redactor::new(keys.chain(values));
+        let redactor = Redactor::default();
+        redactor.add(secrets(&providers));
         let egress = egress::Egress::new(egress_hosts, egress_http);
+        let providers = RwLock::new(Arc::new(providers));
         Ok(Self { shared: Arc::new(Shared { dir, providers, egress, redactor, clock }) })
+    }
+
+    /// Has these answer from the next request on.
+    pub fn set_providers(&self, providers: Vec<Provider>) {
+        self.shared.redactor.add(secrets(&providers));
+        let mut now = self.shared.providers.write().unwrap_or_else(PoisonError::into_inner);
+        *now = Arc::new(providers);
     }
 
     /// Opens a way out for one agent process of `lane`. Nobody is admitted yet: see [`Door::admit`].
@@ -167,4 +172,19 @@ impl Broker {
     pub fn open(&self, lane: LaneId, group: GroupId) -> io::Result<Door> {
         Door::open(Arc::clone(&self.shared), lane, group)
     }
+}
+
+impl Shared {
+    fn providers(&self) -> Arc<Vec<Provider>> {
+        Arc::clone(&self.providers.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What no answer may show.
+fn secrets(providers: &[Provider]) -> Vec<Secret> {
+    let keys = providers.iter().filter_map(|it| it.api_key.clone());
+    let values = providers.iter().flat_map(|it| &it.headers).filter_map(|(_, value)| {
+        value.is_sensitive().then(|| value.to_str().ok().map(Secret::new)).flatten()
+    });
+    keys.chain(values).collect()
 }

@@ -28,6 +28,7 @@ pub(crate) struct Agent {
     last_words: LastWords,
     pub(crate) memory: Arc<MemoryGauge>,
     pub(crate) door: ngb_broker::Door,
+    pub(crate) driver: &'static str,
 }
 
 /// What an agent is started with.
@@ -94,7 +95,7 @@ impl Agent {
         let (reader, writer) = tokio::io::split(io);
         let reader = FrameReader::new(BufReader::new(reader));
         let memory = Arc::new(memory);
-        let mut agent = Self { reader, writer, exited, last_words, memory, door };
+        let mut agent = Self { reader, writer, exited, last_words, memory, door, driver };
         let first = match clock.timeout(READY_LIMIT, agent.next()).await {
             Ok(first) => first?,
             Err(_) => return Err(AgentError::NotReady { last_words: agent.last_words() }),

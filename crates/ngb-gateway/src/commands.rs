@@ -127,7 +127,7 @@ async fn status(gateway: &Gateway, asked: &Asked<'_>) -> Result<Status, HandleEr
     };
     Ok(Status {
         group: asked.group_name(gateway),
-        agent: gateway.about().agent.clone(),
+        agent: gateway.answers().to_string(),
         sandbox,
         working: lane.is_some_and(|it| gateway.at_work(it).is_some()),
         waiting,

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     accounts::{Accounts, CONNECT_LIMIT, ReadAccounts},
+    answers::{Current, NotTaken},
     dispatch::Dispatcher,
     events::{Event, Hub},
     homes::Homes,
@@ -55,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) broker: Broker,
     pub(crate) sandbox: watch::Receiver<Option<Arc<dyn Sandbox>>>,
     pub(crate) limits: RunLimits,
+    pub(crate) answers: Current,
     pub(crate) about: About,
     /// Fires once messages are no longer taken.
     pub(crate) closed: CancellationToken,
@@ -67,8 +69,6 @@ pub(crate) struct Shared {
 pub struct About {
     pub version: &'static str,
     pub started_at: Timestamp,
-    /// The words of the driver and its model, as `serve` prints them.
-    pub agent: String,
     /// What the sandbox's probe said; none while it is being proved.
     pub sandbox: watch::Receiver<SandboxState>,
 }
@@ -118,6 +118,8 @@ pub enum HandleError {
     /// They can't be read, or make no sense.
     #[error("{0:#}")]
     Settings(anyhow::Error),
+    #[error(transparent)]
+    Model(#[from] NotTaken),
     #[error("the message could not be taken: {0}")]
     NotAccepted(#[from] ngb_channels::NotAccepted),
     #[error("lane {lane} remembers no version {version}")]

@@ -18,6 +18,7 @@ mod access;
 pub mod accounts;
 mod agent;
 mod albums;
+pub mod answers;
 mod batch;
 mod calls;
 pub mod codes;

@@ -78,7 +78,7 @@ pub(crate) async fn of(
         zone: shared.limits.zone.clone(),
         session: turn.work.session.clone(),
         resumed,
-        model: shared.limits.model.clone(),
+        model: turn.answers.model.clone(),
     }
 }
 

@@ -6,7 +6,6 @@ use ngb_broker::Broker;
 use ngb_core::{
     address::{Account, ChannelKind},
     clock::Clock,
-    frame::ModelSpec,
     group::{Engage, Exceptions, Scope, Senders},
     queue::Queue,
     route::NewChats,
@@ -20,6 +19,7 @@ use tracing::{info, warn};
 
 use crate::{
     accounts::{Accounts, Configured, ReadAccounts},
+    answers::{Answers, Current, SetModel},
     dispatch::{Caps, Dispatcher},
     events::Hub,
     handle::{About, Bind, Gateway, HandleError, SandboxState, Shared},
@@ -76,8 +76,6 @@ impl FromStr for Driver {
 /// How runs are done, from the settings.
 #[derive(Clone, Debug)]
 pub struct RunLimits {
-    pub driver: Driver,
-    pub model: Option<ModelSpec>,
     /// How long an agent is kept for its next prompt.
     pub idle: Duration,
     /// Wait before the first retry.
@@ -100,6 +98,10 @@ pub struct Parts {
     pub sandbox: watch::Receiver<Option<Arc<dyn Sandbox>>>,
     pub sandbox_state: watch::Receiver<SandboxState>,
     pub limits: RunLimits,
+    /// Who answers.
+    pub answers: Answers,
+    /// Changes that while the gateway runs; none where there are no settings to write.
+    pub set_model: Option<Box<SetModel>>,
     pub caps: Caps,
     pub retention: Retention,
     /// Whether tasks fire; not in a gateway that lives only as long as one command.
@@ -130,6 +132,8 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         sandbox,
         sandbox_state,
         limits,
+        answers,
+        set_model,
         caps,
         retention,
         scheduler,
@@ -145,10 +149,6 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
     // Messages are stored until everything else has ended.
     let stop = CancellationToken::new();
     let (inbox, posts, inlets) = intake::open();
-    let agent = match &limits.model {
-        Some(model) => format!("{} with {}/{}", limits.driver, model.provider, model.model),
-        None => limits.driver.to_string(),
-    };
     let hub = Arc::new(Hub::new(crate::codes::instance()));
     let accounts = Accounts::new(inbox, store.clone(), clock.clone(), hub.clone(), stop.clone());
     let shared = Shared {
@@ -158,7 +158,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         hub,
         pairs: Pairs::default(),
         questions: Questions::load(&store, clock.now()).await?,
-        about: About { version, started_at: clock.now(), agent, sandbox: sandbox_state },
+        about: About { version, started_at: clock.now(), sandbox: sandbox_state },
         accounts: accounts.clone(),
         read_accounts,
         posts,
@@ -167,6 +167,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         sandbox,
         closed: stop.clone(),
         limits,
+        answers: Current::new(answers, set_model),
         store,
         clock: clock.clone(),
         tasks_changed: Notify::new(),

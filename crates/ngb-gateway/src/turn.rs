@@ -1,6 +1,6 @@
 //! One run: from a claim to the transaction that ends it.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use ngb_broker::{Allowed, Current};
 use ngb_core::{
@@ -18,6 +18,7 @@ use tracing::{debug, error, warn};
 
 use crate::{
     agent::{Agent, Start},
+    answers::Answers,
     calls::OpenAsk,
     dispatch::{Asked, Order},
     end::{nothing_done, usage, write_end},
@@ -46,6 +47,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) work: Work,
     pub(crate) prompt: PromptId,
     pub(crate) started_at: Timestamp,
+    /// Who answers, as it was when the run began.
+    pub(crate) answers: Arc<Answers>,
     pub(crate) had_effect: bool,
     pub(crate) live: Live,
     /// Calls so far, by name and arguments; the n-th of a kind is the same in each try.
@@ -171,6 +174,7 @@ async fn begin(gateway: &Gateway, run: Run) -> Result<Turn<'_>, NotBegun> {
         claim,
         prompt: PromptId(work.jobs[0].id.0),
         started_at: now,
+        answers: shared.answers.get(),
         had_effect: work.jobs.iter().any(|it| it.had_effect),
         live: Live::new(profile, &work, now),
         counts: HashMap::new(),
@@ -265,6 +269,11 @@ impl Turn<'_> {
             Ok(left) => left,
             Err(ended) => return (Some(ended), Over::Alive),
         };
+        // Another driver was chosen since.
+        let driver = self.answers.driver.as_str();
+        if let Some(old) = agent.take_if(|it| it.driver != driver) {
+            old.end(&self.shared().clock).await;
+        }
         if agent.is_none() {
             // A start may have to wait: for the sandbox to be proved, for memory.
             self.gateway.0.outboxes.typing(self.place());
@@ -280,7 +289,7 @@ impl Turn<'_> {
         let memory = std::sync::Arc::clone(&agent.memory);
         self.shared().dispatcher.live(self.claim.lane, Some(memory));
         let role = self.work.jobs[0].role;
-        let model = self.shared().limits.model.as_ref();
+        let model = self.answers.model.as_ref();
         let model =
             model.map(|it| Allowed { provider: it.provider.clone(), model: it.model.clone() });
         agent.door.admit(Some(Current { run: self.claim.run, model, role, tokens_left }));
@@ -338,7 +347,7 @@ impl Turn<'_> {
             broker: &shared.broker,
             group: &self.group,
             lane: self.claim.lane,
-            driver: shared.limits.driver.as_str(),
+            driver: self.answers.driver.as_str(),
             clock: &shared.clock,
         };
         match Agent::start(start).await {

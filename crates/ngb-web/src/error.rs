@@ -146,6 +146,10 @@ impl From<HandleError> for ApiError {
                 let why = format!("{:#}", anyhow::Error::from(it));
                 Self::new(StatusCode::BAD_GATEWAY, "platform_refused", why)
             }
+            HandleError::Model(ngb_gateway::answers::NotTaken { message, hint }) => {
+                let err = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "model_refused", message);
+                Self { hint, ..err }
+            }
             HandleError::Settings(_) => {
                 Self::new(StatusCode::CONFLICT, "bad_settings", err.to_string())
                     .hint("mend the file of settings; until then everything goes on as before")

@@ -24,6 +24,7 @@ mod live;
 mod log;
 mod login;
 mod messages;
+mod model;
 mod openai;
 mod openapi;
 mod people;

@@ -14,8 +14,8 @@ use crate::{
     App, assets, channels, chats, dead,
     door::{self, Door, Gate, Want},
     error::ApiError,
-    events, groups, guard, health, hooks, live, log, login, messages, openai, openapi, people,
-    prune, status, tasks,
+    events, groups, guard, health, hooks, live, log, login, messages, model, openai, openapi,
+    people, prune, status, tasks,
 };
 
 /// One line of the table.
@@ -105,6 +105,7 @@ table! {
     post   "/api/dead/{id}/requeue"                MEND,      dead::requeue,      "Put it back into its queue.";
     post   "/api/dead/{id}/drop"                   MEND,      dead::discard,      "Throw it away.";
     post   "/api/prune"                            CONFIGURE, prune::prune,       "Forget what is older than `before_ms`; only count with `dry_run`.";
+    post   "/api/model"                            CONFIGURE, model::set,          "Have a model answer from now on, once it has answered: `kind`, `model`, `base_url`, `api_key`.";
     get    "/api/log"                              READ_ALL,  log::show,          "What is logged: a level, and others for parts of the program.";
     patch  "/api/log"                              CONFIGURE, log::change,        "Log more or less until the end: `level`, `target`.";
     get    "/api/status"                           READ,      status::show,       "How the gateway is doing.";

@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use ngb_core::{address::Account, role::Right};
-use ngb_gateway::{handle::SandboxState, store::Disk};
+use ngb_gateway::{handle::SandboxState, start::Driver, store::Disk};
 use serde_json::{Value, json};
 
 use crate::{App, door::Who, error::ApiError, hooks, messages::now, shape};
@@ -27,8 +27,8 @@ pub(crate) async fn show(State(app): State<App>, who: Who) -> Result<Json<Value>
         "version": about.version,
         "started_at": shape::iso(about.started_at),
         "now": shape::iso(now(&app)),
-        "agent": about.agent,
-        "demo": is_demo(&about.agent),
+        "agent": app.gateway.answers().to_string(),
+        "demo": app.gateway.answers().driver == Driver::Demo,
         "sandbox": sandbox(&about.sandbox.borrow()),
         "disk": disk(*app.gateway.store().disk().borrow()),
         "agents": { "working": agents.working, "idle": agents.waiting },
@@ -36,11 +36,6 @@ pub(crate) async fn show(State(app): State<App>, who: Who) -> Result<Json<Value>
         "counts": all.then_some(counts),
         "groups": groups.collect::<Vec<_>>(),
     })))
-}
-
-/// Whether the driver that `serve` named is the demonstration.
-fn is_demo(agent: &str) -> bool {
-    agent.split(|it: char| !it.is_ascii_alphanumeric()).next() == Some("demo")
 }
 
 fn disk(disk: Disk) -> Value {
@@ -87,17 +82,4 @@ pub(crate) fn channels(app: &App) -> Vec<Value> {
 fn webhook(app: &App, account: &Account) -> Value {
     let url = app.settings.public_url.as_deref().map(|it| hooks::address(it, account));
     json!({ "path": hooks::address("", account), "url": url })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn demo_table() {
-        for (agent, want) in [("demo", true), ("demo (no model)", true), ("builtin, demo-1", false)]
-        {
-            assert_eq!(is_demo(agent), want, "{agent}");
-        }
-    }
 }

@@ -26,6 +26,7 @@ use ngb_core::{
 use ngb_gateway::{
     Parts, RunLimits, Running,
     accounts::Configured,
+    answers::Answers,
     dispatch::Caps,
     handle::{Bind, SandboxState},
     start::Driver,
@@ -201,12 +202,12 @@ async fn start(home: &Path, store: &Store, clock: &Clock, flood: Flood) -> anyho
         sandbox: watch::channel(None).1,
         sandbox_state: watch::channel(SandboxState::Proving).1,
         limits: RunLimits {
-            driver: Driver::Demo,
-            model: None,
             idle: Duration::from_secs(60),
             retry_base: Duration::from_secs(5),
             zone: "UTC".into(),
         },
+        answers: Answers { driver: Driver::Demo, model: None },
+        set_model: None,
         caps: Caps { max_runs: 0, max_live_bytes: 0 },
         retention: ngb_gateway::retention::Retention::default(),
         scheduler: false,

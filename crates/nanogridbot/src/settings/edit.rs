@@ -94,6 +94,15 @@ impl Edit {
         Settings::of_text(&self.document.to_string(), &self.path, env).map(drop).map_err(Into::into)
     }
 
+    /// The settings as they would be.
+    ///
+    /// # Errors
+    ///
+    /// When they make no sense.
+    pub(crate) fn settings(&self, env: &Environment) -> Result<Settings, SettingsError> {
+        Settings::of_text(&self.document.to_string(), &self.path, env)
+    }
+
     /// Writes the file in one step, readable for us alone, after a last check.
     ///
     /// # Errors

@@ -104,7 +104,11 @@ impl Stage {
             .env("NGB_PROVIDERS__SIM__BASE_URL", format!("{}/v1", self.model.url()))
             .env("NGB_AGENT__MODEL", "sim/x")
             .env("NGB_AGENT__RETRY_BASE", "100ms")
-            .envs(&self.env);
+            .envs(self.env.iter().filter(|it| !it.0.starts_with('-')));
+        // `-NAME` takes a variable away.
+        for name in self.env.keys().filter_map(|it| it.strip_prefix('-')) {
+            command.env_remove(name);
+        }
         command
     }
 

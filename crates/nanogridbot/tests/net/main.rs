@@ -7,6 +7,7 @@
 mod common;
 
 mod authority;
+mod model;
 mod prove;
 mod proxy;
 mod silence;

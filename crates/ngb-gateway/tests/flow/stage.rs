@@ -33,6 +33,7 @@ use ngb_core::{
 use ngb_gateway::{
     Gateway, Parts, RunLimits, Running,
     accounts::Configured,
+    answers::Answers,
     dispatch::Caps,
     events::{Event, Next, Subscription},
     handle::{Bind, SandboxState},
@@ -264,12 +265,12 @@ impl Stage {
             sandbox: watch::channel(Some(sandbox)).1,
             sandbox_state: watch::channel(state).1,
             limits: RunLimits {
-                driver: Driver::Demo,
-                model: None,
                 idle: Duration::from_secs(60),
                 retry_base: setting.retry_base,
                 zone: "UTC".into(),
             },
+            answers: Answers { driver: Driver::Demo, model: None },
+            set_model: None,
             caps: Caps { max_runs: setting.max_runs, max_live_bytes: 1 << 40 },
             retention: Retention::default(),
             scheduler: true,
