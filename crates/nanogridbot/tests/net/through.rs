@@ -116,7 +116,10 @@ impl World {
             loop {
                 let status = self.status().await;
                 let channels = status["channels"].as_array().unwrap();
-                let it = channels.iter().find(|it| it["account"] == account).unwrap();
+                // Until the gateway listens, the command answers of itself, and has no accounts.
+                let Some(it) = channels.iter().find(|it| it["account"] == account) else {
+                    continue;
+                };
                 if it["state"] == "waiting" || it["state"] == "down" {
                     return it["why"].as_str().unwrap().to_owned();
                 }
