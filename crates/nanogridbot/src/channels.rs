@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ngb_channels::{Channel, dingtalk, discord, feishu, slack, wecom, whatsapp};
+use ngb_channels::{Channel, dingtalk, discord, feishu, qq, slack, wecom, whatsapp};
 use ngb_core::{clock::Clock, route::NewChats, secret::Secret};
 
 use crate::{
@@ -197,6 +197,39 @@ pub(crate) fn dingtalk(
             account,
         };
         all.push((Arc::new(dingtalk::Dingtalk::new(config, http, clock)), it.new_chats));
+    }
+    Ok(all)
+}
+
+pub(crate) fn qq(
+    settings: &Settings,
+    env: &Environment,
+    net: &Net,
+    clock: &Clock,
+) -> anyhow::Result<Vec<Made>> {
+    let mut all: Vec<Made> = Vec::new();
+    for (account, it) in accounts(&settings.channels.qq)? {
+        let at = |key: &str| format!("channels.qq.{}.{key}", account.name());
+        let bad = |why: &str| {
+            let from = format!("[channels.qq.{}]", account.name());
+            SettingsError::BadValue { from, why: why.to_owned() }
+        };
+        let token = it.token.as_ref().map(|it| it.resolve(&at("token"), env)).transpose()?;
+        let token = token.unwrap_or_else(|| Secret::new(""));
+        let way = match (&it.url, it.listen) {
+            (Some(url), None) => qq::Way::Forward { url: url.clone() },
+            (None, Some(listen)) if token.expose().is_empty() && !listen.ip().is_loopback() => {
+                return Err(bad("`listen` is open to other machines, so it wants a `token`").into());
+            }
+            (None, Some(listen)) => qq::Way::Reverse { listen },
+            (Some(_), Some(_)) | (None, None) => {
+                return Err(bad("it wants either `url` (forward) or `listen` (reverse)").into());
+            }
+        };
+        let http = net.own(&it.network, &at("network"))?.http(clock.clone())?;
+        let pace = qq::DEFAULT_PACE;
+        let config = qq::QqConfig { account, way, token, pace };
+        all.push((Arc::new(qq::Qq::new(config, http)), it.new_chats));
     }
     Ok(all)
 }

@@ -423,6 +423,11 @@ pub(crate) enum Sim {
         #[arg(long, default_value = "127.0.0.1:8086")]
         bind: std::net::SocketAddr,
     },
+    /// A OneBot 11 implementation with one QQ account.
+    Qq {
+        #[arg(long, default_value = "127.0.0.1:8087")]
+        bind: std::net::SocketAddr,
+    },
     /// A model server (Anthropic, OpenAI and Ollama shapes).
     Model {
         #[arg(long, default_value = "127.0.0.1:8082")]

@@ -95,7 +95,7 @@ mod tests {
             "log", "retention",
             "channels.telegram.<account>", "channels.slack.<account>", "channels.discord.<account>",
             "channels.feishu.<account>", "channels.whatsapp.<account>", "channels.wecom.<account>",
-            "channels.dingtalk.<account>",
+            "channels.dingtalk.<account>", "channels.qq.<account>",
         ];
         assert_eq!(names, want);
         for section in &all {

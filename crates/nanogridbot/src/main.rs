@@ -227,6 +227,17 @@ async fn simulate(sim: cli::Sim) -> anyhow::Result<ExitCode> {
             })
             .await?;
         }
+        cli::Sim::Qq { bind } => {
+            let config = ngb_sim::qq::Config { addr: bind, ..Default::default() };
+            let token = config.token.clone();
+            ngb_sim::qq::serve(config, |server| {
+                print::lines(&[
+                    format!("url = \"{}\"", server.url),
+                    format!("token = \"{token}\""),
+                ]);
+            })
+            .await?;
+        }
         cli::Sim::Model { bind } => {
             print::lines(&[format!("base_url = \"http://{bind}\"")]);
             ngb_sim::model::serve(bind).await?;

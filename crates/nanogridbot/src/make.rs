@@ -304,6 +304,7 @@ fn channels(
     all.extend(channels::feishu(settings, env, net, clock)?);
     all.extend(channels::wecom(settings, env, net, clock)?);
     all.extend(channels::dingtalk(settings, env, net, clock)?);
+    all.extend(channels::qq(settings, env, net, clock)?);
     Ok(all)
 }
 

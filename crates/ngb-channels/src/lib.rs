@@ -14,6 +14,7 @@ mod hook;
 pub mod http;
 mod lists;
 mod marks;
+pub mod qq;
 pub mod slack;
 pub mod socket;
 pub mod supervise;

@@ -9,6 +9,7 @@ pub mod discord;
 pub mod fault;
 pub mod feishu;
 pub mod model;
+pub mod qq;
 pub mod slack;
 pub mod telegram;
 pub mod wecom;

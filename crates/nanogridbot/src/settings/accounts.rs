@@ -1,6 +1,6 @@
 //! `[channels.<kind>.<account>]`: one section an account.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use ngb_core::{
     address::{Account, ChannelKind},
@@ -22,6 +22,7 @@ pub(crate) struct Channels {
     pub(crate) feishu: BTreeMap<String, Feishu>,
     pub(crate) wecom: BTreeMap<String, Wecom>,
     pub(crate) dingtalk: BTreeMap<String, Dingtalk>,
+    pub(crate) qq: BTreeMap<String, Qq>,
 }
 
 /// What the sections of all platforms have in common.
@@ -59,6 +60,7 @@ impl Channels {
         common(&self.feishu, &mut all);
         common(&self.wecom, &mut all);
         common(&self.dingtalk, &mut all);
+        common(&self.qq, &mut all);
         all
     }
 }
@@ -292,6 +294,25 @@ pub(crate) struct Dingtalk {
     pub(crate) network: Network,
 }
 
+/// `[channels.qq.<account>]`: a QQ account behind a OneBot 11 implementation (NapCat, …); `<account>` is any name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Qq {
+    /// Where the implementation waits for us (forward): `ws://127.0.0.1:3001`. Either this or `listen`.
+    #[serde(serialize_with = "shown::url")]
+    pub(crate) url: Option<String>,
+    /// Where we wait for it (reverse): an address with a port, `127.0.0.1:8095`.
+    pub(crate) listen: Option<SocketAddr>,
+    /// What both sides know; `listen` wants it unless it is on this machine only.
+    pub(crate) token: Option<SecretSetting>,
+    /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
+    #[serde(default)]
+    pub(crate) new_chats: NewChats,
+    /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
+    #[serde(default)]
+    pub(crate) network: Network,
+}
+
 impl Section for Telegram {
     const KIND: ChannelKind = ChannelKind::Telegram;
     const WANTS: &'static [(&'static str, &'static str)] = &[("token", "from @BotFather, /newbot")];
@@ -411,6 +432,18 @@ impl Section for Dingtalk {
 
     fn addresses(&self) -> Vec<Option<&str>> {
         vec![self.api_url.as_deref(), self.upload_url.as_deref(), self.network.proxy.as_deref()]
+    }
+}
+
+impl Section for Qq {
+    const KIND: ChannelKind = ChannelKind::Qq;
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
+        set(&[("token", self.token.as_ref())])
+    }
+
+    fn addresses(&self) -> Vec<Option<&str>> {
+        vec![self.url.as_deref(), self.network.proxy.as_deref()]
     }
 }
 

@@ -3,21 +3,20 @@
 //! It is opened as a request of [`Http`] that changes its protocol, so that proxy, certificates and resolver are those
 //! of every other request. Nothing runs beside whoever calls [`Socket::next`].
 
+mod door;
 mod line;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use ngb_core::clock::{Clock, Timestamp};
-use reqwest::{
-    Upgraded,
-    header::{
-        CONNECTION, HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-        SEC_WEBSOCKET_VERSION, UPGRADE,
-    },
+use reqwest::header::{
+    CONNECTION, HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -28,7 +27,10 @@ use tokio_tungstenite::{
     },
 };
 
-pub use self::line::{Line, Lost, Seat};
+pub use self::{
+    door::{Door, Knock},
+    line::{Line, Lost, Seat},
+};
 use crate::{
     ChannelError, Retry,
     http::{Http, HttpError},
@@ -156,10 +158,21 @@ impl Dial {
     }
 }
 
+/// What a socket runs over: a request that changed its protocol, or a connection that somebody else opened.
+trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+impl fmt::Debug for dyn Io {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("connection")
+    }
+}
+
 /// An open WebSocket.
 #[derive(Debug)]
 pub struct Socket {
-    stream: WebSocketStream<Upgraded>,
+    stream: WebSocketStream<Box<dyn Io>>,
     clock: Clock,
     beat: Beat,
     max_message_bytes: usize,
@@ -214,22 +227,28 @@ impl Socket {
             return Err(SocketError::Handshake("Sec-WebSocket-Protocol"));
         }
         let upgraded = response.upgrade().await.map_err(|it| http.lost(it))?;
-        let config = WebSocketConfig::default()
+        let config = Self::config(dial.max_message_bytes);
+        let io: Box<dyn Io> = Box::new(upgraded);
+        let stream = WebSocketStream::from_raw_socket(io, Role::Client, Some(config)).await;
+        Ok(Self::over(stream, http.clock.clone(), dial.beat, dial.max_message_bytes))
+    }
+
+    fn config(max_message_bytes: usize) -> WebSocketConfig {
+        WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)
-            .max_message_size(Some(dial.max_message_bytes))
-            .max_frame_size(Some(dial.max_message_bytes));
-        let stream = WebSocketStream::from_raw_socket(upgraded, Role::Client, Some(config)).await;
-        let now = http.clock.now();
-        Ok(Self {
-            stream,
-            clock: http.clock.clone(),
-            beat: dial.beat,
-            max_message_bytes: dial.max_message_bytes,
-            heard_at: now,
-            beat_at: now,
-            asked_at: None,
-        })
+            .max_message_size(Some(max_message_bytes))
+            .max_frame_size(Some(max_message_bytes))
+    }
+
+    fn over(
+        stream: WebSocketStream<Box<dyn Io>>,
+        clock: Clock,
+        beat: Beat,
+        max_message_bytes: usize,
+    ) -> Self {
+        let now = clock.now();
+        Self { stream, clock, beat, max_message_bytes, heard_at: now, beat_at: now, asked_at: None }
     }
 
     /// The platform named another interval (Discord's hello, Feishu's pong).
@@ -292,7 +311,7 @@ impl Socket {
 
     fn read(&self, frame: Option<Result<Message, WsError>>) -> Result<Option<Event>, SocketError> {
         let cut = || SocketError::Closed { code: CUT, reason: String::new() };
-        Ok(match frame.ok_or_else(cut)?.map_err(|it| self.over(it))? {
+        Ok(match frame.ok_or_else(cut)?.map_err(|it| self.ended(it))? {
             Message::Text(text) => Some(Event::Text(text)),
             Message::Binary(bytes) => Some(Event::Binary(bytes)),
             Message::Ping(_) | Message::Pong(_) => Some(Event::Alive),
@@ -323,7 +342,7 @@ impl Socket {
 
     async fn write(&mut self, message: Message) -> Result<(), SocketError> {
         let sent = self.clock.timeout(SEND_LIMIT, self.stream.send(message)).await;
-        sent.map_err(|_| SocketError::Stuck)?.map_err(|it| self.over(it))
+        sent.map_err(|_| SocketError::Stuck)?.map_err(|it| self.ended(it))
     }
 
     /// Says goodbye with this code and waits a moment for the answer. What still comes is dropped.
@@ -340,7 +359,7 @@ impl Socket {
         }
     }
 
-    fn over(&self, err: WsError) -> SocketError {
+    fn ended(&self, err: WsError) -> SocketError {
         match err {
             WsError::Capacity(CapacityError::MessageTooLong { .. }) => {
                 SocketError::TooLong(self.max_message_bytes)
