@@ -222,6 +222,8 @@ async fn live(programs: &Programs, scratch: &std::path::Path, sizes: &Sizes) -> 
     ours.groups(CHATS).await?;
     // What making groups cost is gone with the process that did it.
     ours.stop(false)?;
+    process::forget(&programs.gateway)?;
+    process::forget(&programs.floor)?;
     ours.start().await?;
     floor.start().await?;
     // The sandbox is proved beside the start; what that takes is over by then.

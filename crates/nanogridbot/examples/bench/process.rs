@@ -1,6 +1,6 @@
 //! Memory and processor time of a process with everything that it started, as `/proc` has it.
 
-use std::{collections::HashMap, fs};
+use std::{collections::HashMap, fs, path::Path};
 
 use anyhow::Context as _;
 
@@ -48,6 +48,14 @@ fn stat(pid: u32) -> anyhow::Result<Stat> {
 pub(crate) fn cpu_ms(pids: &[u32]) -> f64 {
     let ticks: u64 = pids.iter().filter_map(|it| stat(*it).ok()).map(|it| it.ticks).sum();
     ticks as f64 * 1_000.0 / TICKS_PER_SECOND
+}
+
+/// Drops a file from the page cache. A file that was just built lies there in larger pieces than one that was read from the
+/// disk, and a process is given whole pieces of its executable: 3 MiB more of the same program.
+pub(crate) fn forget(file: &Path) -> anyhow::Result<()> {
+    let file = fs::File::open(file)?;
+    file.sync_all()?;
+    Ok(rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?)
 }
 
 /// Proportional set size of all of `pids`, in MiB.
