@@ -159,7 +159,9 @@ impl Turn {
             let name = what.name();
             return Err(Refused(format!("the arguments of `{name}` are too long: {bytes} bytes")));
         }
-        self.before_effect().await?;
+        if what.changes() {
+            self.before_effect().await?;
+        }
         let prompt = self.prompt;
         self.ask(|call| FromAgent::Call { prompt, call, what }).await
     }

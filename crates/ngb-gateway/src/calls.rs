@@ -23,6 +23,7 @@ use crate::{
     events::Event,
     finish,
     homes::GROUP_INSIDE,
+    lookups,
     turn::{Lost, Turn},
 };
 
@@ -83,13 +84,22 @@ pub(crate) async fn call(
         let reason = format!("{MAX_CALLS} calls were made in this run, and no more may be");
         return Ok(Some(CallOutcome::Refused { reason }));
     }
+    if !what.changes() {
+        return Ok(Some(match lookups::look_up(turn, &what).await {
+            Ok(value) => CallOutcome::Ok { value },
+            Err(reason) => refuse(turn, name, reason).await,
+        }));
+    }
     let does = match effect(turn, &what, &arguments_hash, n).await {
         Ok(does) => does,
-        Err(reason) => return Ok(Some(CallOutcome::Refused { reason })),
+        Err(reason) => return Ok(Some(refuse(turn, name, reason).await)),
     };
     let buttons = match &does {
         CallEffect::Ask { options, .. } => options.clone(),
-        CallEffect::Send(_) | CallEffect::SayLater { .. } => Vec::new(),
+        CallEffect::Send(_)
+        | CallEffect::SayLater { .. }
+        | CallEffect::AddTask(_)
+        | CallEffect::ChangeTask(..) => Vec::new(),
     };
     let write = HostCallWrite {
         claim: turn.claim,
@@ -125,6 +135,9 @@ pub(crate) async fn call(
                 // Its time is a timer of the dispatcher's, which has to be set.
                 turn.shared().dispatcher.wake();
             }
+            if let HostCall::AddTask { .. } | HostCall::ChangeTask { .. } = &what {
+                turn.shared().tasks_changed.notify_one();
+            }
             turn.shared().store.note(vec![NewDecision {
                 message: finish::last_message(&turn.work),
                 job: Some(turn.job()),
@@ -151,6 +164,16 @@ pub(crate) async fn call(
         }
         Called::Before { result, .. } => Ok(Some(value(&result))),
     }
+}
+
+/// Says no, and keeps it for those who look after the gateway.
+async fn refuse(turn: &Turn<'_>, name: &str, reason: String) -> CallOutcome {
+    let who = format!("agent of group {}", turn.group.name);
+    let detail = format!("{name}: {reason}");
+    if let Err(err) = turn.shared().store.audit(&who, "host call refused", &detail).await {
+        error!("could not write the audit log: {:#}", anyhow::Error::from(err));
+    }
+    CallOutcome::Refused { reason }
 }
 
 fn value(result: &str) -> CallOutcome {
@@ -220,6 +243,15 @@ async fn effect(
             let run_at = shared.clock.now() + Duration::from_secs(*after_seconds);
             Ok(CallEffect::SayLater { place, text: text.clone(), run_at, role })
         }
+        HostCall::AddTask { text, cron, every, at, say } => {
+            let when = (cron.as_deref(), every.as_deref(), at.as_deref());
+            lookups::new_task(turn, text, when, *say).await
+        }
+        HostCall::ChangeTask { task, to } => lookups::change_task(turn, *task, *to).await,
+        HostCall::ListTasks
+        | HostCall::SearchMessages { .. }
+        | HostCall::ListGroups
+        | HostCall::Usage => Err("it changes nothing".to_owned()),
         HostCall::Ask { question, options, least } => {
             sayable(question)?;
             if !(1..=MAX_OPTIONS).contains(&options.len()) {

@@ -33,6 +33,7 @@ mod instructions;
 mod intake;
 mod janitor;
 mod live;
+mod lookups;
 mod marks;
 pub mod memory;
 mod outbox;

@@ -129,7 +129,7 @@ impl Gateway {
         self.task(id).await
     }
 
-    fn new_task(&self, task: Task) -> Result<NewTask, HandleError> {
+    pub(crate) fn new_task(&self, task: Task) -> Result<NewTask, HandleError> {
         let text = task.text.trim();
         if text.is_empty() {
             return Err(TaskError::Empty.into());

@@ -16,6 +16,7 @@ use crate::{
     outbox::{self, OutRow},
     runs,
     sql::{Row, row, sql, thread, to_json},
+    tasks,
 };
 
 async fn call(tx: &mut Tx, it: &HostCallWrite) -> Result<Called, StoreError> {
@@ -39,7 +40,7 @@ async fn call(tx: &mut Tx, it: &HostCallWrite) -> Result<Called, StoreError> {
     let text = "SELECT message_id FROM jobs WHERE id = $1";
     let job = tx.row(sql("read a job", text).bind(it.job)).await?;
     let message = job.map(|it| it.opt_int("message_id")).transpose()?.flatten().map(MessageId);
-    let (mut ask, mut said) = (None, Vec::new());
+    let (mut ask, mut said, mut result) = (None, Vec::new(), it.result.clone());
     match &it.does {
         CallEffect::Send(parts) => said = say(tx, it.claim.run, parts).await?,
         CallEffect::SayLater { place, text, run_at, role } => {
@@ -61,6 +62,11 @@ async fn call(tx: &mut Tx, it: &HostCallWrite) -> Result<Called, StoreError> {
             tx.run_many(sql("queue a later word", insert), vec![values]).await?;
             intake::wake_lanes(tx, vec![row![it.claim.lane, *run_at]]).await?;
         }
+        CallEffect::AddTask(task) => {
+            let task = tasks::add(tx, task).await?;
+            result = format!("{{\"task\":{task}}}");
+        }
+        CallEffect::ChangeTask(task, how) => tasks::change(tx, &(*task, how.clone())).await?,
         CallEffect::Ask { parts, options, numbered, audience, expires_at } => {
             said = say(tx, it.claim.run, parts).await?;
             let (Some(last), Some(queued)) = (parts.last(), said.last()) else {
@@ -87,12 +93,12 @@ async fn call(tx: &mut Tx, it: &HostCallWrite) -> Result<Called, StoreError> {
     }
     let text =
         "INSERT INTO calls (job_id, name, arguments_hash, n, result, ask_id, at) VALUES {values}";
-    let values = row![it.job, it.name, &it.arguments_hash, it.n, &it.result, ask, it.now];
+    let values = row![it.job, it.name, &it.arguments_hash, it.n, &result, ask, it.now];
     tx.run_many(sql("keep a call", text), vec![values]).await?;
     let (job, run) = (Some(it.job), Some(it.claim.run));
     let kind = Decision::Called;
     tx.decide_at(it.now, NewDecision { message, job, run, kind, detail: it.name.to_owned() });
-    Ok(Called::New { result: it.result.clone(), ask, said })
+    Ok(Called::New { result, ask, said })
 }
 
 async fn say(tx: &mut Tx, run: RunId, parts: &[NewOutbox]) -> Result<Vec<Queued>, StoreError> {

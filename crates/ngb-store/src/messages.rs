@@ -11,9 +11,12 @@ use ngb_core::{
 
 use crate::{
     DecisionRow, FetchedMedia, JobRow, MAX_PAGE, MessageFilter, OutboxRow, Store, StoreError,
-    StoredMessage, ThreadRow, Why, jobs,
+    StoredMessage, ThreadRow, Why, Within, jobs,
     sql::{Row, row, sql},
 };
+
+/// Messages that a search looks through, the latest; without an index of words it reads each of them.
+pub(crate) const MAX_SEARCHED: i64 = 20_000;
 
 /// A query of messages `m`; its rows are for [`stored`].
 pub(crate) fn select(rest: &str) -> String {
@@ -149,6 +152,35 @@ impl Store {
         let mut query = sql("read messages", select(&rest));
         query.values = values;
         self.rows(query).await?.iter().map(stored).collect()
+    }
+
+    /// The newest messages of a lane, or of a group, that have `text` in them, whatever its language; among the latest
+    /// `MAX_SEARCHED`.
+    pub async fn search(
+        &self,
+        within: Within,
+        text: &str,
+        limit: u32,
+    ) -> Result<Vec<StoredMessage>, StoreError> {
+        let (column, id) = match within {
+            Within::Lane(lane) => ("lane_id", lane.0),
+            Within::Group(group) => ("group_id", group.0),
+        };
+        let found = format!(
+            "m.id IN (SELECT w.id FROM (SELECT id, text FROM messages WHERE {column} = $1 ORDER BY id DESC LIMIT $4) w
+                WHERE lower(w.text) LIKE $2 ESCAPE '!' ORDER BY w.id DESC LIMIT $3) ORDER BY m.id DESC"
+        );
+        let mut pattern = String::from("%");
+        for c in text.to_lowercase().chars() {
+            if matches!(c, '%' | '_' | '!') {
+                pattern.push('!');
+            }
+            pattern.push(c);
+        }
+        pattern.push('%');
+        let query = sql("search messages", select(&found)).bind(id).bind(pattern);
+        let rows = self.rows(query.bind(limit.min(MAX_PAGE)).bind(MAX_SEARCHED)).await?;
+        rows.iter().map(stored).collect()
     }
 
     pub(crate) async fn messages_by_id(

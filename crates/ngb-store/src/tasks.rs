@@ -174,7 +174,7 @@ fn chosen(it: &NewTask) -> Vec<crate::sql::Value> {
     ]
 }
 
-async fn add(tx: &mut Tx, new: &NewTask) -> Result<TaskId, StoreError> {
+pub(crate) async fn add(tx: &mut Tx, new: &NewTask) -> Result<TaskId, StoreError> {
     let mut values = chosen(new);
     values.extend(row!["active", tx.now, tx.now]);
     let text = "INSERT INTO tasks (group_id, does, text, schedule, value, zone, misfire, overlap, jitter_ms, jid, thread,
@@ -185,7 +185,10 @@ async fn add(tx: &mut Tx, new: &NewTask) -> Result<TaskId, StoreError> {
     made.map(TaskId).ok_or(StoreError::NotFound { what: "task", name: "new".to_owned() })
 }
 
-async fn change(tx: &mut Tx, (id, change): &(TaskId, TaskChange)) -> Result<(), StoreError> {
+pub(crate) async fn change(
+    tx: &mut Tx,
+    (id, change): &(TaskId, TaskChange),
+) -> Result<(), StoreError> {
     let now = tx.now;
     let query = match change {
         TaskChange::Pause { note } => {

@@ -269,7 +269,15 @@ pub enum CallEffect {
     /// Say something; a text in as many parts as it needs.
     Send(Vec<NewOutbox>),
     /// A job of kind [`JobKind::Say`] in the lane of the run.
-    SayLater { place: Place, text: String, run_at: Timestamp, role: Role },
+    SayLater {
+        place: Place,
+        text: String,
+        run_at: Timestamp,
+        role: Role,
+    },
+    /// A task of its own; its number is told.
+    AddTask(Box<crate::NewTask>),
+    ChangeTask(TaskId, crate::TaskChange),
     Ask {
         /// What is sent: the question, whose last part an answer refers to. Never empty.
         parts: Vec<NewOutbox>,
@@ -414,6 +422,13 @@ pub struct MessageFilter {
     pub after: Option<MessageId>,
     /// At most this many; [`MAX_PAGE`] is the most.
     pub limit: u32,
+}
+
+/// Where messages are searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Within {
+    Lane(LaneId),
+    Group(GroupId),
 }
 
 /// A thread of a chat.

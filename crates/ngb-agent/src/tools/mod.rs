@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use ngb_core::{
     clock::Clock,
-    frame::{HostCall, Step},
+    frame::{HostCall, Step, TaskWish},
+    id::TaskId,
     role::Role,
     text::shorten,
 };
@@ -63,6 +64,26 @@ pub(crate) enum Call {
         after_seconds: u64,
         text: String,
     },
+    AddTask {
+        text: String,
+        cron: Option<String>,
+        every: Option<String>,
+        at: Option<String>,
+        #[serde(default)]
+        say: bool,
+    },
+    ChangeTask {
+        task: TaskId,
+        to: TaskWish,
+    },
+    ListTasks {},
+    SearchMessages {
+        text: String,
+        #[serde(default)]
+        whole_group: bool,
+    },
+    ListGroups {},
+    Usage {},
     Ask {
         question: String,
         options: Vec<String>,
@@ -157,6 +178,18 @@ impl Tools {
             Call::ScheduleTask { after_seconds, text } => {
                 ask_host(turn, HostCall::ScheduleTask { after_seconds, text }).await
             }
+            Call::AddTask { text, cron, every, at, say } => {
+                ask_host(turn, HostCall::AddTask { text, cron, every, at, say }).await
+            }
+            Call::ChangeTask { task, to } => {
+                ask_host(turn, HostCall::ChangeTask { task, to }).await
+            }
+            Call::ListTasks {} => ask_host(turn, HostCall::ListTasks).await,
+            Call::SearchMessages { text, whole_group } => {
+                ask_host(turn, HostCall::SearchMessages { text, whole_group }).await
+            }
+            Call::ListGroups {} => ask_host(turn, HostCall::ListGroups).await,
+            Call::Usage {} => ask_host(turn, HostCall::Usage).await,
             Call::Ask { question, options, anyone } => {
                 let options = options.iter().map(|it| button(it)).collect();
                 let least = anyone.then_some(Role::Guest);
@@ -169,7 +202,17 @@ impl Tools {
 impl Call {
     /// Whether it may change something outside this conversation; see [`ngb_core::frame::FromAgent::Effect`].
     fn has_effect(&self) -> bool {
-        !matches!(self, Self::Read(_) | Self::Glob(_) | Self::Grep(_) | Self::Todo(_))
+        !matches!(
+            self,
+            Self::Read(_)
+                | Self::Glob(_)
+                | Self::Grep(_)
+                | Self::Todo(_)
+                | Self::ListTasks {}
+                | Self::SearchMessages { .. }
+                | Self::ListGroups {}
+                | Self::Usage {}
+        )
     }
 }
 

@@ -4,6 +4,7 @@
 mod albums;
 mod commands;
 mod failures;
+mod lookups;
 mod memory;
 mod questions;
 mod queue;

@@ -1,0 +1,88 @@
+//! What an agent asks of the gateway: tasks, messages, groups, use; by group and role, and kept when it is refused.
+
+use ngb_core::{
+    frame::{CallOutcome, FromAgent, HostCall, TaskWish, ToAgent},
+    group::Scope,
+    id::TaskId,
+    role::Role,
+};
+
+use crate::stage::{self, Actor, Setting, Stage, asked};
+
+/// An agent that makes the call that it is given as JSON, and says what came of it.
+async fn caller(mut actor: Actor) {
+    while let Some(frame) = actor.hear().await {
+        let ToAgent::Prompt(prompt) = frame else { continue };
+        let Ok(what) = serde_json::from_str::<HostCall>(&asked(&prompt)) else {
+            actor.done(prompt.id, "heard").await;
+            continue;
+        };
+        actor.say(&FromAgent::Call { prompt: prompt.id, call: 1, what }).await;
+        let Some(ToAgent::CallResult { outcome, .. }) = actor.hear().await else { return };
+        let word = match outcome {
+            CallOutcome::Ok { value } => value.to_string(),
+            CallOutcome::Refused { reason } => format!("no: {reason}"),
+        };
+        actor.done(prompt.id, &word).await;
+    }
+}
+
+fn json(what: &HostCall) -> String {
+    serde_json::to_string(what).unwrap()
+}
+
+fn every(text: &str) -> HostCall {
+    let every = Some("2h".to_owned());
+    HostCall::AddTask { text: text.into(), cron: None, every, at: None, say: false }
+}
+
+fn find(text: &str, whole_group: bool) -> HostCall {
+    HostCall::SearchMessages { text: text.into(), whole_group }
+}
+
+#[tokio::test]
+async fn each_may_what_their_group_and_role_allow() {
+    let mut stage = Stage::set(Setting::default(), caller).await;
+    let store = stage.gateway.store().clone();
+    let account = stage::place("1").jid.account().clone();
+    for (name, sender) in [("Ann", "u1"), ("Bob", "u2"), ("Olga", "u4")] {
+        let person = store.add_person(name).await.unwrap();
+        store.link(person, &account, sender).await.unwrap();
+        store.grant(person, None, Role::Member).await.unwrap();
+    }
+    // In chats 1 and 2 members of two groups, in 3 a guest of the first, in 4 the main group.
+    for (group, chat) in [("home", "1"), ("work", "2"), ("home", "3"), ("main", "4")] {
+        stage.group(group, chat, Scope::Thread).await;
+    }
+    let change = |to| HostCall::ChangeTask { task: TaskId(1), to };
+    #[rustfmt::skip]
+    let table = [
+        ("1", "我们明天去上海开会".to_owned(),   "heard"),
+        ("3", json(&every("spy")),              "no: a guest may not"),
+        ("1", json(&every("look for mail")),    "{\"task\":1}"),
+        ("1", json(&HostCall::ListTasks),       "look for mail"),
+        ("2", json(&HostCall::ListTasks),       "[]"),
+        ("4", json(&HostCall::ListTasks),       "\"group\":\"home\""),
+        ("2", json(&change(TaskWish::Cancel)),  "no: there is no task 1 here"),
+        ("1", json(&change(TaskWish::Resume)),  "no: task 1 is active"),
+        ("1", json(&change(TaskWish::Pause)),   "{\"done\":true}"),
+        ("4", json(&change(TaskWish::Cancel)),  "{\"done\":true}"),
+        ("1", json(&find("上海", false)),        "明天去上海"),
+        ("2", json(&find("上海", true)),         "{\\\"name\\\":\\\"search_messages"),
+        ("3", json(&find("开会", false)),        "{\\\"name\\\":\\\"search_messages"),
+        ("3", json(&find("开会", true)),         "no: a guest may not"),
+        ("1", json(&HostCall::ListGroups),      "no: only the agent of the main group"),
+        ("4", json(&HostCall::ListGroups),      "telegram@main:2"),
+        ("3", json(&HostCall::Usage),           "\"runs_per_day\":200"),
+    ];
+    for (chat, text, want) in table {
+        stage.write(chat, &text).await;
+        let got = stage.heard().await;
+        assert_eq!(got.0, chat);
+        assert!(got.1.contains(want), "{text} in chat {chat}: {}", got.1);
+        assert!(!want.starts_with("{\\\"name") || !got.1.contains("明天"), "{}", got.1);
+    }
+    let refused = store.audit_log(50).await.unwrap();
+    let refused = refused.iter().filter(|it| it.what == "host call refused").count();
+    assert_eq!(refused, 5);
+}
