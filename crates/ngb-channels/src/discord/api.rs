@@ -23,7 +23,7 @@ use crate::{
 
 /// Discord shuts out who doesn't name itself like this.
 const AGENT: &str =
-    concat!("DiscordBot (https://nanogridbot.dev, ", env!("CARGO_PKG_VERSION"), ")");
+    concat!("DiscordBot (https://example.org/nanogridbot, ", env!("CARGO_PKG_VERSION"), ")");
 
 /// The longest wait for a budget that is waited here; of a longer one the caller is told.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);

@@ -33,6 +33,7 @@ pub(super) struct Room {
 pub(super) struct Me {
     pub(super) id: String,
     pub(super) application: String,
+    pub(super) name: String,
 }
 
 /// What is known now.
@@ -64,6 +65,7 @@ impl Facts {
             "READY" => {
                 self.me.id = text(&event["user"]["id"]);
                 self.me.application = text(&event["application"]["id"]);
+                self.me.name = text(&event["user"]["username"]);
             }
             "GUILD_CREATE" => {
                 for room in list(&event["channels"]).chain(list(&event["threads"])) {

@@ -38,7 +38,9 @@ fn name(inside: &str, message: &Value, facts: &Facts) -> Option<String> {
     if let Some(id) = person.filter(|it| is_id(it)) {
         let user = list(&message["mentions"]).find(|it| it["id"] == id).unwrap_or(&Value::Null);
         let names = [&user["member"]["nick"], &user["global_name"], &user["username"]];
-        return Some(format!("@{}", names.into_iter().find_map(|it| it.as_str()).unwrap_or(id)));
+        let own = Some(facts.me.name.as_str()).filter(|_| facts.me.id == id);
+        let name = names.into_iter().find_map(|it| it.as_str()).or(own).unwrap_or(id);
+        return Some(format!("@{name}"));
     }
     if let Some(id) = inside.strip_prefix('#').filter(|it| is_id(it)) {
         return Some(format!("#{}", facts.room(id).map_or(id, |it| &it.name)));
@@ -66,6 +68,7 @@ mod tests {
         let mut facts = Facts::default();
         let guild = json!({"channels": [{"id": "5", "name": "general", "type": 0}], "roles": [{"id": "6", "name": "team"}]});
         facts.learn("GUILD_CREATE", &guild);
+        facts.learn("READY", &json!({"user": {"id": "9", "username": "nano"}}));
         facts
     }
 
@@ -78,6 +81,7 @@ mod tests {
         let table = [
             ("hi",                           "hi"),
             ("<@1> and <@!2> and <@3>",      "@Ada and @bo and @3"),
+            ("<@9>",                         "@nano"),
             ("<#5> <#7> <@&6> <@&8>",        "#general #7 @team @8"),
             ("<:wave:9> <a:dance_1:9>",      ":wave: :dance_1:"),
             ("</ask:9> <t:0:R> <t:0>",       "/ask 1970-01-01T00:00:00Z 1970-01-01T00:00:00Z"),
