@@ -36,6 +36,8 @@ fn each_command_prints_one_json_document() {
     let table: &[&[&str]] = &[
         &["status"],
         &["doctor"],
+        &["memory", "show"],
+        &["memory", "history", "main"],
         &["open"],
         &["group", "list"],
         &["group", "show", "main"],
