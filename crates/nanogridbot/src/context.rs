@@ -43,7 +43,7 @@ impl Context {
                 };
             }
         };
-        let Made { gateway, mut tasks, web, .. } = made;
+        let Made { gateway, mut tasks, web, lock: _lock, lease, .. } = made;
         let drain = tasks.drain.clone();
         tasks.spawn("web", web.run(gateway.clone(), drain.clone()));
         let clock = gateway.clock().clone();
@@ -55,6 +55,7 @@ impl Context {
             work(&client.context("the gateway of this command does not answer")?).await
         };
         let (stopped, done) = tokio::join!(life, command);
+        lease.give_back().await;
         gateway.store().close().await;
         match stopped {
             Stopped::Clean | Stopped::Aborted(_) => done,

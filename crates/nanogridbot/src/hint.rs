@@ -8,6 +8,7 @@ use ngb_web::BindError;
 
 use crate::{
     cli::BadArgument, client::Refused, home::HomeError, make::BadClock, settings::SettingsError,
+    standby::InUse,
 };
 
 /// The first cause in the chain that knows what the user should do.
@@ -27,6 +28,9 @@ pub(crate) fn hint(err: &anyhow::Error) -> Option<String> {
                 }
                 HomeError::Unknown => "name a folder with `--home DIR`".into(),
             });
+        }
+        if let Some(InUse { .. }) = cause.downcast_ref() {
+            return Some("run the command where that gateway runs, or end it first".into());
         }
         if let Some(it) = cause.downcast_ref::<StoreError>() {
             return store(it);

@@ -86,6 +86,25 @@ impl Home {
         self.0.join("backups")
     }
 
+    /// The name under which this installation claims work, also after a restart: the machine's, and a random part.
+    pub(crate) fn node(&self) -> Result<String, HomeError> {
+        let path = self.0.join("node");
+        match std::fs::read_to_string(&path) {
+            Ok(name) => return Ok(name.trim().to_owned()),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => (),
+            Err(err) => return Err(self.unusable(err)),
+        }
+        let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let name = format!("{machine}-{:.8}", ngb_gateway::codes::random_id());
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(0o600).open(&path);
+        let written = file.and_then(|mut it| {
+            io::Write::write_all(&mut it, name.as_bytes())?;
+            it.sync_all()
+        });
+        written.map(|()| name).map_err(|it| self.unusable(it))
+    }
+
     /// Where a running gateway is reached by the command line; the file's permissions are the login.
     pub(crate) fn socket(&self) -> PathBuf {
         self.0.join("gateway.sock")

@@ -26,6 +26,7 @@ mod set_model;
 mod settings;
 mod shell;
 mod shown;
+mod standby;
 mod task;
 
 use std::process::ExitCode;

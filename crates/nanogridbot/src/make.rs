@@ -37,6 +37,7 @@ use crate::{
     net::Net,
     original, set_model,
     settings::{Environment, Settings, SettingsError, accounts},
+    standby::{self, Keeper},
 };
 
 /// The port that is used when nobody names one and it is free.
@@ -60,6 +61,7 @@ pub(crate) struct Made {
     pub(crate) tasks: Tasks,
     pub(crate) web: Web,
     pub(crate) lock: Lock,
+    pub(crate) lease: Keeper,
     pub(crate) agent: String,
     pub(crate) sandbox: watch::Receiver<SandboxState>,
     /// The accounts on platforms.
@@ -109,6 +111,7 @@ pub(crate) async fn make(
     original::warn_of(&env);
 
     let store = open_store(home, &settings, &clock).await?;
+    let lease = standby::take(&store, &clock, purpose).await?;
     let broker = BrokerConfig {
         dir: home.path().join("run/broker"),
         providers,
@@ -179,7 +182,17 @@ pub(crate) async fn make(
     let web = bind(home, &gateway, listen).await?;
     let agent = gateway.answers().to_string();
     let public_url = settings.web.public_url;
-    Ok(Made { gateway, tasks, web, lock, agent, sandbox: sandbox_state, accounts, public_url })
+    Ok(Made {
+        gateway,
+        tasks,
+        web,
+        lock,
+        lease,
+        agent,
+        sandbox: sandbox_state,
+        accounts,
+        public_url,
+    })
 }
 
 /// Opens the database of the settings.
@@ -189,12 +202,8 @@ pub(crate) async fn open_store(
     clock: &Clock,
 ) -> anyhow::Result<Store> {
     let url = settings.database.url.clone().unwrap_or_else(|| home.database_url());
-    let options = OpenOptions {
-        url,
-        backups_dir: home.backups(),
-        node: "local".to_owned(),
-        clock: clock.clone(),
-    };
+    let options =
+        OpenOptions { url, backups_dir: home.backups(), node: home.node()?, clock: clock.clone() };
     Ok(Store::open(options).await?)
 }
 

@@ -32,11 +32,12 @@ pub(crate) async fn serve(home: &Home, args: &cli::Serve) -> anyhow::Result<Exit
         warn!("the sandbox is still being proved: {late}");
     }
     announce(home, &made).await?;
-    let Made { gateway, mut tasks, web, lock: _lock, .. } = made;
+    let Made { gateway, mut tasks, web, lock: _lock, lease, .. } = made;
     let drain = tasks.drain.clone();
     tasks.spawn("web", web.run(gateway.clone(), drain.clone()));
     tasks.spawn("signals", signals(drain));
     let stopped = tasks.run(gateway.clock(), GRACE).await;
+    lease.give_back().await;
     gateway.store().close().await;
     Ok(match stopped {
         Stopped::Clean => ExitCode::SUCCESS,

@@ -140,7 +140,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         version,
     } = parts;
     let homes = Homes::new(home).await?;
-    let recovered = store.recover(clock.now()).await?;
+    let recovered = store.take_over(clock.now()).await?;
     if 0 < recovered.runs || 0 < recovered.in_doubt {
         warn!("took up {} runs and {} sends that were cut off", recovered.runs, recovered.in_doubt);
     }

@@ -121,6 +121,13 @@ impl Store {
         Ok(row.map(|it| it.int("id")).transpose()?.map(LaneId))
     }
 
+    /// The group that a lane belongs to.
+    pub async fn group_of_lane(&self, lane: LaneId) -> Result<Option<GroupId>, StoreError> {
+        let text = "SELECT group_id FROM lanes WHERE id = $1";
+        let row = self.row(sql("look for a lane's group", text).bind(lane)).await?;
+        Ok(row.map(|it| it.int("group_id")).transpose()?.map(GroupId))
+    }
+
     /// The lanes of a group, with their keys.
     pub async fn lanes(&self, group: GroupId) -> Result<Vec<(LaneId, String)>, StoreError> {
         let text = "SELECT id, lane_key FROM lanes WHERE group_id = $1 ORDER BY id";

@@ -39,6 +39,7 @@ mod work;
 
 mod groups;
 mod jobs;
+mod leases;
 mod messages;
 mod pairings;
 mod people;
@@ -53,6 +54,7 @@ mod plan_tests;
 pub use error::{DatabaseError, StoreError};
 pub use fires::{FireRow, Fired, MAX_TASK_FAILURES};
 pub use held::{PutOff, PutOffAsk};
+pub use leases::Lease;
 pub use reserve::Disk;
 pub use store::{OpenOptions, Store};
 pub use tasks::{NewTask, TaskChange, TaskDoes, TaskRow, TaskState};

@@ -20,12 +20,16 @@ use crate::{
 /// How long a send may take before another node takes it for lost, in milliseconds. Longer than any adapter's time limit.
 const SEND_LOST_MS: i64 = 10 * 60 * 1_000;
 
-async fn recover(tx: &mut Tx, now: &Timestamp) -> Result<Recovered, StoreError> {
-    let now = *now;
+/// When, and whether it is known that no other gateway lives.
+type Start = (Timestamp, bool);
+
+async fn recover(tx: &mut Tx, it: &Start) -> Result<Recovered, StoreError> {
+    let (now, alone) = *it;
     // On SQLite the lock on the home proves that no other gateway lives. Elsewhere the database's own clock tells.
-    let (runs, sends) = match tx.dialect() {
-        Dialect::Sqlite => ("1 = 1".to_owned(), "1 = 1".to_owned()),
-        Dialect::Postgres => (
+    let alone = alone || tx.dialect() == Dialect::Sqlite;
+    let (runs, sends) = match alone {
+        true => ("1 = 1".to_owned(), "1 = 1".to_owned()),
+        false => (
             "(node = $2 OR lease_until < {now})".to_owned(),
             format!("(node = $1 OR taken_at < {{now}} - {SEND_LOST_MS})"),
         ),
@@ -36,7 +40,7 @@ async fn recover(tx: &mut Tx, now: &Timestamp) -> Result<Recovered, StoreError> 
          WHERE state = 'running' AND {runs} RETURNING id, lane_id"
     );
     let mut query = sql("end runs that were cut off", text).bind(now);
-    if tx.dialect() == Dialect::Postgres {
+    if !alone {
         query = query.bind(&*node);
     }
     let mut ended = Vec::new();
@@ -64,7 +68,7 @@ async fn recover(tx: &mut Tx, now: &Timestamp) -> Result<Recovered, StoreError> 
          RETURNING id, about, run_id"
     );
     let mut query = sql("doubt sends that were cut off", text);
-    if tx.dialect() == Dialect::Postgres {
+    if !alone {
         query = query.bind(&*node);
     }
     for row in tx.rows(query).await? {
@@ -118,6 +122,11 @@ async fn requeue(
 impl Store {
     /// Ends what a gateway that died had claimed. On PostgreSQL only claims of this node, or whose lease ran out.
     pub async fn recover(&self, now: Timestamp) -> Result<Recovered, StoreError> {
-        self.write(now, |tx, it| Box::pin(recover(tx, it))).await
+        self.write((now, false), |tx, it| Box::pin(recover(tx, it))).await
+    }
+
+    /// Ends whatever any gateway had claimed. Whoever calls it has the lease of the database, or the lock of its home.
+    pub async fn take_over(&self, now: Timestamp) -> Result<Recovered, StoreError> {
+        self.write((now, true), |tx, it| Box::pin(recover(tx, it))).await
     }
 }

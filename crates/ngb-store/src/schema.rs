@@ -21,6 +21,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 5, statements: V5 },
     Migration { version: 6, statements: V6 },
     Migration { version: 7, statements: V7 },
+    Migration { version: 8, statements: V8 },
 ];
 
 const V1: &[&str] = &[
@@ -191,3 +192,8 @@ const V6: &[&str] = &[
 
 /// Who is heard in another way than the rest of a chat.
 const V7: &[&str] = &["ALTER TABLE bindings ADD COLUMN exceptions TEXT"];
+
+/// What only one node at a time may have, and until when it is believed to live.
+const V8: &[&str] =
+    &["CREATE TABLE leases (name TEXT PRIMARY KEY, node TEXT NOT NULL, epoch BIGINT NOT NULL,
+        lease_until BIGINT NOT NULL)"];

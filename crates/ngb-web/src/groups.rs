@@ -267,9 +267,10 @@ mod tests {
 /// What the group's lanes remember.
 pub(crate) async fn memory(
     State(app): State<App>,
+    who: Who,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let group = find(&app, &id)?;
+    let group = find_for(&app, &who, &id, Right::Operate)?;
     let lanes = app.gateway.memories(group.id).await?;
     Ok(Json(json!({ "lanes": lanes })))
 }
@@ -287,6 +288,13 @@ pub(crate) async fn put_memory_back(
     Path(lane): Path<LaneId>,
     Input(PutBack { version }): Input<PutBack>,
 ) -> Result<Json<Value>, ApiError> {
+    let group = app.gateway.store().group_of_lane(lane).await?;
+    let snapshot = app.gateway.directory().snapshot();
+    match group.and_then(|it| snapshot.group(it)).filter(|it| who.may_in(it.id, Right::Read)) {
+        Some(group) => who.need_in(group, Right::Operate)?,
+        // In the words of one that is not there.
+        None => return Err(ApiError::not_found(format_args!("lane `{lane}`"))),
+    }
     app.gateway.put_memory_back(lane, version).await?;
     let detail = format!("lane {lane}, version {version}");
     app.gateway.store().audit(&who.name, "memory put back", &detail).await?;

@@ -74,8 +74,8 @@ table! {
     post   "/api/messages"                         SPEAK,     messages::post,     "Write to an agent; wait for the answer, stream it, or neither.";
     get    "/api/messages/{id}"                    READ,      messages::show,     "One message.";
     get    "/api/messages/{id}/why"                READ,      messages::why,      "What was decided about a message, and how long each step took.";
-    get    "/api/groups/{id}/memory"               OPERATE,   groups::memory,     "What the group's lanes remember, and the versions before.";
-    post   "/api/lanes/{id}/memory"                OPERATE,   groups::put_memory_back, "Put back what a lane remembered before: `version`.";
+    get    "/api/groups/{id}/memory"               MEND,      groups::memory,     "What the group's lanes remember, and the versions before.";
+    post   "/api/lanes/{id}/memory"                MEND,      groups::put_memory_back, "Put back what a lane remembered before: `version`.";
     post   "/api/press"                            STOP_OWN,  messages::press,    "Press a button under a question: `jid`, `value`.";
     post   "/api/lanes/{id}/stop"                  STOP_OWN,    messages::stop,     "Stop what an agent does on a lane.";
     get    "/api/live"                             READ,      live::show,         "What agents do at this moment, and the cursor for `/ws`.";

@@ -13,4 +13,5 @@ mod failures;
 mod faults;
 mod kill;
 mod points;
+mod standby;
 mod stops;
