@@ -99,7 +99,7 @@ test("other pages and bent names are refused", async () => {
 test("bad bodies are told plainly", async () => {
   const invalid = Buffer.concat([Buffer.from('{"group":"main","content":"'), Buffer.from([0xff]), Buffer.from('"}')]);
   const table = [
-    ["x".repeat(2 * 1024 * 1024), 413, "larger than 1048576 bytes"],
+    ["x".repeat(17 * 1024 * 1024), 413, "larger than 16777216 bytes"],
     [invalid, 400, "not valid UTF-8"],
     ["{", 400, "EOF while parsing"],
     [{ group: "main", content: "  " }, 400, "empty"],

@@ -116,7 +116,7 @@ test("whoever says that a chat is theirs gets no role by it", async () => {
   const approved = await ask(`/api/pairings/${code}/approve`, { me: true }, { authorization: "", cookie });
   assert.equal(approved.status, 200);
   await bot.push({ chat: Number(jid.split(":")[1]), name: HOSTILE[3], text: "/whoami" });
-  await bot.said('"operator"');
+  await bot.said("You are operator here.");
 });
 
 test("a dead letter is shown, tried again and dropped", async () => {

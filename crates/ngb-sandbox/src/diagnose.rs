@@ -72,9 +72,6 @@ pub fn remedy(refusal: Refusal, exe: &Path) -> String {
              --security-opt systempaths=unconfined ..."
             .into(),
         Refusal::MaskedProc => "docker run --security-opt systempaths=unconfined ...".into(),
-        Refusal::NoKernelSupport => {
-            "use a kernel of 5.14 or newer with CONFIG_USER_NS, or set `[sandbox] engine = \"docker\"`"
-                .into()
-        }
+        Refusal::NoKernelSupport => "use a kernel of 5.14 or newer with CONFIG_USER_NS".into(),
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use ngb_core::tasks::blocking;
-use rusqlite::{OpenFlags, config::DbConfig, types::ToSqlOutput};
+use rusqlite::{OpenFlags, config::DbConfig, functions::FunctionFlags, types::ToSqlOutput};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -55,6 +55,11 @@ impl Connection {
         // A bound LIMIT may change the plan, so by default a statement is planned anew whenever another one is bound: twice a
         // message, and about as long as all its other statements took together.
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        // SQLite's own knows ASCII only; PostgreSQL's knows all letters.
+        let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+        conn.create_scalar_function("lower", 1, flags, |it| {
+            Ok(it.get::<Option<String>>(0)?.map(|text| text.to_lowercase()))
+        })?;
         // What was deleted is gone from the file.
         conn.pragma_update(None, "secure_delete", true)?;
         // What somebody wrote into the schema is not run.

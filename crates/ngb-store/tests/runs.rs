@@ -442,6 +442,7 @@ async fn words_of_any_language_are_found(fix: Fix) {
         engage(group, "1", "a", "我们明天去上海开会"),
         engage(group, "1", "b", "100% of IT_"),
         engage(group, "2", "c", "上海 again"),
+        engage(group, "2", "d", "ПРИВЕТ, ÜBER"),
     ];
     fix.accept(batch, 0).await;
     let lane = fix.store.lanes(group).await.unwrap()[0].0;
@@ -450,6 +451,7 @@ async fn words_of_any_language_are_found(fix: Fix) {
         (Within::Group(group), "上海", 2),
         (Within::Group(group), "0% OF it_", 1),
         (Within::Group(group), "it%", 0),
+        (Within::Group(group), "привет, Über", 1),
     ] {
         assert_eq!(fix.store.search(within, text, 10).await.unwrap().len(), want, "{text}");
     }
