@@ -53,6 +53,9 @@ pub(crate) enum Command {
     /// Show what a group's conversations remember, and put an earlier version back.
     #[command(subcommand)]
     Memory(Memory),
+    /// Show a group's agents folders of this machine, and say why one may not be shown.
+    #[command(subcommand)]
+    Mount(Mount),
     /// Bind a chat to a group.
     Bind(Bind),
     /// Take a chat away from a group.
@@ -240,10 +243,10 @@ pub(crate) enum Group {
     Show { group: String },
     /// Give a group another name.
     Rename { group: String, name: String },
-    /// Change a limit: `memory_mib=1024`.
+    /// Change a limit: `memory_mib=1024`, or a variable of the agents' environment: `env.LANG=de_DE.UTF-8`.
     Set {
         group: String,
-        /// `name=value`, as `group show` names them; `name=none` where a limit need not be.
+        /// `name=value`, as `group show` names them; `name=none` where a limit need not be, and takes a variable away.
         #[arg(required = true)]
         limits: Vec<String>,
     },
@@ -375,6 +378,44 @@ pub(crate) enum Memory {
         lane: u64,
         /// The version's number.
         version: u64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Mount {
+    /// Say whether a folder or file may be mounted, and why not; exits with 1 where it is refused.
+    Check {
+        path: PathBuf,
+        /// For writing.
+        #[arg(long)]
+        write: bool,
+        /// The group that would mount it; default any but the main one.
+        #[arg(short, long)]
+        group: Option<String>,
+    },
+    /// List a group's mounts.
+    List {
+        #[arg(short, long, default_value = "main")]
+        group: String,
+    },
+    /// Have a group's next runs see a folder or file, at `/workspace/extra/<name>`.
+    Add {
+        path: PathBuf,
+        /// What it is called inside; default as it is called here.
+        #[arg(long = "as", value_name = "NAME")]
+        name: Option<ngb_core::mount::MountName>,
+        /// Let its agents change it.
+        #[arg(long)]
+        write: bool,
+        #[arg(short, long, default_value = "main")]
+        group: String,
+    },
+    /// Have a group's next runs see it no more.
+    Remove {
+        /// As `mount list` names it.
+        name: String,
+        #[arg(short, long, default_value = "main")]
+        group: String,
     },
 }
 

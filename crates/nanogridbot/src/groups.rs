@@ -29,10 +29,7 @@ pub(crate) async fn group(ctx: &Context, command: &cli::Group) -> anyhow::Result
             cli::Group::Rename { group, name } => {
                 client.call(Method::PATCH, &group_path(group), Some(json!({ "name": name }))).await
             }
-            cli::Group::Set { group, limits } => {
-                let body = json!({ "limits": limit_values(limits)? });
-                client.call(Method::PATCH, &group_path(group), Some(body)).await
-            }
+            cli::Group::Set { group, limits } => set(client, group, limits).await,
             cli::Group::Pause { group } => pause(client, group, true).await,
             cli::Group::Resume { group } => pause(client, group, false).await,
             cli::Group::Remove { group, purge } => {
@@ -113,13 +110,39 @@ fn group_path(group: &str) -> String {
     format!("/api/groups/{}", escaped(group))
 }
 
+/// What the variables of the environment begin with, among the limits.
+const VARIABLE: &str = "env.";
+
+/// Changes limits and variables; the variables are one limit, of which the API wants the whole.
+async fn set(client: &Client, group: &str, limits: &[String]) -> anyhow::Result<Value> {
+    let (variables, limits): (Vec<_>, Vec<_>) =
+        limits.iter().partition(|it| it.starts_with(VARIABLE));
+    let mut body = limit_values(&limits)?;
+    if !variables.is_empty() {
+        let mut all = client.get(&group_path(group)).await?["limits"]["environment"].take();
+        for variable in variables {
+            let (name, value) = parts(variable)?;
+            let name = name.strip_prefix(VARIABLE).unwrap_or(name);
+            match (value, all.as_object_mut()) {
+                ("none", Some(all)) => drop(all.remove(name)),
+                _ => all[name] = value.into(),
+            }
+        }
+        body["environment"] = all;
+    }
+    client.call(Method::PATCH, &group_path(group), Some(json!({ "limits": body }))).await
+}
+
+fn parts(limit: &str) -> Result<(&str, &str), BadArgument> {
+    let why = || BadArgument(format!("`{limit}` is not of the form `name=value`"));
+    limit.split_once('=').ok_or_else(why)
+}
+
 /// `name=value` as the API takes them; `none` takes a limit away where there need not be one.
-fn limit_values(limits: &[String]) -> Result<Value, BadArgument> {
+fn limit_values(limits: &[&String]) -> Result<Value, BadArgument> {
     let mut res = serde_json::Map::new();
     for limit in limits {
-        let Some((name, value)) = limit.split_once('=') else {
-            return Err(BadArgument(format!("`{limit}` is not of the form `name=value`")));
-        };
+        let (name, value) = parts(limit)?;
         let value = match (value, value.parse::<u64>()) {
             ("none", _) => Value::Null,
             (_, Ok(number)) => number.into(),
@@ -191,10 +214,11 @@ mod tests {
 
     #[test]
     fn limits_are_numbers() {
-        assert_eq!(limit_values(&["pids=64".into()]).unwrap(), json!({ "pids": 64 }));
-        assert_eq!(limit_values(&["a=none".into()]).unwrap(), json!({ "a": null }));
+        let values = |it: &str| limit_values(&[&it.to_owned()]);
+        assert_eq!(values("pids=64").unwrap(), json!({ "pids": 64 }));
+        assert_eq!(values("a=none").unwrap(), json!({ "a": null }));
         for bad in ["pids", "pids=many"] {
-            assert!(limit_values(&[bad.into()]).is_err(), "{bad}");
+            assert!(values(bad).is_err(), "{bad}");
         }
     }
 }

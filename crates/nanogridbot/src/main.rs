@@ -18,6 +18,7 @@ mod logs;
 mod make;
 mod memory;
 mod models;
+mod mount;
 mod net;
 mod original;
 mod print;
@@ -88,6 +89,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Channel(command) => channel::channel(&ctx, &command).await,
         Command::Group(command) => groups::group(&ctx, &command).await,
         Command::Memory(command) => memory::memory(&ctx, &command).await,
+        Command::Mount(command) => mount::mount(&ctx, &command).await,
         Command::Bind(args) => groups::bind(&ctx, &args).await,
         Command::Unbind(args) => groups::unbind(&ctx, &args).await,
         Command::Approve(args) => commands::approve(&ctx, &args).await,

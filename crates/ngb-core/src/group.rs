@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::{
     address::Place,
     id::{BindingId, GroupId},
+    mount::Mount,
     queue::Queue,
 };
 
@@ -27,8 +28,10 @@ pub struct Group {
 }
 
 /// What a group's agent may use. One record, shown and set as a whole, taken up by the next run.
+///
+/// What a later version wrote into it is read without what this one doesn't know, so that one can go back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Limits {
     /// Lanes of the group that may run at a time.
     pub max_parallel: u32,
@@ -48,6 +51,10 @@ pub struct Limits {
     pub runs_per_day: u64,
     /// Tokens a day, in and out together; none is no cap.
     pub tokens_per_day: Option<u64>,
+    /// Folders and files of the host that its agents see besides their own.
+    pub mounts: Vec<Mount>,
+    /// Variables of the agent's environment. None of them is a secret: whatever runs inside reads them.
+    pub environment: BTreeMap<String, String>,
 }
 
 impl Default for Limits {
@@ -63,6 +70,8 @@ impl Default for Limits {
             silence_seconds: 5 * 60,
             runs_per_day: 200,
             tokens_per_day: None,
+            mounts: Vec::new(),
+            environment: BTreeMap::new(),
         }
     }
 }

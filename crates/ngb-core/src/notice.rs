@@ -48,6 +48,8 @@ pub enum Notice {
     Flooded,
     /// The sandbox can't be started on this machine.
     NoSandbox,
+    /// A folder of the host that the group is given may not be mounted.
+    MountRefused,
     /// Somebody stopped it.
     Stopped,
     /// There is nothing to stop.
@@ -127,6 +129,9 @@ impl Notice {
             Self::NoSandbox => f.write_str(
                 "I can't work safely on this machine at the moment. Whoever runs me can run `nanogridbot doctor`.",
             ),
+            Self::MountRefused => f.write_str(
+                "I could not begin: a folder that this group is given may not be shown to me. Whoever runs me can ask why.",
+            ),
             Self::Stopped => f.write_str("Stopped."),
             Self::NothingToStop => f.write_str("There is nothing to stop."),
             Self::Working { seconds, doing } => write!(f, "Still working ({seconds} s): {doing}"),
@@ -192,6 +197,9 @@ impl Notice {
             Self::NoSandbox => {
                 f.write_str("目前无法在这台机器上安全运行。管理员可运行 `nanogridbot doctor`。")
             }
+            Self::MountRefused => {
+                f.write_str("无法开始：分配给这个群组的一个文件夹不允许挂载。管理员可查询原因。")
+            }
             Self::Stopped => f.write_str("已停止。"),
             Self::NothingToStop => f.write_str("没有可以停止的任务。"),
             Self::Working { seconds, doing } => write!(f, "仍在处理（{seconds} 秒）：{doing}"),
@@ -230,6 +238,7 @@ impl Notice {
                 | Self::TookTooLong { .. }
                 | Self::Flooded
                 | Self::NoSandbox
+                | Self::MountRefused
                 | Self::QueueFull { .. }
                 | Self::DailyCap { .. }
         )
@@ -269,6 +278,7 @@ mod tests {
             Notice::TookTooLong { minutes: 30 },
             Notice::Flooded,
             Notice::NoSandbox,
+            Notice::MountRefused,
             Notice::Stopped,
             Notice::NothingToStop,
             Notice::Working { seconds: 20, doing: "bash: make".into() },

@@ -5,10 +5,12 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 use ngb_core::{
     clock::Clock,
     frame::{self, FrameReader, FromAgent, PROTOCOL, ProtocolError, ToAgent},
-    group::Group,
+    group::{Group, Limits},
     id::LaneId,
 };
-use ngb_sandbox::{AgentProcess, LastWords, MemoryGauge, Pipe, RunSpec, Sandbox, SandboxError};
+use ngb_sandbox::{
+    AgentProcess, HostMount, LastWords, MemoryGauge, Pipe, RunSpec, Sandbox, SandboxError,
+};
 use thiserror::Error;
 use tokio::io::{BufReader, ReadHalf, WriteHalf};
 
@@ -29,6 +31,9 @@ pub(crate) struct Agent {
     pub(crate) memory: Arc<MemoryGauge>,
     pub(crate) door: ngb_broker::Door,
     pub(crate) driver: &'static str,
+    /// What it was started with, so that a change counts from the next run on.
+    pub(crate) limits: Limits,
+    pub(crate) mounts: Vec<HostMount>,
 }
 
 /// What an agent is started with.
@@ -39,6 +44,7 @@ pub(crate) struct Start<'a> {
     pub(crate) group: &'a Group,
     pub(crate) lane: LaneId,
     pub(crate) driver: &'static str,
+    pub(crate) mounts: Vec<HostMount>,
     pub(crate) clock: &'a Clock,
 }
 
@@ -73,7 +79,7 @@ impl AgentError {
 impl Agent {
     /// Starts one and waits for its first frame.
     pub(crate) async fn start(start: Start<'_>) -> Result<Self, AgentError> {
-        let Start { sandbox, homes, broker, group, lane, driver, clock } = start;
+        let Start { sandbox, homes, broker, group, lane, driver, mounts, clock } = start;
         let lane_dir = homes.make_lane(lane).await.map_err(AgentError::Folder)?;
         homes.make_group(&group.folder).await.map_err(AgentError::Folder)?;
         let instructions = homes
@@ -87,6 +93,7 @@ impl Agent {
             group_dir: homes.group(&group.folder),
             lane_dir,
             read_only: instructions,
+            mounts: mounts.clone(),
             broker_dir: Some(PathBuf::from(door.dir())),
             args: vec!["--driver".to_owned(), driver.to_owned()],
             limits: group.limits.clone(),
@@ -95,7 +102,9 @@ impl Agent {
         let (reader, writer) = tokio::io::split(io);
         let reader = FrameReader::new(BufReader::new(reader));
         let memory = Arc::new(memory);
-        let mut agent = Self { reader, writer, exited, last_words, memory, door, driver };
+        let limits = group.limits.clone();
+        let mut agent =
+            Self { reader, writer, exited, last_words, memory, door, driver, limits, mounts };
         let first = match clock.timeout(READY_LIMIT, agent.next()).await {
             Ok(first) => first?,
             Err(_) => return Err(AgentError::NotReady { last_words: agent.last_words() }),

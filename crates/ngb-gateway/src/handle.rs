@@ -7,12 +7,14 @@ use ngb_core::{
     address::{Account, Address, AddressError, ChannelKind, Jid, Place},
     ask::{self, Answerer, Pressed},
     clock::{Clock, Timestamp},
+    environment,
     group::{BadName, Engage, Exceptions, FolderName, Group, GroupName, Limits, Scope, Senders},
     id::{BindingId, GroupId, JobId, LaneId, MessageId, TaskId, UserId},
     message::{Addressed, ChatFacts, ChatKind, Content, Happening, Inbound, Sender},
     queue::Queue,
     role::Role,
     route::Access,
+    tasks::blocking,
 };
 use ngb_sandbox::Sandbox;
 use ngb_store::{NewGroup, Pairing, Store, StoreError};
@@ -27,6 +29,7 @@ use crate::{
     events::{Event, Hub},
     homes::Homes,
     intake::Posts,
+    mounts,
     outbox::Outboxes,
     pairs::Pairs,
     questions::Questions,
@@ -115,6 +118,9 @@ pub enum HandleError {
     Silent(Account),
     #[error(transparent)]
     Channel(#[from] ngb_channels::ChannelError),
+    /// A limit of a group that can't be: what, and what to do.
+    #[error("{message}")]
+    Limit { message: String, hint: Option<String> },
     /// They can't be read, or make no sense.
     #[error("{0:#}")]
     Settings(anyhow::Error),
@@ -348,11 +354,26 @@ impl Gateway {
         group: GroupId,
         change: ngb_store::GroupChange,
     ) -> Result<(), HandleError> {
+        if let Some(limits) = &change.limits {
+            self.check_limits(group, limits).await?;
+        }
         self.0.store.change_group(group, change).await?;
         self.changed().await?;
         // What waited for a group that rested is due.
         self.0.dispatcher.wake();
         Ok(())
+    }
+
+    /// Whether a group may have these limits, as far as that can be said before a run.
+    async fn check_limits(&self, group: GroupId, limits: &Limits) -> Result<(), HandleError> {
+        let refused = |message: String| HandleError::Limit { message, hint: None };
+        environment::check(&limits.environment).map_err(|err| refused(err.to_string()))?;
+        mounts::well_formed(&limits.mounts).map_err(refused)?;
+        let found = self.0.directory.snapshot().group(group).cloned();
+        let Some(found) = found else { return Err(HandleError::NoGroup(group.to_string())) };
+        let changed = Group { limits: limits.clone(), ..found };
+        let home = self.0.homes.home().to_owned();
+        blocking("judge mounts", move || mounts::judge_all(&home, &changed)).await
     }
 
     /// Takes a group away. Its folder and those of its lanes are kept aside unless `purge`.

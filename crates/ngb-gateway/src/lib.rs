@@ -36,6 +36,7 @@ mod live;
 mod lookups;
 mod marks;
 pub mod memory;
+pub mod mounts;
 mod outbox;
 mod pairs;
 mod people;

@@ -11,7 +11,9 @@ use ngb_core::{
     id::JobId,
     job::{JobState, backoff},
     notice::Notice,
+    tasks::blocking,
 };
+use ngb_sandbox::HostMount;
 use ngb_store::{Claim, DayUse, Finish, JobKind, NewDecision, StoreError, Work, WorkJob};
 use tokio::sync::mpsc;
 use tracing::{debug, error, warn};
@@ -26,6 +28,7 @@ use crate::{
     finish::{self, Ended},
     handle::{Gateway, SandboxState, Shared},
     live::Live,
+    mounts::Mounts,
     stale,
 };
 
@@ -269,15 +272,22 @@ impl Turn<'_> {
             Ok(left) => left,
             Err(ended) => return (Some(ended), Over::Alive),
         };
-        // Another driver was chosen since.
+        let mounts = match self.mounts().await {
+            Ok(mounts) => mounts,
+            Err(refused) => return (Some(refused), Over::Useless),
+        };
+        // Another driver was chosen since, another limit set, or a folder of the host taken away.
         let driver = self.answers.driver.as_str();
-        if let Some(old) = agent.take_if(|it| it.driver != driver) {
+        let is_of_before = |it: &mut Agent| {
+            it.driver != driver || it.limits != self.group.limits || it.mounts != mounts
+        };
+        if let Some(old) = agent.take_if(is_of_before) {
             old.end(&self.shared().clock).await;
         }
         if agent.is_none() {
             // A start may have to wait: for the sandbox to be proved, for memory.
             self.gateway.0.outboxes.typing(self.place());
-            match self.start().await {
+            match self.start(mounts).await {
                 Ok(started) => *agent = Some(started),
                 Err(ended) => return (Some(ended), Over::Useless),
             }
@@ -328,8 +338,22 @@ impl Turn<'_> {
         self.shared().homes.renew_instructions(&self.group.folder, owner, now).await
     }
 
+    /// What of the host the group's agents see, by what the operator's list says now; the end of the run where it says
+    /// no.
+    async fn mounts(&self) -> Result<Vec<HostMount>, Ended> {
+        if self.group.limits.mounts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (home, group) = (self.shared().homes.home().to_owned(), self.group.clone());
+        let judged = blocking("judge mounts", move || Mounts::read(&home)?.of(&group)).await;
+        judged.map_err(|refusal| Ended::Permanent {
+            reason: format!("a mount of the group is refused: {refusal}"),
+            notice: Notice::MountRefused,
+        })
+    }
+
     /// Starts the agent, once it is known that a sandbox can be had.
-    async fn start(&self) -> Result<Agent, Ended> {
+    async fn start(&self, mounts: Vec<HostMount>) -> Result<Agent, Ended> {
         let shared = self.shared();
         let mut state = shared.about.sandbox.clone();
         let proved = state.wait_for(|it| *it != SandboxState::Proving).await.map(|it| it.clone());
@@ -348,6 +372,7 @@ impl Turn<'_> {
             group: &self.group,
             lane: self.claim.lane,
             driver: self.answers.driver.as_str(),
+            mounts,
             clock: &shared.clock,
         };
         match Agent::start(start).await {

@@ -231,6 +231,7 @@ async fn converse(engine: &dyn Sandbox, home: PathBuf, script: &str) -> anyhow::
         group_dir,
         lane_dir,
         read_only: Vec::new(),
+        mounts: Vec::new(),
         broker_dir: None,
         args: vec!["sh".into(), script.into()],
         limits: Limits { file_mib: 10, disk_mib: 20, ..Limits::default() },

@@ -74,6 +74,7 @@ async fn measure(
             group_dir: home.path().join("group"),
             lane_dir: home.path().join("lane"),
             read_only: Vec::new(),
+            mounts: Vec::new(),
             broker_dir: None,
             args: args.clone(),
             limits: Limits::default(),

@@ -61,11 +61,22 @@ pub struct RunSpec {
     pub lane_dir: PathBuf,
     /// Further host paths and where they stand inside, read-only.
     pub read_only: Vec<(PathBuf, PathBuf)>,
+    /// What the operator lets the group see of the host besides.
+    pub mounts: Vec<HostMount>,
     /// The folder with the broker's socket, at `/run/ngb`; none where the agent needs no way out.
     pub broker_dir: Option<PathBuf>,
     /// Arguments after `nanogridbot agent`.
     pub args: Vec<String>,
     pub limits: Limits,
+}
+
+/// A folder or file of the host that stands in a sandbox by the operator's wish.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct HostMount {
+    /// Where it is, without a link in it: what was judged is what is mounted, since no link is followed any more.
+    pub real: PathBuf,
+    pub inside: PathBuf,
+    pub write: bool,
 }
 
 /// A running agent. Dropping it, or the [`Sandbox`] that started it, kills every process inside.

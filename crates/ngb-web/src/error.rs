@@ -150,6 +150,7 @@ impl From<HandleError> for ApiError {
                 let err = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "model_refused", message);
                 Self { hint, ..err }
             }
+            HandleError::Limit { message, hint } => Self { hint, ..Self::bad(message) },
             HandleError::Settings(_) => {
                 Self::new(StatusCode::CONFLICT, "bad_settings", err.to_string())
                     .hint("mend the file of settings; until then everything goes on as before")

@@ -135,7 +135,13 @@ fn overlay(old: &Limits, new: serde_json::Map<String, Value>) -> Result<Limits, 
     }
     let mut all = serde_json::to_value(old).expect("limits have only string keys");
     for (key, value) in new {
-        all[key] = value;
+        let Some(limit) = all.get_mut(&key) else {
+            let known: Vec<&String> =
+                all.as_object().into_iter().flat_map(|it| it.keys()).collect();
+            let known = known.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Err(ApiError::bad(format!("there is no limit `{key}`; there are: {known}")));
+        };
+        *limit = value;
     }
     serde_json::from_value(all).map_err(|err| ApiError::bad(format!("these are no limits: {err}")))
 }
@@ -248,7 +254,7 @@ mod tests {
             (json!({ "memory_mib": 256 }),          Ok((256, 256))),
             (json!({ "pids": 64 }),                 Ok((512, 64))),
             (json!({ "pids": 0 }),                  Err("can't be 0")),
-            (json!({ "pid": 1 }),                   Err("unknown field `pid`")),
+            (json!({ "pid": 1 }),                   Err("no limit `pid`")),
             (json!({ "pids": "many" }),             Err("invalid type")),
         ];
         for (new, want) in table {

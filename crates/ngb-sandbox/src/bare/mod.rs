@@ -83,7 +83,8 @@ impl Bare {
         if let Some(broker) = &spec.broker_dir {
             link(broker, &dir.join("broker"))?;
         }
-        for (from, inside) in &spec.read_only {
+        let mounts = spec.mounts.iter().map(|it| (&it.real, &it.inside));
+        for (from, inside) in spec.read_only.iter().map(|it| (&it.0, &it.1)).chain(mounts) {
             // Anything else stands where it stands: there is no other root to put it in.
             let Ok(below) = inside.strip_prefix(INSIDE) else { continue };
             let at = dir.join(below);
@@ -102,6 +103,7 @@ impl Bare {
             .args(&spec.args)
             .env_clear()
             .envs(&self.environment)
+            .envs(&spec.limits.environment)
             .env("HOME", &spec.lane_dir)
             .env("TERM", "dumb")
             .env(WORKSPACE, &workspace)

@@ -50,7 +50,7 @@ fn build(plan: &Plan, trees: Trees, parent: &OwnedFd) -> Result<process::Pid, Fa
     privilege::limit(plan)?;
     rustix::thread::set_no_new_privs(true)
         .during(Step::Walls, || "give up new privileges".into())?;
-    let landlock = landlock::restrict()?;
+    let landlock = landlock::restrict(plan)?;
     seccomp::restrict()?;
 
     let agent = spawn(plan)?;
@@ -90,6 +90,7 @@ fn spawn(plan: &Plan) -> Result<process::Pid, Failure> {
             ("TERM", "dumb"),
             ("TMPDIR", "/tmp"),
         ])
+        .envs(&plan.environment)
         .current_dir(root::GROUP)
         .stdin(Stdio::from(input))
         .spawn()

@@ -1,6 +1,6 @@
 //! A second wall around files: what the mounts let through, Landlock still checks.
 
-use std::io;
+use std::{io, path::Path};
 
 use landlock::{
     ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
@@ -8,7 +8,7 @@ use landlock::{
 };
 
 use super::{
-    plan::{During as _, Failure, Step},
+    plan::{During as _, Failure, Plan, Step},
     root,
 };
 
@@ -19,17 +19,17 @@ const NEWEST: ABI = ABI::V6;
 const OLDEST: ABI = ABI::V2;
 
 /// Puts this process and all it starts under Landlock; false where the kernel has none worth having.
-pub(super) fn restrict() -> Result<bool, Failure> {
+pub(super) fn restrict(plan: &Plan) -> Result<bool, Failure> {
     let doing = || "set up Landlock".into();
     let asked = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(OLDEST));
     let Ok(asked) = asked else { return Ok(false) };
-    rules(asked).during(Step::Walls, doing)?;
+    rules(asked, plan).during(Step::Walls, doing)?;
     Ok(true)
 }
 
-fn rules(asked: Ruleset) -> io::Result<()> {
+fn rules(asked: Ruleset, plan: &Plan) -> io::Result<()> {
     let other = io::Error::other::<landlock::RulesetError>;
     let all = AccessFs::from_all(NEWEST);
     let read = AccessFs::from_read(NEWEST);
@@ -49,7 +49,11 @@ fn rules(asked: Ruleset) -> io::Result<()> {
         .and_then(|it| it.scope(Scope::from_all(NEWEST)))
         .and_then(Ruleset::create)
         .map_err(other)?;
-    for (path, rights) in table {
+    let written = plan.mounts.iter().filter(|it| it.write);
+    let written = written.map(|it| (it.inside.as_path(), all));
+    for (path, rights) in table.into_iter().map(|it| (Path::new(it.0), it.1)).chain(written) {
+        // The rights of a folder mean nothing for a file, and are refused.
+        let rights = if path.is_file() { rights & AccessFs::from_file(NEWEST) } else { rights };
         let folder = PathFd::new(path).map_err(io::Error::other)?;
         ruleset = ruleset.add_rule(PathBeneath::new(folder, rights)).map_err(other)?;
     }

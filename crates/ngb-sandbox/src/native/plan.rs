@@ -1,11 +1,14 @@
 //! What the gateway and the sandbox's first process say to each other: one JSON value a line, nothing secret.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write},
     path::PathBuf,
 };
 
 use serde::{Deserialize, Serialize};
+
+use crate::HostMount;
 
 /// What the gateway says first, before there is anything to do: to join a control group takes the kernel milliseconds.
 #[derive(Debug, Serialize, Deserialize)]
@@ -22,6 +25,8 @@ pub(super) struct Plan {
     pub(super) group_dir: PathBuf,
     pub(super) lane_dir: PathBuf,
     pub(super) read_only: Vec<(PathBuf, PathBuf)>,
+    pub(super) mounts: Vec<HostMount>,
+    pub(super) environment: BTreeMap<String, String>,
     pub(super) broker_dir: Option<PathBuf>,
     /// Held as long as anything of this sandbox lives.
     pub(super) lock: PathBuf,

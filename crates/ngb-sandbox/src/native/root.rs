@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::{
-    fs::CWD,
+    fs::{CWD, Mode, OFlags, ResolveFlags, openat2},
     mount::{
         MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
         mount_change, mount_remount, move_mount, open_tree, unmount,
@@ -24,6 +24,7 @@ use super::{
     plan::{During as _, Failure, Plan, Step},
     sys,
 };
+use crate::HostMount;
 
 /// The group's folder inside.
 pub(super) const GROUP: &str = "/workspace/group";
@@ -121,6 +122,11 @@ pub(super) fn open(plan: &Plan) -> Result<Trees, Failure> {
     for (from, to) in &plan.read_only {
         add(from, to, fixed)?;
     }
+    for mount in &plan.mounts {
+        let tree = Tree::open_judged(mount)
+            .during(Step::Mounts, || format!("open `{}`", mount.real.display()))?;
+        trees.push(tree);
+    }
     Ok(Trees(trees))
 }
 
@@ -138,6 +144,33 @@ impl Tree {
         sys::add_mount_attributes(tree.as_fd(), attributes)?;
         let what = if fs::metadata(from)?.is_dir() { What::Folder } else { What::File };
         Ok(Self { at: to.to_owned(), what: what(tree) })
+    }
+
+    /// What the gateway judged: a path that had no link in it then. Whoever has put one there since gets an error, and
+    /// what is opened here is what is mounted.
+    fn open_judged(mount: &HostMount) -> io::Result<Self> {
+        let found = openat2(
+            CWD,
+            &mount.real,
+            OFlags::PATH | OFlags::CLOEXEC,
+            Mode::empty(),
+            ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
+        )?;
+        let kind = File::from(found.try_clone()?).metadata()?.file_type();
+        let what = match kind {
+            it if it.is_dir() => What::Folder,
+            it if it.is_file() => What::File,
+            _ => return Err(io::Error::other("it is neither a folder nor a file")),
+        };
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_EMPTY_PATH
+            | OpenTreeFlags::AT_RECURSIVE;
+        let tree = open_tree(found, "", flags)?;
+        let limited = NO_SETUID | NO_DEVICES;
+        let attributes = if mount.write { limited } else { limited | READ_ONLY };
+        sys::add_mount_attributes(tree.as_fd(), attributes)?;
+        Ok(Self { at: mount.inside.clone(), what: what(tree) })
     }
 }
 

@@ -75,6 +75,7 @@ impl House {
             group_dir: self.path("group"),
             lane_dir: self.path(&format!("lane-{lane}")),
             read_only: Vec::new(),
+            mounts: Vec::new(),
             broker_dir: None,
             args: args.iter().map(|&it| it.to_owned()).collect(),
             limits: Limits::default(),

@@ -7,5 +7,6 @@ mod common;
 mod death;
 mod engines;
 mod hogs;
+mod mounts;
 mod refusals;
 mod walls;
