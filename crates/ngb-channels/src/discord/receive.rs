@@ -28,7 +28,7 @@ use super::{
 use crate::{
     ChannelError, Intake, NotAccepted, Retry,
     http::HttpError,
-    socket::{Beat, Dial, Event, Socket, SocketError},
+    socket::{Beat, Dial, Event, Socket, SocketError, pending},
 };
 
 /// Servers with their channels, messages of people and what they say: GUILDS, GUILD_MESSAGES, DIRECT_MESSAGES and
@@ -381,14 +381,6 @@ impl Discord {
             }
             Closed::Resume => err.doing(DOING),
         }
-    }
-}
-
-/// The end of the work that runs beside the socket; never, without one.
-async fn pending<T>(work: &mut Option<BoxFuture<'_, T>>) -> T {
-    match work {
-        Some(it) => it.await,
-        None => std::future::pending().await,
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     Accepted, ChannelError, Intake, NotAccepted,
-    socket::{Beat, Dial, Event, Socket},
+    socket::{Beat, Dial, Event, Socket, pending},
 };
 
 /// How often we ping, where Feishu doesn't say, and how long its answer may take.
@@ -227,12 +227,4 @@ fn acknowledgement(is_press: bool, not_yours: bool) -> Value {
         false => json!({}),
     };
     json!({"code": 200, "data": general_purpose::STANDARD.encode(word.to_string())})
-}
-
-/// The end of the work that runs beside the socket; never, without one.
-async fn pending<T>(work: &mut Option<BoxFuture<'_, T>>) -> T {
-    match work {
-        Some(it) => it.await,
-        None => std::future::pending().await,
-    }
 }

@@ -9,6 +9,7 @@
 
 mod api;
 mod files;
+mod history;
 mod markup;
 mod names;
 mod receive;

@@ -1,11 +1,14 @@
 //! Socket Mode: an envelope is acknowledged once what it holds is on disk.
 //!
+//! ```text
+//! hello ─▶ what was missed is fetched; meanwhile what is new is held, for so long ─▶ envelopes
+//! ```
 //! <https://docs.slack.dev/apis/events-api/using-socket-mode>: Slack repeats what is not acknowledged within 3 s, and
 //! closes each socket after some hours, with a warning; then the next one is opened first.
 
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use ngb_core::{
     address::Place,
     message::{Happening, Inbound},
@@ -18,7 +21,7 @@ use super::{Slack, wire};
 use crate::{
     Accepted, ChannelError, Intake, NotAccepted, Retry,
     http::HttpError,
-    socket::{Beat, Dial, Event, Line, Lost, Seat, Socket},
+    socket::{Beat, Dial, Event, Line, Lost, Seat, Socket, at, pending},
 };
 
 /// Slack's own clients ping every few seconds; this is enough to find a dead line before Slack misses us.
@@ -32,6 +35,10 @@ const HELLO_LIMIT: Duration = Duration::from_secs(20);
 
 /// Most envelopes that are stored together: what is here already, of a burst.
 const BATCH: usize = 64;
+
+/// How long what is new waits for what was missed; then it goes first, since Slack asks for patience of minutes where
+/// much was missed, and takes an app that acknowledges nothing for a broken one.
+const HOLD_LIMIT: Duration = Duration::from_secs(20);
 
 /// An envelope that wants its acknowledgement, and what it holds.
 struct Envelope {
@@ -113,8 +120,29 @@ impl Slack {
         line: &mut Line<'a>,
         intake: &Intake,
     ) -> Result<(), ChannelError> {
+        // Runs beside the socket, whose pings go on.
+        let mut behind: Option<BoxFuture<'_, Result<(), ChannelError>>> =
+            Some(Box::pin(self.catch_up(&intake.inbox)));
+        let clock = &self.api.http.clock;
+        let mut hold_until = Some(clock.now() + HOLD_LIMIT);
+        let mut held = Vec::new();
         loop {
-            let mut next = Some(line.next().await);
+            let first = tokio::select! {
+                biased;
+                caught_up = pending(&mut behind) => {
+                    caught_up?;
+                    (behind, hold_until) = (None, None);
+                    self.settle(line, intake, std::mem::take(&mut held)).await?;
+                    continue;
+                }
+                () = at(clock, hold_until) => {
+                    hold_until = None;
+                    self.settle(line, intake, std::mem::take(&mut held)).await?;
+                    continue;
+                }
+                came = line.next() => came,
+            };
+            let mut next = Some(first);
             let mut batch: Vec<Envelope> = Vec::new();
             let mut over = None;
             let mut refresh = false;
@@ -136,7 +164,11 @@ impl Slack {
             } else {
                 intake.pulse.progress(self.api.http.clock.now());
             }
-            self.settle(line, intake, batch).await?;
+            if hold_until.is_some() {
+                held.extend(batch);
+            } else {
+                self.settle(line, intake, batch).await?;
+            }
             if let Some(err) = over {
                 return Err(err);
             }

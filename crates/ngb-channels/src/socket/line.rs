@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use ngb_core::clock::{Clock, Timestamp};
 use thiserror::Error;
 
-use super::{Event, Socket, SocketError, at};
+use super::{Event, Socket, SocketError, at, pending};
 use crate::ChannelError;
 
 /// How long a socket that was replaced still delivers what was on its way.
@@ -82,7 +82,7 @@ impl<'a> Line<'a> {
                     }
                     Err(err) => return Err(err.into()),
                 },
-                opened = opened(&mut self.opening) => {
+                opened = pending(&mut self.opening) => {
                     self.opening = None;
                     self.take(opened)?;
                 }
@@ -139,13 +139,6 @@ impl<'a> Line<'a> {
 async fn next_of(seated: Option<&mut Seated>) -> (Seat, Result<Event, SocketError>) {
     match seated {
         Some(it) => (it.seat, it.socket.next().await),
-        None => std::future::pending().await,
-    }
-}
-
-async fn opened<T>(opening: &mut Option<BoxFuture<'_, T>>) -> T {
-    match opening {
-        Some(it) => it.await,
         None => std::future::pending().await,
     }
 }

@@ -9,7 +9,7 @@ mod line;
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _, future::BoxFuture};
 use ngb_core::clock::{Clock, Timestamp};
 use reqwest::header::{
     CONNECTION, HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
@@ -376,9 +376,17 @@ impl Socket {
 }
 
 /// Returns at that time; never, without one.
-async fn at(clock: &Clock, when: Option<Timestamp>) {
+pub(crate) async fn at(clock: &Clock, when: Option<Timestamp>) {
     match when {
         Some(when) => clock.sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The end of the work that runs beside a socket; never, without one.
+pub(crate) async fn pending<T>(work: &mut Option<BoxFuture<'_, T>>) -> T {
+    match work {
+        Some(it) => it.await,
         None => std::future::pending().await,
     }
 }

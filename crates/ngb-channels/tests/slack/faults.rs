@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use ngb_channels::{Retry, supervise::ChannelState};
-use ngb_core::message::{Happening, Inbound};
+use ngb_channels::{Mark, Retry, supervise::ChannelState};
+use ngb_core::{
+    clock::Clock,
+    message::{Addressed, Happening, Inbound},
+};
 use ngb_sim::{
     fault::{Fault, How, When},
-    slack::{Config, Server},
+    slack::{BOT_USER, Config, Server},
 };
 
-use crate::stage::{Stage, accept, refuse, text};
+use crate::stage::{Stage, accept, place, refuse, text};
 
 fn next(method: &str, how: How) -> Fault {
     Fault { method: method.into(), how, when: When::Next(1) }
@@ -73,6 +76,60 @@ async fn every_end_of_a_socket_is_survived() {
 }
 
 #[tokio::test]
+async fn what_was_missed_is_fetched_once_and_in_order() {
+    let server = Server::start(Config::default()).await.unwrap();
+    let platform = server.platform.clone();
+    let before = Clock::System.now() - Duration::from_secs(600);
+    platform.name("U1", "Ann");
+    let root = platform.miss("C1", None, "U1", "known");
+    for at in 0..50 {
+        platform.miss("C1", None, "U1", &at.to_string());
+    }
+    platform.miss("C1", Some(&root), "U1", "in the thread");
+    let begun = platform.miss("C1", None, "U1", "begins");
+    platform.miss("C1", Some(&begun), "U1", &format!("<@{BOT_USER}> in a new thread"));
+    platform.miss("D1", None, "U1", "alone");
+    platform.miss("C9", None, "U1", "where we are not any more");
+    platform.remove_from("C9");
+    // Asked to wait, and then again: nothing is given up.
+    let busy = How::TooManyRequests { retry_after_s: 0 };
+    platform.fault(next("conversations.history", busy));
+    let at = |to: &str| Mark { place: place(to), sent_at: before };
+    let marks = vec![at(&format!("C1/{root}")), at("D1"), at("C9"), at("C1")];
+    let (bot, app) = (server.bot_token.clone(), server.app_token.clone());
+    let mut stage = Stage::with(server, &bot, &app, marks);
+    let got = stage.take(55).await;
+    let mut want = vec!["known".to_owned()];
+    want.extend((0..50).map(|it| it.to_string()));
+    want.extend(["in the thread", "begins", "@nano in a new thread", "alone"].map(str::to_owned));
+    assert_eq!(texts(&got), want, "once, in order");
+    assert_eq!(got[0].event_key, format!("m:C1:{root}"), "the key of the event that was lost");
+    assert_eq!(
+        (&got[51].place, &got[53].place),
+        (&place(&format!("C1/{root}")), &place(&format!("C1/{begun}")))
+    );
+    let Happening::Message(asked) = &got[53].what else { unreachable!() };
+    assert_eq!((asked.addressed, got[53].sender.name.as_str()), (Addressed::Mention, "Ann"));
+    stage.platform.say("C1", "U1", "live");
+    assert_eq!(texts(&stage.take(1).await), ["live"]);
+    stage.platform.wait(|it| it.pending == 0).await;
+}
+
+#[tokio::test]
+async fn what_is_new_waits_for_what_was_missed() {
+    let server = Server::start(Config::default()).await.unwrap();
+    server.platform.miss("C1", None, "U1", "missed");
+    server.platform.say("C1", "U1", "new");
+    server.platform.fault(next("conversations.history", How::Slow { ms: 300 }));
+    let sent_at = Clock::System.now() - Duration::from_secs(60);
+    let (bot, app) = (server.bot_token.clone(), server.app_token.clone());
+    let mut stage = Stage::with(server, &bot, &app, vec![Mark { place: place("C1"), sent_at }]);
+    // The history has what is new already; its key drops the second one.
+    assert_eq!(texts(&stage.take(3).await), ["missed", "new", "new"]);
+    stage.platform.wait(|it| it.pending == 0).await;
+}
+
+#[tokio::test]
 async fn frames_that_are_no_envelopes_block_nothing() {
     let mut stage = Stage::new().await;
     stage.platform.wait(|it| it.sockets == 1).await;
@@ -120,7 +177,7 @@ async fn what_can_not_work_is_down_and_says_so() {
         if !refused.is_empty() {
             server.platform.refuse("apps.connections.open", refused);
         }
-        let mut stage = Stage::with(server, bot, app);
+        let mut stage = Stage::with(server, bot, app, Vec::new());
         let state = stage.until(|it| matches!(it, ChannelState::Down { .. })).await;
         let ChannelState::Down { why } = state else { unreachable!() };
         assert!(why.contains(want) && !why.contains("wrong"), "{why}");

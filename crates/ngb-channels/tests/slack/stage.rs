@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ngb_channels::{
-    Accepted, Channel, ChannelError, Delivery, Inbox, Intake, NotAccepted, Offer, Pulse,
+    Accepted, Channel, ChannelError, Delivery, Inbox, Intake, Mark, Marks, NotAccepted, Offer,
+    Pulse,
     http::Http,
     slack::{Slack, SlackConfig},
     supervise::{ChannelState, keep_receiving},
@@ -45,12 +46,13 @@ impl Stage {
     pub(crate) async fn new() -> Self {
         let server = Server::start(Config::default()).await.unwrap();
         let (bot, app) = (server.bot_token.clone(), server.app_token.clone());
-        Self::with(server, &bot, &app)
+        Self::with(server, &bot, &app, Vec::new())
     }
 
-    pub(crate) fn with(server: Server, bot_token: &str, app_token: &str) -> Self {
+    pub(crate) fn with(server: Server, bot_token: &str, app_token: &str, marks: Vec<Mark>) -> Self {
         let channel = Arc::new(slack(&server, bot_token, app_token));
         let (inbox, offers) = Inbox::new(4);
+        let inbox = inbox.with_marks(Marks::new(move || std::future::ready(Ok(marks.clone()))));
         let (_, webhooks) = mpsc::channel(1);
         let (state, status) = watch::channel(ChannelState::Connecting);
         let stop = CancellationToken::new();

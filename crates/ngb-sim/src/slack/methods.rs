@@ -55,22 +55,7 @@ pub(super) fn call(platform: &Platform, method: &str, token: &str, params: &Valu
         }
         "chat.postMessage" => post(&mut state, params),
         "chat.update" => update(&mut state, params),
-        "conversations.history" | "conversations.replies" => {
-            let (channel, thread) = (said("channel"), params["ts"].as_str());
-            let with_metadata = params["include_all_metadata"] == "true";
-            let of = |it: &&Posted| {
-                it.channel == channel && thread.is_none_or(|ts| it.thread_ts.as_deref() == Some(ts))
-            };
-            let shown = |it: &Posted| {
-                let mut it = message(it);
-                if !with_metadata && let Some(fields) = it.as_object_mut() {
-                    fields.remove("metadata");
-                }
-                it
-            };
-            let messages: Vec<Value> = state.posted.iter().filter(of).map(shown).collect();
-            object(json!({"messages": messages, "has_more": false}))
-        }
+        "conversations.history" | "conversations.replies" => history(&state, params),
         "reactions.add" => {
             let it = (said("channel"), said("timestamp"), said("name"));
             if state.reactions.insert(it) { Ok(Map::new()) } else { Err("already_reacted".into()) }
@@ -104,6 +89,54 @@ pub(super) fn call(platform: &Platform, method: &str, token: &str, params: &Valu
         }
         _ => Err("unknown_method".into()),
     }
+}
+
+/// A page of a channel, the newest first, or of a thread, the oldest first, with its root.
+fn history(state: &State, params: &Value) -> Answer {
+    let said = |key: &str| params[key].as_str().unwrap_or_default();
+    if state.gone.contains(said("channel")) {
+        return Err("not_in_channel".into());
+    }
+    let thread = params["ts"].as_str();
+    let oldest = said("oldest");
+    let is_of = |channel: &Value, ts: &Value, of: &Value| {
+        let root = thread.is_some() && ts.as_str() == thread;
+        let here = match thread {
+            Some(_) => of.as_str() == thread || root,
+            None => of.is_null() || of == ts,
+        };
+        *channel == *said("channel") && here && (root || oldest <= ts.as_str().unwrap_or_default())
+    };
+    let mut found: Vec<Value> = { state.said.iter() }
+        .filter(|it| is_of(&it["channel"], &it["ts"], &it["thread_ts"]))
+        .map(|it| without(it.clone(), "channel"))
+        .collect();
+    for posted in &state.posted {
+        let it = message(posted);
+        if is_of(&posted.channel.as_str().into(), &it["ts"], &it["thread_ts"]) {
+            let with_metadata = params["include_all_metadata"] == "true";
+            found.push(if with_metadata { it } else { without(it, "metadata") });
+        }
+    }
+    found.sort_by(|a, b| a["ts"].as_str().cmp(&b["ts"].as_str()));
+    if thread.is_none() {
+        found.reverse();
+    }
+    let from: usize = said("cursor").parse().unwrap_or_default();
+    let limit = params["limit"].as_str().and_then(|it| it.parse().ok()).unwrap_or(100_usize);
+    let page: Vec<Value> = found.iter().skip(from).take(limit).cloned().collect();
+    let has_more = from + page.len() < found.len();
+    let cursor = if has_more { (from + limit).to_string() } else { String::new() };
+    object(json!({
+        "messages": page, "has_more": has_more, "response_metadata": {"next_cursor": cursor},
+    }))
+}
+
+fn without(mut message: Value, key: &str) -> Value {
+    if let Some(fields) = message.as_object_mut() {
+        fields.remove(key);
+    }
+    message
 }
 
 fn open(platform: &Platform, state: &mut State) -> Answer {

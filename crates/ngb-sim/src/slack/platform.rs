@@ -16,9 +16,6 @@ use crate::fault::{Fault, Faults};
 /// The workspace.
 pub(super) const TEAM: &str = "T0SIM";
 
-/// Where the ids of messages begin, in seconds since 1970.
-const FIRST_SECOND: u64 = 1_700_000_000;
-
 /// What the bot put before people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Posted {
@@ -75,12 +72,16 @@ pub(super) enum Order {
 #[derive(Debug)]
 pub(super) struct State {
     next: u64,
+    /// Where the ids of messages begin, in seconds since 1970: the start of the simulator.
+    first_second: i64,
     pub(super) tickets: BTreeSet<String>,
     sockets: BTreeMap<u64, mpsc::UnboundedSender<Order>>,
     opened: u64,
     /// By number, in order.
     pending: BTreeMap<u64, (String, Value)>,
     acknowledged: Vec<String>,
+    /// What people said, as the history has it.
+    pub(super) said: Vec<Value>,
     pub(super) posted: Vec<Posted>,
     pub(super) calls: Vec<Call>,
     pub(super) names: BTreeMap<String, String>,
@@ -97,6 +98,8 @@ impl Platform {
     pub(super) fn new(config: Config, own: String) -> Self {
         let state = State {
             next: 1,
+            first_second: config.clock.now().0 / 1000,
+            said: Vec::new(),
             tickets: BTreeSet::new(),
             sockets: BTreeMap::new(),
             opened: 0,
@@ -123,21 +126,46 @@ impl Platform {
 
     /// Somebody says this; the id of the message.
     pub fn say(&self, channel: &str, user: &str, text: &str) -> String {
-        let ts = self.lock().next_ts();
-        self.event(json!({
-            "type": "message", "channel": channel, "user": user, "text": text, "ts": ts,
-            "event_ts": ts, "team": TEAM, "channel_type": channel_type(channel),
-        }));
+        let message = self.said(channel, None, user, text);
+        let ts = message["ts"].as_str().unwrap_or_default().to_owned();
+        self.event(message);
         ts
+    }
+
+    /// Somebody says this while nobody listens, so that only the history has it; the id of the message.
+    pub fn miss(&self, channel: &str, thread: Option<&str>, user: &str, text: &str) -> String {
+        let message = self.said(channel, thread, user, text);
+        message["ts"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Keeps a message in the history; the event that would tell of it.
+    fn said(&self, channel: &str, thread: Option<&str>, user: &str, text: &str) -> Value {
+        let mut state = self.lock();
+        let ts = state.next_ts();
+        let mut message =
+            json!({"type": "message", "user": user, "text": text, "ts": ts, "team": TEAM});
+        if let Some(thread) = thread {
+            message["thread_ts"] = thread.into();
+            if let Some(root) = state.said.iter_mut().find(|it| it["ts"] == thread) {
+                root["thread_ts"] = thread.into();
+                root["reply_count"] = (root["reply_count"].as_u64().unwrap_or_default() + 1).into();
+            }
+        }
+        message["channel"] = channel.into();
+        state.said.push(message.clone());
+        message["event_ts"] = ts.into();
+        message["channel_type"] = channel_type(channel).into();
+        message
     }
 
     /// An event as it is, in an envelope; the envelope's id.
     pub fn event(&self, event: Value) -> String {
         let payload = {
-            let number = self.lock().number();
+            let mut state = self.lock();
+            let number = state.number();
             json!({
                 "team_id": TEAM, "api_app_id": "A0SIM", "type": "event_callback",
-                "event_id": format!("Ev{number:08}"), "event_time": FIRST_SECOND, "event": event,
+                "event_id": format!("Ev{number:08}"), "event_time": state.first_second, "event": event,
             })
         };
         self.envelope("events_api", payload)
@@ -286,7 +314,7 @@ impl State {
     /// The id of the next message.
     pub(super) fn next_ts(&mut self) -> String {
         let number = self.number();
-        format!("{}.{:06}", FIRST_SECOND + number / 1000, number % 1000 * 1000)
+        format!("{}.{:06}", self.first_second, number * 1000)
     }
 
     /// Opens a socket; its number, and what it is told. Slack tells an app's newest socket here, one at random there.
