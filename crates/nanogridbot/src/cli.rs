@@ -429,6 +429,23 @@ pub(crate) enum Dead {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Sim {
+    /// All eight platforms, and one page with a chat box for each, where you play the people.
+    All {
+        /// The page; the platforms take the eight ports after it.
+        #[arg(long, default_value = "127.0.0.1:8090")]
+        bind: std::net::SocketAddr,
+        /// Write the settings to `<home>/config.toml`, in place of the accounts `main` there, instead of printing them.
+        #[arg(long)]
+        write: bool,
+        /// Where the gateway's page is, for the platforms that call it.
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+        gateway: String,
+    },
+    /// Play a scenario against the agent of this home, on simulated platforms; 0 when all of it came true.
+    Scenario {
+        /// Steps in TOML or JSON, as docs/scenarios.md describes them.
+        file: PathBuf,
+    },
     /// A Telegram Bot API server.
     Telegram {
         #[arg(long, default_value = "127.0.0.1:8081")]
@@ -446,7 +463,7 @@ pub(crate) enum Sim {
     },
     /// Feishu with one app in one company.
     Feishu {
-        #[arg(long, default_value = "127.0.0.1:8087")]
+        #[arg(long, default_value = "127.0.0.1:8089")]
         bind: std::net::SocketAddr,
     },
     /// Discord with one bot in one server.

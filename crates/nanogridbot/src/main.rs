@@ -27,6 +27,7 @@ mod set_model;
 mod settings;
 mod shell;
 mod shown;
+mod simulate;
 mod standby;
 mod task;
 
@@ -108,7 +109,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             );
             Ok(ExitCode::SUCCESS)
         }
-        Command::Sim(sim) => simulate(sim).await,
+        Command::Sim(sim) => simulate::simulate(&ctx, sim).await,
         Command::Docs { page } => {
             let text = match page {
                 cli::Page::Roles => ngb_core::role::document(),
@@ -130,121 +131,6 @@ fn config(ctx: &Context) -> anyhow::Result<ExitCode> {
     } else {
         let text = toml::to_string(&settings)?;
         print::lines(&[format!("# {}", file.display()), text.trim_end().to_owned()]);
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// `nanogridbot sim …`
-async fn simulate(sim: cli::Sim) -> anyhow::Result<ExitCode> {
-    match sim {
-        cli::Sim::Telegram { bind } => {
-            let config = ngb_sim::telegram::Config { addr: bind, ..Default::default() };
-            ngb_sim::telegram::serve(config, |server| {
-                print::lines(&[
-                    format!("api_url = \"{}\"", server.url),
-                    format!("token = \"{}\"", server.token),
-                ]);
-            })
-            .await?;
-        }
-        cli::Sim::Whatsapp { bind } => {
-            let config = ngb_sim::whatsapp::Config { addr: bind, ..Default::default() };
-            let shown = config.clone();
-            ngb_sim::whatsapp::serve(config, |server| {
-                print::lines(&[
-                    format!("api_url = \"{}\"", server.url),
-                    format!("access_token = \"{}\"", shown.access_token),
-                    format!("phone_number_id = \"{}\"", shown.phone_number_id),
-                    format!("app_secret = \"{}\"", shown.app_secret),
-                    format!("verify_token = \"{}\"", shown.verify_token),
-                ]);
-            })
-            .await?;
-        }
-        cli::Sim::Slack { bind } => {
-            let config = ngb_sim::slack::Config { addr: bind, ..Default::default() };
-            ngb_sim::slack::serve(config, |server| {
-                print::lines(&[
-                    format!("api_url = \"{}\"", server.url),
-                    format!("bot_token = \"{}\"", server.bot_token),
-                    format!("app_token = \"{}\"", server.app_token),
-                ]);
-            })
-            .await?;
-        }
-        cli::Sim::Feishu { bind } => {
-            let config = ngb_sim::feishu::Config { addr: bind, ..Default::default() };
-            let shown = config.clone();
-            ngb_sim::feishu::serve(config, |server| {
-                print::lines(&[
-                    format!("api_url = \"{}\"", server.url),
-                    format!("app_id = \"{}\"", shown.app_id),
-                    format!("app_secret = \"{}\"", shown.app_secret),
-                    "and for callbacks".to_owned(),
-                    format!("encrypt_key = \"{}\"", shown.encrypt_key),
-                    format!("verification_token = \"{}\"", shown.verification_token),
-                ]);
-            })
-            .await?;
-        }
-        cli::Sim::Discord { bind } => {
-            let config = ngb_sim::discord::Config { addr: bind, ..Default::default() };
-            ngb_sim::discord::serve(config, |server| {
-                print::lines(&[
-                    format!("api_url = \"{}\"", server.url),
-                    format!("token = \"{}\"", server.token),
-                ]);
-            })
-            .await?;
-        }
-        cli::Sim::Wecom { bind } => {
-            let config = ngb_sim::wecom::Config { addr: bind, ..Default::default() };
-            let shown = config.clone();
-            ngb_sim::wecom::serve(config, |server| {
-                print::lines(&[
-                    format!("api_url = \"{}\"", server.url),
-                    format!("corp_id = \"{}\"", shown.corp_id),
-                    format!("agent_id = {}", shown.agent_id),
-                    format!("secret = \"{}\"", shown.secret),
-                    format!("token = \"{}\"", shown.token),
-                    format!("encoding_aes_key = \"{}\"", shown.encoding_aes_key),
-                    "or".to_owned(),
-                    format!("ws_url = \"{}\"", server.ws_url),
-                    format!("bot_id = \"{}\"", shown.bot_id),
-                    format!("bot_secret = \"{}\"", shown.bot_secret),
-                ]);
-            })
-            .await?;
-        }
-        cli::Sim::Dingtalk { bind } => {
-            let config = ngb_sim::dingtalk::Config { addr: bind, ..Default::default() };
-            let shown = config.clone();
-            ngb_sim::dingtalk::serve(config, |server| {
-                print::lines(&[
-                    format!("api_url = \"{}\"", server.url),
-                    format!("upload_url = \"{}\"", server.url),
-                    format!("client_id = \"{}\"", shown.client_id),
-                    format!("client_secret = \"{}\"", shown.client_secret),
-                    format!("card_template_id = \"{}\"", ngb_sim::dingtalk::CARD_TEMPLATE),
-                ]);
-            })
-            .await?;
-        }
-        cli::Sim::Qq { bind } => {
-            let config = ngb_sim::qq::Config { addr: bind, ..Default::default() };
-            let token = config.token.clone();
-            ngb_sim::qq::serve(config, |server| {
-                print::lines(&[
-                    format!("url = \"{}\"", server.url),
-                    format!("token = \"{token}\""),
-                ]);
-            })
-            .await?;
-        }
-        cli::Sim::Model { bind } => {
-            print::lines(&[format!("base_url = \"http://{bind}\"")]);
-            ngb_sim::model::serve(bind).await?;
-        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,6 +3,7 @@
 //! Each speaks its platform's real protocol, and each can be told to fail: to answer 429, to cut a connection, to send
 //! something twice.
 
+pub mod all;
 mod call;
 pub mod dingtalk;
 pub mod discord;

@@ -14,6 +14,7 @@ mod qq;
 mod refusals;
 mod secrets;
 mod shell;
+mod sim;
 mod stand;
 mod tasks;
 mod wecom;

@@ -63,7 +63,7 @@ pub struct Figures {
 pub struct Platform {
     state: Arc<Mutex<State>>,
     changed: watch::Sender<u64>,
-    pub(super) config: Arc<Config>,
+    pub(crate) config: Arc<Config>,
     pub(super) host: Arc<str>,
 }
 
@@ -228,6 +228,11 @@ impl Platform {
         }
     }
 
+    /// Whether a bot has identified and is still there, so that it is told what happens.
+    pub fn has_session(&self) -> bool {
+        self.lock().session.as_ref().is_some_and(|it| it.socket.is_some())
+    }
+
     /// Discord knows the session no more.
     pub fn forget_session(&self) {
         self.lock().session = None;
@@ -321,6 +326,11 @@ impl Platform {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes with whatever happens here.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
     }
 
     pub(super) fn touch(&self) {

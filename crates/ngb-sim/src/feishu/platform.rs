@@ -66,7 +66,7 @@ pub struct Figures {
 pub struct Platform {
     state: Arc<Mutex<State>>,
     changed: watch::Sender<u64>,
-    pub(super) config: Arc<Config>,
+    pub(crate) config: Arc<Config>,
     pub(super) host: Arc<str>,
 }
 
@@ -375,6 +375,11 @@ impl Platform {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes with whatever happens here.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
     }
 
     pub(super) fn touch(&self) {

@@ -25,7 +25,7 @@ pub struct Call {
 pub struct Account {
     state: Arc<Mutex<State>>,
     changed: watch::Sender<u64>,
-    pub(super) config: Arc<Config>,
+    pub(crate) config: Arc<Config>,
     host: Arc<str>,
 }
 
@@ -76,6 +76,11 @@ impl Account {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Changes with whatever happens here.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
     fn touch(&self) {
         self.changed.send_modify(|it| *it += 1);
     }
@@ -101,6 +106,11 @@ impl Account {
     pub(super) fn leave(&self, number: u64) {
         self.lock().lines.remove(&number);
         self.touch();
+    }
+
+    /// Whether an application is connected.
+    pub fn is_connected(&self) -> bool {
+        !self.lock().lines.is_empty()
     }
 
     /// Returns once so many applications are connected, of so many that ever were.

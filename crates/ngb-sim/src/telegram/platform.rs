@@ -101,11 +101,11 @@ pub struct Figures {
 pub struct Platform {
     pub(super) state: Arc<Mutex<State>>,
     /// Changes whenever the state does, so that whoever waits looks again.
-    pub(super) changed: watch::Sender<u64>,
+    pub(crate) changed: watch::Sender<u64>,
     pub(super) clock: Clock,
     pub(super) token: Arc<str>,
     /// The bot's user object.
-    pub(super) bot: Arc<Value>,
+    pub(crate) bot: Arc<Value>,
 }
 
 #[derive(Debug)]

@@ -183,6 +183,11 @@ impl Company {
         }
     }
 
+    /// Whether a bot is subscribed.
+    pub fn is_subscribed(&self) -> bool {
+        self.lock().bot.line.is_some()
+    }
+
     /// Returns once a bot is subscribed, or none is.
     pub async fn until_bot(&self, subscribed: bool) {
         let mut changed = self.changed.subscribe();
@@ -208,6 +213,11 @@ impl Company {
     /// The streams, in order.
     pub fn streams(&self) -> Vec<Stream> {
         self.lock().bot.streams.clone()
+    }
+
+    /// The chat of the callback that a stream answers.
+    pub(crate) fn chat_of(&self, request: &str) -> Option<String> {
+        self.lock().bot.open.get(request).cloned()
     }
 
     /// How many heartbeats came.

@@ -82,7 +82,7 @@ pub struct Server {
 pub struct Company {
     pub(crate) config: Arc<Config>,
     state: Arc<Mutex<State>>,
-    changed: watch::Sender<()>,
+    changed: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl Server {
             bot: bot::State::default(),
         };
         let (config, state) = (Arc::new(config), Arc::new(Mutex::new(state)));
-        let company = Company { config, state, changed: watch::channel(()).0 };
+        let company = Company { config, state, changed: watch::channel(0).0 };
         let mut crew = Crew::default();
         crew.spawn("wecom simulator", http::accept(listener, company.clone()));
         Ok(Self { url, ws_url, company, _crew: crew })
@@ -157,9 +157,14 @@ impl Company {
         }
     }
 
+    /// Changes with whatever happens here.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
     /// Something was sent.
     pub(crate) fn touch(&self) {
-        self.changed.send_replace(());
+        self.changed.send_modify(|it| *it += 1);
     }
 
     /// How often a token was asked for.

@@ -16,20 +16,20 @@ use crate::fault::Faults;
 /// A handle on the platform; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Platform {
-    pub(super) config: Arc<Config>,
+    pub(crate) config: Arc<Config>,
     pub(super) url: Arc<str>,
     state: Arc<Mutex<State>>,
-    pub(super) changed: watch::Sender<()>,
+    pub(super) changed: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
-pub(super) struct State {
+pub(crate) struct State {
     pub(super) sent: Vec<SentMessage>,
     pub(super) marks: Vec<Value>,
     pub(super) files: BTreeMap<String, Uploaded>,
     pub(super) faults: Faults,
     pub(super) closed: BTreeSet<String>,
-    pub(super) hook: Option<String>,
+    pub(crate) hook: Option<String>,
     /// Bodies that were not taken yet, in order.
     pub(super) queue: VecDeque<String>,
     pub(super) last_error: Option<String>,
@@ -82,12 +82,12 @@ impl Platform {
             last_error: None,
             next: 1,
         };
-        let (changed, _) = watch::channel(());
+        let (changed, _) = watch::channel(0);
         let (config, url) = (Arc::new(config), url.into());
         Self { config, url, state: Arc::new(Mutex::new(state)), changed }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nobody panics while holding it")
     }
 
@@ -212,8 +212,13 @@ impl Platform {
         self.touch();
     }
 
+    /// Changes with whatever happens here.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
     pub(super) fn touch(&self) {
-        self.changed.send_replace(());
+        self.changed.send_modify(|it| *it += 1);
     }
 
     /// Returns once the webhook took everything.
