@@ -3,6 +3,7 @@
 //! An adapter spawns nothing, stores nothing and decides nothing: it turns the platform's words into
 //! [`Inbound`] and [`Outbound`] into the platform's words.
 
+mod asked;
 pub mod backoff;
 mod calls;
 mod dialect;

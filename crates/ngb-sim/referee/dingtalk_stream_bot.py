@@ -17,7 +17,9 @@ os.environ["DINGTALK_OPENAPI_ENDPOINT"] = URL
 
 import dingtalk_stream  # noqa: E402  (it reads the variable when it is loaded)
 from dingtalk_stream import AckMessage  # noqa: E402
-from dingtalk_stream.card_replier import AICardReplier  # noqa: E402
+from dingtalk_stream.card_callback import Card_Callback_Router_Topic, CardCallbackMessage  # noqa: E402
+from dingtalk_stream.card_instance import CarouselCardInstance  # noqa: E402
+from dingtalk_stream.card_replier import AICardReplier, AICardStatus  # noqa: E402
 
 LIMIT = 20
 
@@ -49,6 +51,21 @@ class Handler(dingtalk_stream.ChatbotHandler):
 client = dingtalk_stream.DingTalkStreamClient(dingtalk_stream.Credential(CLIENT, SECRET))
 handler = Handler()
 client.register_callback_handler(dingtalk_stream.ChatbotMessage.TOPIC, handler)
+
+
+pressed = queue.Queue()
+
+
+class Presses(dingtalk_stream.CallbackHandler):
+    """Hands on a press, and changes its card."""
+
+    async def process(self, callback):
+        pressed.put(CardCallbackMessage.from_dict(callback.data))
+        params = {"staticMsgContent": "Really? Yes"}
+        return AckMessage.STATUS_OK, {"cardUpdateOptions": {"updateCardDataByKey": True}, "cardData": {"cardParamMap": params}}
+
+
+client.register_callback_handler(Card_Callback_Router_Topic, Presses())
 threading.Thread(target=lambda: asyncio.run(client.start()), daemon=True).start()
 until(lambda it: it["sockets"] == 1)
 print("a socket by a ticket")
@@ -87,8 +104,22 @@ assert name, "the card was not delivered"
 card.streaming(name, KEY, "so", append=False, finished=False, failed=False)
 card.streaming(name, KEY, "so far", append=False, finished=True, failed=False)
 cards = sim("cards")
-assert cards == [{"name": name, "space": "dtv1.card//IM_ROBOT.manager7", "content": "so far", "finished": True, "states": 2}], cards
+want = {"name": name, "space": "dtv1.card//IM_ROBOT.manager7", "content": "so far", "finished": True, "states": 2, "params": {KEY: ""}}
+assert cards == [want], cards
 print("a card that is streamed")
+
+# The template and the layout that the library brings along in CarouselCardInstance.
+layout = {"order": ["staticMsgContent", "msgButtons"], "msgButtons": [{"text": "Yes", "color": "blue", "id": "q:0", "request": True}]}
+params = {"flowStatus": AICardStatus.FINISHED, "staticMsgContent": "Really?", "sys_full_json_obj": json.dumps(layout)}
+name = card.create_and_send_card(CarouselCardInstance(client, direct).card_template_id, params)
+sim("press", {"user": "manager7", "card": name, "label": "Yes"})
+press = pressed.get(timeout=LIMIT)
+assert (press.card_instance_id, press.user_id) == (name, "manager7"), press.to_dict()
+assert press.content["cardPrivateData"]["actionIds"] == ["q:0"], press.content
+until(lambda it: it["pending"] == 0)
+changed = next(it for it in sim("cards") if it["name"] == name)
+assert changed["params"]["staticMsgContent"] == "Really? Yes", changed
+print("a card with a button that is pressed")
 
 sim("disconnect")
 until(lambda it: it["opened"] == 2 and it["sockets"] == 1)

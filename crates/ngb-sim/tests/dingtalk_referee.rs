@@ -31,5 +31,5 @@ async fn dingtalks_own_client_is_satisfied() {
             || it.starts_with("answers")
             || it.starts_with("another")
     });
-    assert_eq!(steps.count(), 7, "{said}");
+    assert_eq!(steps.count(), 8, "{said}");
 }

@@ -17,6 +17,9 @@ use crate::{
 /// Where robots' messages come on the socket.
 pub(super) const MESSAGES: &str = "/v1.0/im/bot/messages/get";
 
+/// Presses of buttons on cards (<https://open.dingtalk.com/document/orgapp/event-callback-card>).
+pub(super) const PRESSES: &str = "/v1.0/card/instances/callback";
+
 /// The header with the token.
 const TOKEN: &str = "x-acs-dingtalk-access-token";
 
@@ -172,7 +175,10 @@ impl Api {
         let body = json!({
             "clientId": self.client_id,
             "clientSecret": self.client_secret.expose(),
-            "subscriptions": [{"type": "CALLBACK", "topic": MESSAGES}],
+            "subscriptions": [
+                {"type": "CALLBACK", "topic": MESSAGES},
+                {"type": "CALLBACK", "topic": PRESSES},
+            ],
             "ua": concat!("nanogridbot/", env!("CARGO_PKG_VERSION")),
         });
         let request = self.http.post(format!("{}/v1.0/gateway/connections/open", self.url));

@@ -4,10 +4,10 @@
 
 use ngb_core::{address::Place, message::Sent};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::warn;
 
-use super::{Dingtalk, api::ApiError, send::Target};
+use super::{Dingtalk, api::ApiError, ask::ASK, send::Target};
 
 /// What stands before the name of a card where a message of ours is one.
 const CARD: &str = "card:";
@@ -21,12 +21,36 @@ impl Dingtalk {
         key: &str,
     ) -> Result<Sent, ApiError> {
         let Some(template) = &self.card else { return Ok(Sent::default()) };
-        let chat = to.jid.chat();
-        // The same for each try, so that a card that is there already is not made twice.
-        let name = format!("ngb-{}-{}-{key}", self.profile.account.name(), self.began_at.0);
+        let name = self.card_name(key);
+        let params = json!({template.key.as_str(): ""});
+        match self.deliver_card(to.jid.chat(), &template.id, &name, &params).await {
+            Ok(()) => (),
+            Err(err) if err.is_final_refusal() => {
+                warn!(account = %self.profile.account, "no card could be made, so the answer is shown when it is whole: {err}");
+                return Ok(Sent::default());
+            }
+            Err(err) => return Err(err),
+        }
+        self.stream(&name, text, false).await?;
+        Ok(Sent { platform_id: Some(format!("{CARD}{name}")) })
+    }
+
+    /// The name of a card of ours: the same for each try, so that one that is there already is not made twice.
+    pub(super) fn card_name(&self, key: &str) -> String {
+        format!("ngb-{}-{}-{key}", self.profile.account.name(), self.began_at.0)
+    }
+
+    /// Makes a card of a template and puts it into a chat.
+    pub(super) async fn deliver_card(
+        &self,
+        chat: &str,
+        template: &str,
+        name: &str,
+        params: &Value,
+    ) -> Result<(), ApiError> {
         let mut body = json!({
-            "cardTemplateId": template.id, "outTrackId": name, "callbackType": "STREAM", "userIdType": 1,
-            "cardData": {"cardParamMap": {template.key.as_str(): ""}},
+            "cardTemplateId": template, "outTrackId": name, "callbackType": "STREAM", "userIdType": 1,
+            "cardData": {"cardParamMap": params},
             "imGroupOpenSpaceModel": {"supportForward": true},
             "imRobotOpenSpaceModel": {"supportForward": true},
         });
@@ -41,18 +65,7 @@ impl Dingtalk {
                     json!({"spaceType": "IM_ROBOT", "robotCode": self.robot_code});
             }
         }
-        let made =
-            self.api.call(Method::POST, "/v1.0/card/instances/createAndDeliver", &body).await;
-        match made {
-            Ok(_) => (),
-            Err(err) if err.is_final_refusal() => {
-                warn!(account = %self.profile.account, "no card could be made, so the answer is shown when it is whole: {err}");
-                return Ok(Sent::default());
-            }
-            Err(err) => return Err(err),
-        }
-        self.stream(&name, text, false).await?;
-        Ok(Sent { platform_id: Some(format!("{CARD}{name}")) })
+        self.api.call(Method::POST, "/v1.0/card/instances/createAndDeliver", &body).await.map(drop)
     }
 
     /// The next state of a card, or its last. A last one that no card takes any more is a message.
@@ -63,6 +76,14 @@ impl Dingtalk {
         text: &str,
         is_last: bool,
     ) -> Result<Sent, ApiError> {
+        if platform_id.starts_with(ASK) {
+            // Its buttons are gone by the press; what is said later is a message.
+            return if is_last {
+                self.send_text(to, text, None).await
+            } else {
+                Ok(Sent::default())
+            };
+        }
         let Some(name) = platform_id.strip_prefix(CARD) else {
             return Err(ApiError::unfit(format!("`{platform_id}` is no card of this robot")));
         };

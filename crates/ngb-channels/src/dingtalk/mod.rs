@@ -9,6 +9,7 @@
 //! Facts are from <https://open.dingtalk.com> and from DingTalk's own `dingtalk-stream`.
 
 mod api;
+mod ask;
 mod card;
 mod file;
 mod markup;
@@ -29,7 +30,10 @@ use ngb_core::{
 };
 
 use self::{api::Api, sessions::Sessions};
-use crate::{Answer, Channel, ChannelError, Delivery, Intake, MediaStream, Question, http::Http};
+use crate::{
+    Answer, Channel, ChannelError, Delivery, Intake, MediaStream, Question, asked::Asked,
+    http::Http,
+};
 
 /// Where the OpenAPI is.
 pub const DEFAULT_API_URL: &str = "https://api.dingtalk.com";
@@ -81,6 +85,7 @@ pub struct Dingtalk {
     robot_code: String,
     card: Option<CardTemplate>,
     sessions: Sessions,
+    asked: Asked,
     /// Cards of this process bear it, so that no other process makes one with the same name.
     began_at: Timestamp,
 }
@@ -94,7 +99,7 @@ impl Dingtalk {
             edits: config.card.is_some(),
             edit_interval: EDIT_INTERVAL,
             typing: true,
-            buttons: false,
+            buttons: true,
             max_file_bytes: MAX_FILE_BYTES,
             idempotent_sends: false,
             webhook: false,
@@ -105,6 +110,7 @@ impl Dingtalk {
             card: config.card.clone(),
             api: Api::new(config, http),
             sessions: Sessions::default(),
+            asked: Asked::default(),
             began_at: clock.now(),
         }
     }
@@ -123,8 +129,12 @@ impl Channel for Dingtalk {
     async fn send(&self, delivery: &Delivery<'_>) -> Result<Sent, ChannelError> {
         let Delivery { to, item, key, live } = *delivery;
         let (doing, sent) = match item {
-            Outbound::Text { text, .. } if live => {
+            Outbound::Text { text, buttons, .. } if live && buttons.is_empty() => {
                 (format!("show an answer in `{to}`"), self.begin_card(to, text, key).await)
+            }
+            Outbound::Text { text, buttons, .. } if !buttons.is_empty() => {
+                let sent = self.send_question(to.jid.chat(), text, buttons, key).await;
+                (format!("ask in `{to}`"), sent)
             }
             Outbound::Text { text, reply_to, .. } => {
                 (format!("send to `{to}`"), self.send_text(to, text, reply_to.as_deref()).await)

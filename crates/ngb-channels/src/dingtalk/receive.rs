@@ -6,17 +6,18 @@
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use ngb_core::message::{Happening, Inbound};
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use tracing::{debug, info, warn};
 
 use super::{
     Dingtalk,
-    api::MESSAGES,
+    api::{MESSAGES, PRESSES},
     wire::{self, Read},
 };
 use crate::{
-    ChannelError, Intake, NotAccepted,
+    Accepted, ChannelError, Intake, NotAccepted,
     http::HttpError,
     socket::{Beat, Dial, Event, Line, Lost, Seat, Socket},
 };
@@ -33,7 +34,10 @@ const BATCH: usize = 64;
 /// A frame that wants its acknowledgement, and what it holds.
 struct Envelope {
     seat: Seat,
-    ack: String,
+    /// The frame's id.
+    id: String,
+    /// What the acknowledgement says, unless a press changes that.
+    data: Value,
     read: Option<Read>,
 }
 
@@ -130,8 +134,7 @@ impl Dingtalk {
         let Some(id) = id.as_str() else { return Frame::Nothing };
         let data = frame["data"].as_str().unwrap_or_default();
         let envelope = |read, data: Value| {
-            let ack = acknowledgement(id, &data.to_string());
-            Frame::Envelope(Box::new(Envelope { seat, ack, read }))
+            Frame::Envelope(Box::new(Envelope { seat, id: id.to_owned(), data, read }))
         };
         match (frame["type"].as_str(), topic) {
             (Some("SYSTEM"), "disconnect") => {
@@ -142,6 +145,10 @@ impl Dingtalk {
             (Some("SYSTEM"), _) => Frame::Answer(seat, acknowledgement(id, data)),
             (Some("CALLBACK"), MESSAGES) => {
                 envelope(wire::read(data, id, account), json!({"response": {}}))
+            }
+            (Some("CALLBACK"), PRESSES) => {
+                let now = self.api.http.clock.now();
+                envelope(wire::read_press(data, id, account, now), json!({"response": {}}))
             }
             (Some("CALLBACK"), _) => {
                 let kind = format!("callback {topic}");
@@ -168,8 +175,8 @@ impl Dingtalk {
     ) -> Result<(), ChannelError> {
         let mut acks = Vec::with_capacity(batch.len());
         let mut events = Vec::new();
-        for Envelope { seat, ack, read } in batch {
-            acks.push((seat, ack));
+        for Envelope { seat, id, data, read } in batch {
+            acks.push((seat, id, data, read.as_ref().map(|_| events.len())));
             if let Some(Read { event, heard }) = read {
                 events.push(event);
                 if let Some(heard) = heard {
@@ -177,9 +184,11 @@ impl Dingtalk {
                 }
             }
         }
+        let pressed: Vec<Option<Pressed>> = events.iter().map(Pressed::of).collect();
+        let mut accepted = Vec::new();
         if !events.is_empty() {
             match intake.inbox.accept_all(events).await {
-                Ok(_) => (),
+                Ok(it) => accepted = it,
                 Err(NotAccepted::NotStored) => {
                     warn!(account = %self.profile.account, "events could not be stored, so they are not acknowledged and come again");
                     return Ok(());
@@ -187,10 +196,31 @@ impl Dingtalk {
                 Err(closed @ NotAccepted::Closed) => return Err(closed.into()),
             }
         }
-        for (seat, ack) in acks {
-            answer(line, seat, ack).await;
+        for (seat, id, mut data, at) in acks {
+            let how = at.and_then(|at| Some((pressed.get(at)?.as_ref()?, *accepted.get(at)?)));
+            match how {
+                Some((it, Accepted::NotYours)) => self.tell_stranger(&it.user).await,
+                Some((it, _)) => data = self.chosen(&it.platform_id, &it.value),
+                None => (),
+            }
+            answer(line, seat, acknowledgement(&id, &data.to_string())).await;
         }
         Ok(())
+    }
+}
+
+/// A button that was pressed, and by whom.
+struct Pressed {
+    platform_id: String,
+    value: String,
+    user: String,
+}
+
+impl Pressed {
+    fn of(event: &Inbound) -> Option<Self> {
+        let Happening::Pressed { platform_id, value } = &event.what else { return None };
+        let (platform_id, value) = (platform_id.clone(), value.clone());
+        Some(Self { platform_id, value, user: event.sender.id.clone() })
     }
 }
 

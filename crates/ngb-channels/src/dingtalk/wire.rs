@@ -13,7 +13,11 @@ use ngb_core::{
 };
 use serde_json::Value;
 
-use super::sessions::Heard;
+use super::{
+    ask::{ASK, read_button},
+    send::Target,
+    sessions::Heard,
+};
 
 /// Longest kind of an unknown event that is kept, in characters.
 const MAX_KIND_CHARS: usize = 80;
@@ -66,6 +70,42 @@ pub(super) fn read(text: &str, message_id: &str, account: &Account) -> Option<Re
     Some(Read { event, heard })
 }
 
+/// A button of a card: `data` has whose card it is, and the button's id holds its value and chat. What can't be read is
+/// kept as unknown.
+pub(super) fn read_press(
+    data: &str,
+    message_id: &str,
+    account: &Account,
+    now: Timestamp,
+) -> Option<Read> {
+    let found = (|| {
+        let body = serde_json::from_str::<Value>(data).ok()?;
+        let content = serde_json::from_str::<Value>(body["content"].as_str()?).ok()?;
+        let id = content["cardPrivateData"]["actionIds"][0].as_str()?;
+        let (value, chat) = read_button(id)?;
+        let (card, user) = (body["outTrackId"].as_str()?, body["userId"].as_str()?);
+        let is_group = matches!(Target::of(chat), Target::Group(_));
+        Some(Inbound {
+            event_key: format!("p:{message_id}"),
+            place: Place { jid: account.chat(chat).ok()?, thread: None },
+            chat: ChatFacts {
+                kind: if is_group { ChatKind::Group } else { ChatKind::Direct },
+                title: if is_group { chat } else { user }.to_owned(),
+            },
+            sender: Sender { id: user.to_owned(), name: user.to_owned(), is_bot: false },
+            sent_at: now,
+            what: Happening::Pressed {
+                platform_id: format!("{ASK}{card}"),
+                value: value.to_owned(),
+            },
+        })
+    })();
+    match found {
+        Some(event) => Some(Read { event, heard: None }),
+        None => unknown("a press that is none of ours", message_id, account),
+    }
+}
+
 /// An event that is only kept.
 pub(super) fn unknown(kind: &str, message_id: &str, account: &Account) -> Option<Read> {
     let event = Inbound {
@@ -85,7 +125,8 @@ fn strange(kind: &str) -> Happening {
 
 /// What a message says; none when that is not understood.
 fn content(kind: &str, id: &str, body: &Value) -> Option<Content> {
-    let (text, media) = said(kind, id, body)?;
+    let (mut text, media) = said(kind, id, body)?;
+    name_people(&mut text, body);
     let is_direct = plain(&body["conversationType"]) != "2";
     let addressed = match () {
         () if is_direct => Addressed::Direct,
@@ -112,6 +153,19 @@ fn content(kind: &str, id: &str, body: &Value) -> Option<Content> {
         addressed,
         ..Content::default()
     })
+}
+
+/// Puts the people whom a message names, besides the robot, behind its words as `@id`: DingTalk says them apart, and that
+/// is also how an agent names them.
+fn name_people(text: &mut String, body: &Value) {
+    for it in body["atUsers"].as_array().into_iter().flatten() {
+        let Some(id) = it["staffId"].as_str().filter(|it| !it.is_empty()) else { continue };
+        let name = format!("@{id}");
+        if it["dingtalkId"] != body["chatbotUserId"] && !text.contains(&name) {
+            let space = if text.is_empty() { "" } else { " " };
+            text.push_str(&format!("{space}{name}"));
+        }
+    }
 }
 
 /// The words and files of a message.
@@ -262,6 +316,28 @@ mod tests {
         }
         let got = read("no JSON", "frame-1", &"dingtalk@main".parse().unwrap()).unwrap();
         assert_eq!(got.event.event_key, "x:frame-1");
+    }
+
+    #[test]
+    fn people_are_named_by_their_ids() {
+        let robot = json!({"dingtalkId": "$robot", "staffId": "robot"});
+        let person = json!({"dingtalkId": "$a", "staffId": "manager9"});
+        let outsider = json!({"dingtalkId": "$b"});
+        #[rustfmt::skip]
+        let table = [
+            ("ask them",        json!([robot, person]), "ask them @manager9"),
+            ("ask @manager9",   json!([person]),        "ask @manager9"),
+            ("",                json!([person]),        "@manager9"),
+            ("who?",            json!([outsider, 5]),   "who?"),
+            ("nobody",          json!(null),            "nobody"),
+        ];
+        for (said, people, want) in table {
+            let more = json!({
+                "msgtype": "text", "text": {"content": said}, "atUsers": people, "chatbotUserId": "$robot",
+            });
+            let Happening::Message(it) = read_body(&message(more)).event.what else { panic!() };
+            assert_eq!(it.text, want);
+        }
     }
 
     proptest! {

@@ -7,7 +7,13 @@ const WECOM: Dialect =
     Dialect { bold: "**", italic: "", struck: "", fence: "", headings: true, links: true };
 
 pub(super) fn render(markdown: &str) -> String {
-    dialect::render(markdown, WECOM)
+    tame(&dialect::render(markdown, WECOM))
+}
+
+/// Without what calls everybody. `<@userid>` calls one person, in a robot's group
+/// (<https://developer.work.weixin.qq.com/document/path/99110>).
+pub(super) fn tame(text: &str) -> String {
+    text.replace("<@all>", "@all")
 }
 
 #[cfg(test)]
@@ -24,6 +30,8 @@ mod tests {
             ("- 一\n- 二",               "- 一\n- 二"),
             ("> q\n\nr",                "> q\n\nr"),
             ("```rust\nlet x;\n```\nz", "let x;\n\nz"),
+            ("<@zhangsan> look",         "<@zhangsan> look"),
+            ("<@all> look",             "@all look"),
             ("|a|b|\n|-|-|\n|1|2|",     "a | b\n1 | 2"),
         ];
         for (markdown, want) in table {

@@ -129,7 +129,7 @@ impl Wecom {
             edits: is_bot,
             edit_interval: if is_bot { EDIT_INTERVAL } else { Duration::ZERO },
             typing: is_bot,
-            buttons: false,
+            buttons: is_bot,
             max_file_bytes: MAX_FILE_BYTES,
             idempotent_sends: false,
             webhook: matches!(config.mode, Mode::App { .. }),
@@ -173,9 +173,12 @@ impl Channel for Wecom {
         let Delivery { to, item, key, live } = *delivery;
         let chat = to.jid.chat();
         let (doing, sent) = match item {
-            Outbound::Text { text, reply_to, .. } => {
+            Outbound::Text { text, reply_to, buttons } => {
                 let reply_to = reply_to.as_deref();
                 let sent = match &self.way {
+                    Way::Bot(bot) if !buttons.is_empty() => {
+                        bot.send_question(chat, text, buttons, key).await
+                    }
                     Way::Bot(bot) => bot.send_text(&Text { chat, text, reply_to, key, live }).await,
                     Way::Calls(it) => it.send_text(to, text).await,
                 };

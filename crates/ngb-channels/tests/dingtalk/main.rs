@@ -15,7 +15,7 @@ use ngb_channels::{
 use ngb_core::{
     address::Place,
     clock::Clock,
-    message::{Addressed, Happening, Outbound, Sent},
+    message::{Addressed, Button, Happening, Outbound, Sent},
     secret::Secret,
     tasks::Crew,
 };
@@ -97,6 +97,15 @@ impl Stage {
     async fn send(&self, to: &str, item: &Outbound) -> Result<Sent, ChannelError> {
         self.deliver(to, item, "ngb-1", false).await
     }
+
+    /// Puts a question with two buttons; the card's name.
+    async fn put_question(&self, to: &str, text: &str, key: &str) -> String {
+        let button = |label: &str, value: &str| Button { label: label.into(), value: value.into() };
+        let buttons = vec![button("Yes", "q:0"), button("No", "q:1")];
+        let item = Outbound::Text { text: text.into(), reply_to: None, buttons };
+        let sent = self.deliver(to, &item, key, false).await.unwrap();
+        sent.platform_id.unwrap().strip_prefix("ask:").unwrap().to_owned()
+    }
 }
 
 fn accept(offer: Offer) {
@@ -169,7 +178,7 @@ async fn pings_get_their_data_back_and_strange_frames_block_nothing() {
     }
     let want = [
         "event *",
-        "callback /v1.0/card/instances/callback",
+        "a press that is none of ours",
         "a message that is no JSON",
         "frame HOLOGRAM",
         "behind them",

@@ -1,8 +1,8 @@
 //! What the robot says: by session webhook, by OpenAPI, in cards, and with files.
 
 use futures_util::TryStreamExt as _;
-use ngb_channels::{Answer, Channel as _, Question, Retry};
-use ngb_core::message::{Happening, MediaRef, Outbound, Sent};
+use ngb_channels::{Accepted, Answer, Channel as _, Question, Retry};
+use ngb_core::message::{Button, Happening, MediaRef, Outbound, Sent};
 use serde_json::{Value, json};
 
 use crate::{GROUP, Stage, said, text};
@@ -88,6 +88,50 @@ async fn an_answer_grows_in_one_card() {
     // A card of another life of the settings, which DingTalk does not know.
     stage.deliver("manager7", &edit("card:gone", "all of it"), "ngb-4", false).await.unwrap();
     assert_eq!(param(&platform.said()[0].body)["text"], "all of it");
+}
+
+#[tokio::test]
+async fn a_question_is_a_card_and_a_press_shows_what_was_chosen() {
+    let mut stage = Stage::new().await;
+    let platform = stage.platform().clone();
+    for (to, user, accepted) in
+        [(GROUP, "manager7", Accepted::New), ("manager7", "manager7", Accepted::New)]
+    {
+        let name = stage.put_question(to, "**Really?**", &format!("k-{to}")).await;
+        platform.press(user, &name, "No");
+        let offer = stage.offers.recv().await.unwrap();
+        let event = offer.events[0].clone();
+        assert_eq!((event.place.jid.chat(), event.sender.id.as_str()), (to, user));
+        let want = Happening::Pressed { platform_id: format!("ask:{name}"), value: "q:1".into() };
+        assert_eq!(event.what, want, "as the receipt of the question has it");
+        offer.accepted.send(Ok(vec![accepted])).unwrap();
+        platform.wait(|it| it.pending == 0).await;
+        let card = platform.cards().into_iter().find(|it| it.name == name).unwrap();
+        assert_eq!(card.params["staticMsgContent"], "**Really?**\n\n✓ No");
+        assert!(card.params["sys_full_json_obj"].as_str().unwrap().contains("\"msgButtons\":[]"));
+    }
+    // Whoever may not answer is told so, alone, and the card stays.
+    let name = stage.put_question(GROUP, "And now?", "k-9").await;
+    platform.press("stranger7", &name, "Yes");
+    let offer = stage.offers.recv().await.unwrap();
+    offer.accepted.send(Ok(vec![Accepted::NotYours])).unwrap();
+    platform.wait(|it| it.pending == 0).await;
+    let said = platform.said();
+    assert_eq!((said.len(), said[0].to.as_str()), (1, "stranger7"));
+    platform.press("manager7", &name, "Yes");
+    assert!(matches!(stage.hear().await, Happening::Pressed { value, .. } if value == "q:0"));
+    platform.wait(|it| it.pending == 0).await;
+
+    // Without the right to cards a question is put in words.
+    platform.forbid_cards();
+    let button = Button { label: "Yes".into(), value: "q:0".into() };
+    let item = Outbound::Text { text: "Why?".into(), reply_to: None, buttons: vec![button] };
+    stage.send("manager7", &item).await.unwrap();
+    let last = platform.said().pop().unwrap();
+    assert_eq!(param(&last.body)["text"], "Why?\n\n- Yes");
+    let button = Button { label: "Yes".into(), value: "x".repeat(65) };
+    let item = Outbound::Text { text: "Why?".into(), reply_to: None, buttons: vec![button] };
+    assert_eq!(stage.send("manager7", &item).await.unwrap_err().retry, Retry::Never);
 }
 
 #[tokio::test]

@@ -2,11 +2,11 @@
 
 use futures_util::TryStreamExt as _;
 use ngb_channels::{
-    Channel as _, Delivery, NotAccepted, Retry, supervise::ChannelState, wecom::Mode,
+    Accepted, Channel as _, Delivery, NotAccepted, Retry, supervise::ChannelState, wecom::Mode,
 };
 use ngb_core::{
     address::Place,
-    message::{Addressed, Happening, MediaRef, Outbound, Sent},
+    message::{Addressed, Button, Happening, MediaRef, Outbound, Sent},
     secret::Secret,
 };
 use ngb_sim::wecom::{Fault, How, When};
@@ -117,6 +117,58 @@ async fn what_no_stream_can_take_is_a_message_of_its_own() {
         .map(|it| format!("{}: {}", it["chatid"], it["markdown"]["content"]))
         .collect();
     assert_eq!(contents, ["\"ann\": \"so far\"", "\"ann\": \"begun\"", "\"bob\": \"late\""]);
+}
+
+#[tokio::test]
+async fn a_question_is_a_card_and_a_press_shows_what_was_chosen() {
+    let mut stage = stage().await;
+    let company = stage.server.company.clone();
+    let question = |text: &str| {
+        let button = |(n, label): (usize, &&str)| Button {
+            label: (*label).to_owned(),
+            value: format!("q:{n}"),
+        };
+        let buttons = ["Yes", "No"].iter().enumerate().map(button).collect();
+        Outbound::Text { text: text.into(), reply_to: None, buttons }
+    };
+    for (to, group, key) in [("ann", None, "ngb-1"), ("wr-group", Some("wr-group"), "ngb-2")] {
+        let sent = deliver(&stage, to, &question("Really?"), key, false).await;
+        let id = sent.platform_id.unwrap();
+        let task = id.strip_prefix("card:").unwrap().to_owned();
+        assert_eq!(company.cards()[&task]["sub_title_text"], "Really?");
+        company.presses("ann", group, &task, "q:1");
+        let offer = stage.offers.recv().await.unwrap();
+        let event = offer.events[0].clone();
+        assert_eq!((event.place.jid.chat(), event.sender.id.as_str()), (to, "ann"));
+        assert_eq!(event.what, Happening::Pressed { platform_id: id, value: "q:1".into() });
+        accept(offer);
+        company.until_cards(|it| it[&task]["button_list"][0]["text"] == "✓ No").await;
+        assert_eq!(company.cards()[&task]["button_list"].as_array().unwrap().len(), 1);
+    }
+    // Whoever may not answer is told so, alone, and the card stays.
+    let sent = deliver(&stage, "wr-group", &question("And now?"), "ngb-3", false).await;
+    let task = sent.platform_id.unwrap().replace("card:", "");
+    company.presses("bob", Some("wr-group"), &task, "q:0");
+    let offer = stage.offers.recv().await.unwrap();
+    offer.accepted.send(Ok(vec![Accepted::NotYours])).unwrap();
+    company.until_sent(|it| it.last().is_some_and(|it| it["chatid"] == "bob")).await;
+    assert_eq!(company.cards()[&task]["button_list"].as_array().unwrap().len(), 2);
+
+    // What is too long for a card stands before it.
+    let long = "why? ".repeat(40);
+    deliver(&stage, "ann", &question(&long), "ngb-4", false).await;
+    let sent = company.sent();
+    let kinds: Vec<_> = sent.iter().rev().take(2).map(|it| it["msgtype"].clone()).collect();
+    assert_eq!(kinds, ["template_card", "markdown"]);
+    // A press that names no card of ours is kept as what it is.
+    company.push_frame(
+        json!({"cmd": "aibot_event_callback", "headers": {"req_id": "x"},
+               "body": {"from": {"userid": "ann"}, "event": {"eventtype": "template_card_event"}}})
+        .to_string(),
+    );
+    let offer = stage.offers.recv().await.unwrap();
+    assert!(matches!(offer.events[0].what, Happening::Unknown { .. }));
+    accept(offer);
 }
 
 #[tokio::test]

@@ -212,6 +212,7 @@ async fn control(platform: &Platform, what: &str, request: Request) -> Response 
         }
         "answer" => platform.answer(said("id")).unwrap_or_default(),
         "said" => json!(platform.said()),
+        "press" => json!({"messageId": platform.press(said("user"), said("card"), said("label"))}),
         "cards" => json!(platform.cards()),
         "figures" => json!(platform.figures()),
         _ => return StatusCode::NOT_FOUND.into_response(),

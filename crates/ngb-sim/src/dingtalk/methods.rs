@@ -4,7 +4,7 @@ use axum::{http::StatusCode, response::Response};
 use serde_json::{Value, json};
 
 use super::{
-    CARD_KEY, CARD_TEMPLATE,
+    CARD_KEY, CARD_TEMPLATE, QUESTION_TEMPLATE,
     platform::{Call, Card, Platform},
 };
 use crate::telegram::http::json_response;
@@ -135,7 +135,9 @@ pub(super) fn call(
         }
         // DingTalk's own library makes a card and delivers it in two steps.
         "card/instances" | "card/instances/createAndDeliver" => {
-            if text("cardTemplateId") != CARD_TEMPLATE {
+            if ![CARD_TEMPLATE, QUESTION_TEMPLATE].contains(&text("cardTemplateId"))
+                || state.no_cards
+            {
                 return refused(400, "param.templateIdInvalid", "template");
             }
             let name = text("outTrackId").to_owned();
@@ -145,6 +147,7 @@ pub(super) fn call(
                 content: String::new(),
                 finished: false,
                 states: 0,
+                params: body["cardData"]["cardParamMap"].clone(),
             };
             state.cards.entry(name).or_insert(card);
             done(&json!({"result": {"deliverResults": [{"success": true}]}, "success": true}))

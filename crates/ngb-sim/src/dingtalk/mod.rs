@@ -39,6 +39,9 @@ impl Default for Config {
 pub const CARD_TEMPLATE: &str = "11111111-2222-3333-4444-555555555555.schema";
 pub const CARD_KEY: &str = "content";
 
+/// A public template with a text and buttons, which every app may use.
+pub const QUESTION_TEMPLATE: &str = "382e4302-551d-4880-bf29-a30acfab2e71.schema";
+
 /// A running simulator; dropping it closes its sockets.
 #[derive(Debug)]
 pub struct Server {

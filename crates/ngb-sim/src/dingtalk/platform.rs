@@ -34,6 +34,8 @@ pub struct Card {
     pub finished: bool,
     /// How often it was streamed.
     pub states: usize,
+    /// The variables of its template.
+    pub params: Value,
 }
 
 /// Counts since the start.
@@ -84,6 +86,10 @@ pub(super) struct State {
     pub(super) files: BTreeMap<String, Bytes>,
     /// Session webhooks that are good: their last part, and the chat.
     pub(super) sessions: BTreeMap<String, String>,
+    /// The card that each press was of, by its frame.
+    presses: BTreeMap<String, String>,
+    /// The app has no right to make cards.
+    pub(super) no_cards: bool,
     pub(super) tokens: Vec<String>,
     /// Signs under messages.
     pub(super) signs: BTreeSet<String>,
@@ -168,6 +174,33 @@ impl Platform {
         state.pending.insert(number, (id.clone(), frame.clone()));
         state.say(&frame);
         id
+    }
+
+    /// Somebody presses the button of a card that has these words; the frame's id.
+    ///
+    /// # Panics
+    ///
+    /// When no card of that name has such a button.
+    pub fn press(&self, user: &str, card: &str, label: &str) -> String {
+        let params = self.lock().cards.get(card).map(|it| it.params.clone()).unwrap_or_default();
+        let layout = params["sys_full_json_obj"].as_str().unwrap_or_default();
+        let layout: Value = serde_json::from_str(layout).unwrap_or_default();
+        let buttons = layout["msgButtons"].as_array().cloned().unwrap_or_default();
+        let button = buttons.iter().find(|it| it["text"] == label && it["request"] == true);
+        let button = button.expect("the card has a button with these words");
+        let content = json!({"cardPrivateData": {"actionIds": [button["id"]], "params": {}}});
+        let data = json!({
+            "extension": "{}", "corpId": "dingcorp", "type": "actionCallback", "userIdType": 1,
+            "userId": user, "content": content.to_string(), "outTrackId": card, "spaceType": "IM",
+        });
+        let id = self.push("CALLBACK", "/v1.0/card/instances/callback", &data.to_string());
+        self.lock().presses.insert(id.clone(), card.to_owned());
+        id
+    }
+
+    /// From now on the app has no right to make cards.
+    pub fn forbid_cards(&self) {
+        self.lock().no_cards = true;
     }
 
     /// Asks for a sign of life; the frame's id.
@@ -305,7 +338,25 @@ impl State {
     pub(super) fn acknowledge(&mut self, answer: Value) {
         let id = answer["headers"]["messageId"].as_str().unwrap_or_default().to_owned();
         self.pending.retain(|_, (it, _)| *it != id);
+        self.change_card(&answer);
         self.answers.push((id, answer));
+    }
+
+    /// The answer to a press may change the card: what it names is new, the rest stays.
+    fn change_card(&mut self, answer: &Value) {
+        let data = answer["data"].as_str().and_then(|it| serde_json::from_str::<Value>(it).ok());
+        let Some(new) =
+            data.as_ref().and_then(|it| it["response"]["cardData"]["cardParamMap"].as_object())
+        else {
+            return;
+        };
+        let id = &answer["headers"]["messageId"];
+        let card = self.presses.get(id.as_str().unwrap_or_default());
+        if let Some(card) = card.and_then(|it| self.cards.get_mut(it))
+            && let Some(params) = card.params.as_object_mut()
+        {
+            params.extend(new.clone());
+        }
     }
 
     fn say(&self, frame: &Value) {

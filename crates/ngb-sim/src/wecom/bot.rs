@@ -33,6 +33,10 @@ pub(crate) struct State {
     /// Callbacks that may be answered, and their chats.
     open: BTreeMap<String, String>,
     streams: Vec<Stream>,
+    /// Cards with buttons, by their task: each as people see it.
+    cards: BTreeMap<String, Value>,
+    /// Callbacks of presses whose card may be changed, once.
+    presses: BTreeMap<String, String>,
     uploads: BTreeMap<String, Upload>,
     /// Streams are past their time.
     expired: bool,
@@ -262,6 +266,47 @@ impl Company {
         id
     }
 
+    /// Somebody presses a button of a card, in a group where there is a `chat`; the callback's `req_id`.
+    pub fn presses(&self, user: &str, chat: Option<&str>, task: &str, key: &str) -> String {
+        let id = {
+            let mut state = self.lock();
+            state.next += 1;
+            let id = format!("req-{}", state.next);
+            state.bot.presses.insert(id.clone(), task.to_owned());
+            id
+        };
+        let event = json!({"eventtype": "template_card_event", "event_key": key, "task_id": task});
+        let mut body = json!({
+            "msgid": format!("m-{id}"), "aibotid": self.config.bot_id, "from": {"userid": user},
+            "msgtype": "event", "event": event, "create_time": self.config.clock.now().0 / 1000,
+            "chattype": if chat.is_some() { "group" } else { "single" },
+        });
+        if let Some(chat) = chat {
+            body["chatid"] = chat.into();
+        }
+        self.push_frame(
+            json!({"cmd": "aibot_event_callback", "headers": {"req_id": id}, "body": body})
+                .to_string(),
+        );
+        id
+    }
+
+    /// The cards with buttons, by their task.
+    pub fn cards(&self) -> BTreeMap<String, Value> {
+        self.lock().bot.cards.clone()
+    }
+
+    /// Returns once the cards are as `done` wants them.
+    pub async fn until_cards(&self, mut done: impl FnMut(&BTreeMap<String, Value>) -> bool) {
+        let mut changed = self.changed.subscribe();
+        loop {
+            changed.mark_unchanged();
+            if done(&self.cards()) || changed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// A file that somebody sends to the bot: its address under `url`, and its key.
     pub fn bot_file(&self, url: &str, plain: &[u8]) -> Value {
         let (bytes, key) = encrypt_file(plain);
@@ -314,6 +359,14 @@ impl Company {
                 let kind = body["msgtype"].as_str().unwrap_or_default();
                 let is_there = match kind {
                     "markdown" => body[kind]["content"].as_str().is_some_and(|it| !it.is_empty()),
+                    "template_card" => {
+                        let card = check_card(&body["template_card"])?;
+                        let task = card["task_id"].as_str().unwrap_or_default().to_owned();
+                        if state.bot.cards.insert(task, card.clone()).is_some() {
+                            return Err((40_058, "task_id exists"));
+                        }
+                        true
+                    }
                     "image" | "voice" | "video" | "file" => {
                         let id = body[kind]["media_id"].as_str().unwrap_or_default();
                         state.files.contains_key(id)
@@ -324,6 +377,17 @@ impl Company {
                     return Err((40_008, "invalid message"));
                 }
                 state.sent.push(body.clone());
+                Ok(Value::Null)
+            }
+            "aibot_respond_update_msg" => {
+                let request = frame["headers"]["req_id"].as_str().unwrap_or_default();
+                let task = state.bot.presses.remove(request);
+                let task = task.ok_or((846_605, "invalid req_id"))?;
+                let card = check_card(&body["template_card"])?;
+                if body["response_type"] != "update_template_card" || card["task_id"] != task {
+                    return Err((40_058, "another card"));
+                }
+                state.bot.cards.insert(task, card.clone());
                 Ok(Value::Null)
             }
             "aibot_upload_media_init" => {
@@ -371,4 +435,21 @@ impl Company {
             _ => Err((40_058, "no such cmd")),
         }
     }
+}
+
+/// A card with a text and buttons, within what <https://developer.work.weixin.qq.com/document/path/101032> says.
+fn check_card(card: &Value) -> Result<&Value, Refusal> {
+    let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+    let buttons = card["button_list"].as_array().map_or(&[][..], Vec::as_slice);
+    let task = text(&card["task_id"]);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-@".contains(c);
+    let is_button =
+        |it: &Value| !text(&it["text"]).is_empty() && (1..=1024).contains(&text(&it["key"]).len());
+    let is_good = card["card_type"] == "button_interaction"
+        && (1..=128).contains(&task.len())
+        && task.chars().all(is_plain)
+        && (1..=6).contains(&buttons.len())
+        && buttons.iter().all(is_button)
+        && !text(&card["sub_title_text"]).is_empty();
+    if is_good { Ok(card) } else { Err((40_058, "invalid template_card")) }
 }

@@ -7,6 +7,7 @@
 //!
 //! <https://developer.work.weixin.qq.com/document/path/101463>
 
+mod ask;
 mod file;
 mod recent;
 mod send;
@@ -21,6 +22,7 @@ use std::{
 use futures_util::FutureExt as _;
 use ngb_core::{
     address::Account,
+    clock::Timestamp,
     message::{Happening, Inbound},
     secret::Secret,
 };
@@ -32,6 +34,7 @@ use self::recent::Recent;
 use super::{api::ApiError, codes};
 use crate::{
     ChannelError, Intake, NotAccepted, Retry,
+    asked::Asked,
     calls::{Calls, Desk},
     http::{Http, HttpError},
     socket::{Beat, Dial, Event, Socket, SocketError},
@@ -70,6 +73,9 @@ pub(super) struct Bot {
     pub(super) http: Http,
     calls: Calls,
     recent: Recent,
+    asked: Asked,
+    /// Cards of this process bear it, so that no other process makes one with the same name.
+    began_at: Timestamp,
     /// Subscriptions that were refused since the last one that was not.
     refusals: AtomicU32,
     /// The number of the next frame of ours.
@@ -86,7 +92,20 @@ impl Bot {
     ) -> Self {
         let (calls, recent) = (Calls::new(http.clock.clone()), Recent::default());
         let (refusals, next) = (AtomicU32::new(0), AtomicU64::new(0));
-        Self { account, ws_url, bot_id, secret, http, calls, recent, refusals, next }
+        let (asked, began_at) = (Asked::default(), http.clock.now());
+        Self {
+            account,
+            ws_url,
+            bot_id,
+            secret,
+            http,
+            calls,
+            recent,
+            asked,
+            began_at,
+            refusals,
+            next,
+        }
     }
 
     pub(super) async fn listen(&self, intake: &mut Intake) -> Result<(), ChannelError> {
@@ -188,7 +207,9 @@ impl Bot {
                 let more = over.is_none() && batch.len() < BATCH;
                 next = if more { socket.next().now_or_never() } else { None };
             }
-            self.store(intake, batch).await?;
+            for frame in self.store(intake, batch).await? {
+                socket.send_text(frame).await.map_err(|it| it.doing(DOING))?;
+            }
             match over {
                 Some(err) => return Err(err),
                 None => intake.pulse.progress(self.http.clock.now()),
@@ -196,8 +217,12 @@ impl Bot {
         }
     }
 
-    /// What a frame holds: an event, or the answer to a frame of ours.
-    fn take(&self, text: &str, desk: &mut Desk<'_>) -> Result<Option<Inbound>, ChannelError> {
+    /// What a frame holds: an event with its callback's `req_id`, or the answer to a frame of ours.
+    fn take(
+        &self,
+        text: &str,
+        desk: &mut Desk<'_>,
+    ) -> Result<Option<(String, Inbound)>, ChannelError> {
         let Some(frame) = parse(text) else {
             warn!(account = %self.account, bytes = text.len(), "a frame was no JSON and is dropped");
             return Ok(None);
@@ -218,17 +243,27 @@ impl Bot {
         if let Some(Inbound { place, what: Happening::Message(it), .. }) = &event {
             self.recent.heard(place.jid.chat(), &it.platform_id, &id, self.http.clock.now());
         }
-        Ok(event)
+        Ok(event.map(|it| (id, it)))
     }
 
-    /// Puts events on disk. WeCom says each once, so they are held until they are there.
-    async fn store(&self, intake: &Intake, events: Vec<Inbound>) -> Result<(), ChannelError> {
-        if events.is_empty() {
-            return Ok(());
+    /// Puts events on disk. WeCom says each once, so they are held until they are there. The frames that WeCom wants then.
+    async fn store(
+        &self,
+        intake: &Intake,
+        batch: Vec<(String, Inbound)>,
+    ) -> Result<Vec<String>, ChannelError> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
         }
+        let (requests, events): (Vec<String>, Vec<Inbound>) = batch.into_iter().unzip();
         loop {
             match intake.inbox.accept_all(events.clone()).await {
-                Ok(_) => return Ok(()),
+                Ok(accepted) => {
+                    let all = requests.iter().zip(&events).zip(accepted);
+                    return Ok(all
+                        .filter_map(|((id, it), how)| self.after_press(id, it, how))
+                        .collect());
+                }
                 Err(NotAccepted::NotStored) => {
                     warn!(account = %self.account, "events could not be stored and are held, since WeCom does not say them again");
                     self.http.clock.sleep(STORE_AGAIN).await;

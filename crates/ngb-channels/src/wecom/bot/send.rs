@@ -3,8 +3,8 @@
 use ngb_core::message::Sent;
 use serde_json::json;
 
-use super::Bot;
-use crate::wecom::api::ApiError;
+use super::{Bot, ask::CARD};
+use crate::wecom::{api::ApiError, markup};
 
 /// Longest content of a stream, in bytes (<https://developer.work.weixin.qq.com/document/path/101463>).
 const MAX_BODY_BYTES: usize = 20_480;
@@ -51,6 +51,10 @@ impl Bot {
         text: &str,
         live: bool,
     ) -> Result<Sent, ApiError> {
+        if platform_id.starts_with(CARD) {
+            // A card can be changed only within 5 s of a press, which has been done by then.
+            return if live { Ok(Sent::default()) } else { self.push(chat, text).await };
+        }
         let Some(request) = platform_id.strip_prefix(STREAM) else {
             return Err(ApiError::Unfit(format!("`{platform_id}` is no stream of this bot")));
         };
@@ -116,6 +120,7 @@ impl Bot {
             }
         };
         let again = finish && self.recent.finish(request);
+        let text = markup::tame(text);
         let stream = json!({"id": format!("ngb-{request}"), "finish": finish, "content": text});
         let body = json!({"msgtype": "stream", "stream": stream});
         match self.call("aibot_respond_msg", request.to_owned(), body).await {
@@ -126,8 +131,8 @@ impl Bot {
     }
 
     /// A message that answers nothing.
-    async fn push(&self, chat: &str, text: &str) -> Result<Sent, ApiError> {
-        let body = json!({"chatid": chat, "msgtype": "markdown", "markdown": {"content": text}});
+    pub(super) async fn push(&self, chat: &str, text: &str) -> Result<Sent, ApiError> {
+        let body = json!({"chatid": chat, "msgtype": "markdown", "markdown": {"content": markup::tame(text)}});
         self.call("aibot_send_msg", self.request_id("aibot_send_msg"), body).await?;
         // Such messages have no ids.
         Ok(Sent::default())

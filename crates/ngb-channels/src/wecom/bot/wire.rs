@@ -12,6 +12,8 @@ use ngb_core::{
 };
 use serde_json::{Value, json};
 
+use super::ask::CARD;
+
 /// Longest kind of an unknown event that is kept, in characters.
 const MAX_KIND_CHARS: usize = 80;
 
@@ -34,7 +36,9 @@ pub(super) fn read(frame: &Value, account: &Account, now: Timestamp) -> Option<I
         }
         Some("aibot_event_callback") => {
             let event = &body["event"];
-            unknown(&format!("event {}", event["eventtype"].as_str().unwrap_or("without type")))
+            pressed(event).unwrap_or_else(|| {
+                unknown(&format!("event {}", event["eventtype"].as_str().unwrap_or("without type")))
+            })
         }
         other => unknown(other.unwrap_or("a frame without cmd")),
     };
@@ -51,6 +55,17 @@ pub(super) fn read(frame: &Value, account: &Account, now: Timestamp) -> Option<I
         sent_at: seconds.map_or(now, |it| Timestamp(it.saturating_mul(1000))),
         what,
     })
+}
+
+/// A button of one of our cards. WeCom's page has the parts one level deeper than its own library.
+fn pressed(event: &Value) -> Option<Happening> {
+    const KIND: &str = "template_card_event";
+    if event["eventtype"] != KIND {
+        return None;
+    }
+    let parts = if event[KIND].is_object() { &event[KIND] } else { event };
+    let (task, key) = (parts["task_id"].as_str()?, parts["event_key"].as_str()?);
+    Some(Happening::Pressed { platform_id: format!("{CARD}{task}"), value: key.to_owned() })
 }
 
 fn unknown(kind: &str) -> Happening {
