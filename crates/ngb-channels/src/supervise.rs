@@ -188,6 +188,7 @@ mod tests {
             edit_interval: Duration::ZERO,
             typing: false,
             buttons: true,
+            live_buttons: false,
             max_file_bytes: 0,
             idempotent_sends: false,
             webhook: false,

@@ -24,6 +24,7 @@ pub mod notice;
 pub mod queue;
 pub mod route;
 pub mod schedule;
+pub mod stop;
 pub mod text;
 
 pub mod frame;

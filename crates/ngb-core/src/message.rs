@@ -225,6 +225,8 @@ pub struct Profile {
     pub edit_interval: Duration,
     pub typing: bool,
     pub buttons: bool,
+    /// Whether buttons may stand under an answer while it is edited, and go with the last edit.
+    pub live_buttons: bool,
     /// The largest file that can be sent, in bytes; 0 where none can.
     pub max_file_bytes: u64,
     /// Whether the platform drops a repeated send by a key of ours.

@@ -52,6 +52,8 @@ pub enum Notice {
     MountRefused,
     /// Somebody stopped it.
     Stopped,
+    /// The agent said nothing more at the end, where something was shown already.
+    Done,
     /// There is nothing to stop.
     NothingToStop,
     /// What an agent that has been quiet for a while is doing.
@@ -64,7 +66,7 @@ pub enum Notice {
     DailyCap { setting: &'static str },
     /// A question was answered by somebody.
     Answered { by: String, answer: String },
-    /// A question was put to others, or is no longer open.
+    /// A button, or a command, is for others.
     NotYours,
     /// How a question is answered where there are no buttons.
     AnswerInWords,
@@ -133,6 +135,7 @@ impl Notice {
                 "I could not begin: a folder that this group is given may not be shown to me. Whoever runs me can ask why.",
             ),
             Self::Stopped => f.write_str("Stopped."),
+            Self::Done => f.write_str("Done."),
             Self::NothingToStop => f.write_str("There is nothing to stop."),
             Self::Working { seconds, doing } => write!(f, "Still working ({seconds} s): {doing}"),
             Self::QueueFull { waiting } => write!(
@@ -151,7 +154,7 @@ impl Notice {
                 "This group has used what it may today ({setting}). Try again tomorrow, or ask whoever runs me."
             ),
             Self::Answered { by, answer } => write!(f, "{by}: {answer}"),
-            Self::NotYours => f.write_str("This question is not open for you."),
+            Self::NotYours => f.write_str("This is not yours to decide."),
             Self::AnswerInWords => f.write_str("Answer with the number or the words."),
             Self::Welcome => f.write_str("This chat is approved. Write to me!"),
             Self::TaskPaused { task } => write!(
@@ -201,6 +204,7 @@ impl Notice {
                 f.write_str("无法开始：分配给这个群组的一个文件夹不允许挂载。管理员可查询原因。")
             }
             Self::Stopped => f.write_str("已停止。"),
+            Self::Done => f.write_str("完成。"),
             Self::NothingToStop => f.write_str("没有可以停止的任务。"),
             Self::Working { seconds, doing } => write!(f, "仍在处理（{seconds} 秒）：{doing}"),
             Self::QueueFull { waiting } => {
@@ -213,7 +217,7 @@ impl Notice {
                 write!(f, "这个群组今天的用量已到上限（{setting}）。请明天再试，或联系管理员。")
             }
             Self::Answered { by, answer } => write!(f, "{by}：{answer}"),
-            Self::NotYours => f.write_str("这个问题不对你开放。"),
+            Self::NotYours => f.write_str("这不由你决定。"),
             Self::AnswerInWords => f.write_str("请回复编号或选项文字。"),
             Self::Welcome => f.write_str("这个聊天已获批准，可以开始了！"),
             Self::TaskPaused { task } => write!(
@@ -280,6 +284,7 @@ mod tests {
             Notice::NoSandbox,
             Notice::MountRefused,
             Notice::Stopped,
+            Notice::Done,
             Notice::NothingToStop,
             Notice::Working { seconds: 20, doing: "bash: make".into() },
             Notice::QueueFull { waiting: 500 },

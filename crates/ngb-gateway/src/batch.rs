@@ -9,7 +9,7 @@ use ngb_core::{
     message::{Author, Happening, Inbound, MAX_TEXT_BYTES, MediaKind, MediaRef},
     notice::Lang,
     queue::{Mode, Queue},
-    role::Right,
+    role::{Right, Role, role_in},
     route::NewChats,
 };
 use ngb_store::{Accept, AcceptDone, AnsweredAsk, Arrival, Opened, Plan, Recorded};
@@ -148,9 +148,7 @@ impl Stored {
     /// What each event's channel is told.
     fn words(&self) -> impl Iterator<Item = Accepted> {
         self.done.recorded.iter().zip(&self.arrivals).map(|(recorded, arrival)| match recorded {
-            Recorded::New { .. } if matches!(arrival.plan, Plan::NotYours { .. }) => {
-                Accepted::NotYours
-            }
+            Recorded::New { .. } if matches!(arrival.plan, Plan::NotYours(_)) => Accepted::NotYours,
             // What no database can hold comes again for ever unless it is acknowledged.
             Recorded::New { .. } | Recorded::Refused { .. } => Accepted::New,
             Recorded::Repeat { .. } => Accepted::Repeat,
@@ -315,6 +313,16 @@ async fn decide(gateway: &Gateway, inbound: &Inbound, open: &[OpenQuestion]) -> 
                     unreachable!("only messages stop")
                 };
                 return plan::stopped(found, Lang::of(&content.text));
+            }
+            Step::StopAnswer(job) => {
+                let roles = snapshot.roles(inbound.place.jid.account(), &sender.id);
+                let may = |group, is_theirs| {
+                    let role = role_in(&roles, group).unwrap_or(Role::Guest);
+                    role.may(if is_theirs { Right::StopOwn } else { Right::Stop })
+                };
+                let found =
+                    shared.dispatcher.interrupt_answer(&inbound.place, job, &sender.id, may);
+                return plan::answer_stopped(found, job);
             }
             Step::Command { command, binding, role, lang } => {
                 let asked = Asked { inbound, binding: *binding, role, lang };

@@ -13,7 +13,7 @@ use ngb_core::{
     address::Place,
     clock::Timestamp,
     failpoint::reach,
-    id::{GroupId, LaneId},
+    id::{GroupId, JobId, LaneId},
     tasks::Crew,
 };
 use ngb_store::{AnsweredAsk, Claim, Disk, Opened, Work};
@@ -84,6 +84,7 @@ struct State {
 /// What a run answers: where it was asked, and by whom (none: it was planned).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
+    pub job: JobId,
     pub place: Place,
     pub sender_id: Option<String>,
 }
@@ -383,6 +384,28 @@ impl Dispatcher {
             }
         }
         res
+    }
+
+    /// Stops the run that answers `job` in `place`, if `may` says so: for its group, and for whether `sender` alone asked.
+    pub(crate) fn interrupt_answer(
+        &self,
+        place: &Place,
+        job: JobId,
+        sender: &str,
+        may: impl Fn(GroupId, bool) -> bool,
+    ) -> Interrupted {
+        let state = self.state();
+        let answers = |it: &&Live| it.asked.iter().any(|it| it.job == job && it.place == *place);
+        let Some(live) = state.lanes.values().find(answers) else { return Interrupted::Nothing };
+        let is_theirs = live.asked.iter().all(|it| it.is_of(place, sender));
+        if !may(live.group, is_theirs) {
+            return Interrupted::NotTheirs;
+        }
+        match live.orders.send(Order::Interrupt) {
+            Ok(()) => Interrupted::Yes,
+            // A worker that ends has no run.
+            Err(_) => Interrupted::Nothing,
+        }
     }
 
     /// Has the run that works on a lane look for what came meanwhile. One that has not told yet what it answers is only

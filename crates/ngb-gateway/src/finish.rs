@@ -99,7 +99,14 @@ pub(crate) fn finish(facts: Facts<'_>, ended: Ended) -> Finish {
     let told = facts.work.jobs.iter().any(|it| it.told_waiting);
     let oldest = facts.work.jobs.iter().map(|it| it.created_at).min().unwrap_or(facts.now);
     let (author, text) = match &ended {
-        Ended::Answered { text } => (Author::Assistant, without_internal(text)),
+        Ended::Answered { text } => {
+            let text = without_internal(text);
+            // What was shown last, say what it was doing, must not stand there for ever.
+            match facts.live {
+                Some(_) if text.trim().is_empty() => (Author::System, Notice::Done.say(lang, None)),
+                _ => (Author::Assistant, text),
+            }
+        }
         // The answer to the newer message is all that is to be said.
         Ended::Interrupted
             if facts.gave_way && facts.partial.trim().is_empty() && facts.live.is_none() =>

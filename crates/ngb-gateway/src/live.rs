@@ -6,8 +6,9 @@ use ngb_core::{
     clock::Timestamp,
     frame::Step,
     id::OutboxId,
-    message::{Outbound, Profile},
+    message::{Button, Outbound, Profile},
     notice::{Lang, Notice},
+    stop,
     text::{Limit, shorten, without_internal},
 };
 use ngb_store::{NewOutbox, StoreError, Work};
@@ -37,6 +38,8 @@ pub(crate) struct Live {
     /// None where the platform can't edit: nothing is shown before the end.
     limits: Option<(Limit, Duration)>,
     lang: Lang,
+    /// What stands under it until the answer is whole: a button that stops it, where the platform can show one there.
+    buttons: Vec<Button>,
     began_at: Timestamp,
     text: String,
     /// When it last grew.
@@ -55,7 +58,19 @@ impl Live {
         let message = work.jobs.iter().find_map(|it| it.live.as_ref()).map(|it| it.outbox);
         let next_at = limits.map(|_| now + WORKING_AFTER);
         let lang = finish::lang(work);
-        Self { limits, lang, began_at: now, grew_at: now, message, next_at, ..Self::default() }
+        let has_buttons = profile.is_some_and(|it| it.live_buttons);
+        let job = work.jobs.first().filter(|_| has_buttons);
+        let buttons = job.map(|it| stop::button(it.id, lang)).into_iter().collect();
+        Self {
+            limits,
+            lang,
+            buttons,
+            began_at: now,
+            grew_at: now,
+            message,
+            next_at,
+            ..Self::default()
+        }
     }
 
     /// The row that showed it first.
@@ -113,7 +128,7 @@ impl Live {
                     item: Outbound::Text {
                         text: text.clone(),
                         reply_to: None,
-                        buttons: Vec::new(),
+                        buttons: self.buttons.clone(),
                     },
                     about: finish::last_message(&turn.work),
                     job: Some(turn.job()),
@@ -130,7 +145,9 @@ impl Live {
             }
             Some(row) => match shared.store.platform_id(row).await {
                 Ok(Some(platform_id)) => {
-                    shared.outboxes.show(turn.place(), &platform_id, &text).await
+                    let (text, buttons) = (text.clone(), self.buttons.clone());
+                    let item = Outbound::Edit { platform_id, text, buttons };
+                    shared.outboxes.show(turn.place(), &item).await
                 }
                 // It is still on its way.
                 Ok(None) => return Ok(()),

@@ -38,6 +38,7 @@ impl LocalChannel {
                 edit_interval: Duration::ZERO,
                 typing: false,
                 buttons: true,
+                live_buttons: false,
                 max_file_bytes: 0,
                 idempotent_sends: true,
                 webhook: false,

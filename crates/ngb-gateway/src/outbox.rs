@@ -47,7 +47,7 @@ const TAKE: usize = 256;
 /// What stands before the outbox id where an edit is of a live answer whose platform id is not known yet.
 const LIVE: &str = "outbox:";
 
-/// The final text of an answer that was shown while it was made, by the row that showed it first.
+/// The final text of an answer that was shown while it was made, by the row that showed it first. Its button goes.
 pub(crate) fn edit_of_live(live: OutboxId, text: String) -> Outbound {
     Outbound::Edit { platform_id: format!("{LIVE}{live}"), text, buttons: Vec::new() }
 }
@@ -121,14 +121,9 @@ impl Outboxes {
     }
 
     /// Edits a message of ours while its answer is made. Such an edit is no row: it may be lost.
-    pub(crate) async fn show(&self, place: &Place, platform_id: &str, text: &str) {
+    pub(crate) async fn show(&self, place: &Place, edit: &Outbound) {
         let Some(channel) = self.accounts.of(place) else { return };
-        let item = Outbound::Edit {
-            platform_id: platform_id.to_owned(),
-            text: text.to_owned(),
-            buttons: Vec::new(),
-        };
-        let delivery = Delivery { to: place, item: &item, key: "", live: true };
+        let delivery = Delivery { to: place, item: edit, key: "", live: true };
         match self.clock.timeout(SEND_LIMIT, channel.send(&delivery)).await {
             Ok(Ok(_)) => (),
             Ok(Err(err)) => tracing::debug!("a live edit was lost: {:#}", anyhow::Error::from(err)),

@@ -8,13 +8,15 @@ use ngb_core::{
     command::{Command, Verb},
     decision::Decision,
     group::Binding,
+    id::JobId,
     message::{Happening, Inbound, Outbound},
     notice::{Lang, Notice},
     reply::Reply,
     role::{Right, Role, role_in, wide_role},
     route::{Access, Known, NewChats, Route, route},
+    stop,
 };
-use ngb_store::{Act, Plan};
+use ngb_store::{Act, Plan, Theirs};
 
 use crate::{dispatch::Interrupted, registry::Snapshot};
 
@@ -40,6 +42,8 @@ pub enum Step {
         /// Only what the sender asked for.
         only_own: bool,
     },
+    /// Stop the answer to this job, under which a button was pressed, then write it.
+    StopAnswer(JobId),
     /// Make a group for its chat, then plan again.
     MakeGroup,
     /// Look up what a command asks for, then write the answer.
@@ -78,10 +82,13 @@ pub fn plan(inbound: &Inbound, seen: &Seen<'_>) -> Step {
         Happening::Edit(_) | Happening::Delete { .. } => return Step::Write(Plan::Revise),
         Happening::Moved { to } => return Step::Write(Plan::Move { to: to.clone() }),
         Happening::Undelivered { .. } => return Step::Write(Plan::FailSend),
+        Happening::Pressed { value, .. } if let Some(job) = stop::pressed(value) => {
+            return Step::StopAnswer(job);
+        }
         Happening::Pressed { platform_id, value } => {
             return Step::Write(match ask::pressed(open, platform_id, value, who) {
                 Pressed::Answers(ask) => Plan::AnswerAsk { ask, value: value.clone() },
-                Pressed::NotYours(ask) => Plan::NotYours { ask },
+                Pressed::NotYours(ask) => Plan::NotYours(Theirs::Question(ask)),
                 Pressed::Nothing => {
                     Plan::Drop { why: "no question with that button is open".to_owned() }
                 }
@@ -141,6 +148,15 @@ pub fn stopped(found: Interrupted, lang: Lang) -> Plan {
     };
     let say = say.map(|it| text(it.say(lang, None))).into_iter().collect();
     Plan::Answer { decision: Decision::Command, why: why.to_owned(), say }
+}
+
+/// The plan of a [`Step::StopAnswer`], once it is known what came of it. Whoever pressed sees it at the message.
+pub fn answer_stopped(found: Interrupted, job: JobId) -> Plan {
+    match found {
+        Interrupted::Yes => Plan::Drop { why: "stops the answer above it".to_owned() },
+        Interrupted::NotTheirs => Plan::NotYours(Theirs::Answer(job)),
+        Interrupted::Nothing => Plan::Drop { why: "the answer above it is done".to_owned() },
+    }
 }
 
 fn text(text: String) -> Outbound {
@@ -265,6 +281,8 @@ mod tests {
             ("7", "n:The attic", "chosen"),
             ("8", "n:The attic", "not yours"),
             ("7", "x:The attic", "drop"),
+            ("8", "stop:5",      "stop"),
+            ("8", "stop:it",     "drop"),
         ];
         for (sender, value, want) in table {
             let mut event = message("1", "", Addressed::No);
@@ -281,7 +299,8 @@ mod tests {
             };
             let got = match plan(&event, &seen) {
                 Step::Write(Plan::AnswerAsk { .. }) => "chosen",
-                Step::Write(Plan::NotYours { .. }) => "not yours",
+                Step::Write(Plan::NotYours(_)) => "not yours",
+                Step::StopAnswer(JobId(5)) => "stop",
                 Step::Write(Plan::Drop { .. }) => "drop",
                 other => panic!("{other:?}"),
             };
@@ -329,6 +348,7 @@ mod tests {
                     assert!(only_own, "a guest stops what is theirs");
                     "stop"
                 }
+                Step::StopAnswer(_) => "stop an answer",
                 Step::MakeGroup => "make group",
                 Step::Command { .. } => "look up",
                 Step::Write(Plan::Engage { .. }) => "engage",

@@ -221,6 +221,7 @@ impl Turn<'_> {
     /// Tells the dispatcher what the run answers.
     pub(crate) fn tell_asked(&self) {
         let asked = self.work.jobs.iter().map(|it| Asked {
+            job: it.id,
             place: it.place.clone(),
             sender_id: match &it.kind {
                 JobKind::Message(message) => Some(message.sender_id.clone()),

@@ -469,7 +469,7 @@ async fn follow(tx: &mut Tx, item: &mut Item<'_>) -> Result<(), StoreError> {
             };
             item.decide(tx, Decision::AskAnswered, detail);
         }
-        Plan::NotYours { ask } => moves::not_yours(tx, *ask, &by(inbound), item.now).await?,
+        Plan::NotYours(what) => moves::not_yours(tx, *what, &by(inbound), item.now).await?,
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use ngb_core::{
 };
 
 use crate::{
-    AnsweredAsk, NewDecision, StoreError,
+    AnsweredAsk, NewDecision, StoreError, Theirs,
     db::Tx,
     held,
     intake::{INSERT_MESSAGES, message_row, platform_id},
@@ -143,21 +143,28 @@ pub(crate) async fn move_chat(tx: &mut Tx, from: &Jid, to: &Jid) -> Result<(), S
     Ok(())
 }
 
-/// Notes that somebody pressed a button of a question that is not for them.
+/// Notes that somebody pressed a button that is not for them.
 pub(crate) async fn not_yours(
     tx: &mut Tx,
-    ask: AskId,
+    what: Theirs,
     by: &str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let text =
         "SELECT j.id, j.message_id FROM asks a JOIN jobs j ON j.id = a.job_id WHERE a.id = $1";
-    let Some(row) = tx.row(sql("look for a question", text).bind(ask)).await? else {
-        return Ok(());
+    let (query, button) = match what {
+        Theirs::Question(ask) => {
+            (sql("look for a question", text).bind(ask), "a question that is not for them")
+        }
+        Theirs::Answer(job) => {
+            let text = "SELECT id, message_id FROM jobs WHERE id = $1";
+            (sql("look for a job", text).bind(job), "an answer that is not theirs to stop")
+        }
     };
+    let Some(row) = tx.row(query).await? else { return Ok(()) };
     let message = row.opt_int("message_id")?.map(MessageId);
     let job = Some(JobId(row.int("id")?));
-    let detail = format!("`{by}` pressed a button of a question that is not for them");
+    let detail = format!("`{by}` pressed a button of {button}");
     tx.decide_at(now, NewDecision { message, job, run: None, kind: Decision::Dropped, detail });
     Ok(())
 }

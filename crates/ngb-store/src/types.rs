@@ -56,8 +56,16 @@ pub enum Plan {
     Move { to: Jid },
     /// A pressed button or a text that answers a question, if it is still open.
     AnswerAsk { ask: AskId, value: String },
-    /// A button of a question that is not for whoever pressed it.
-    NotYours { ask: AskId },
+    /// A button that is not for whoever pressed it.
+    NotYours(Theirs),
+}
+
+/// What a button that somebody else may press is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Theirs {
+    Question(AskId),
+    /// The answer to a job, which it would stop.
+    Answer(JobId),
 }
 
 /// What a command in a chat changes.

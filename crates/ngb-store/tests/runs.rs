@@ -312,7 +312,7 @@ async fn a_question_is_answered_once(fix: Fix) {
     };
     let answers = |value: &str| Plan::AnswerAsk { ask: id, value: value.into() };
     let batch = vec![
-        press("p0", "7:yes", Plan::NotYours { ask: id }),
+        press("p0", "7:yes", Plan::NotYours(Theirs::Question(id))),
         press("p1", "7:yes", answers("7:yes")),
         press("p2", "7:no", answers("7:no")),
     ];

@@ -134,6 +134,7 @@ pub(crate) async fn measure(home: &Path, count: usize) -> anyhow::Result<f64> {
         edit_interval: Duration::from_secs(1),
         typing: false,
         buttons: false,
+        live_buttons: false,
         max_file_bytes: 0,
         idempotent_sends: false,
         webhook: false,

@@ -54,11 +54,35 @@ async fn only_who_asked_may_answer() {
     platform.push(&[press(8)]);
     platform.wait(|_| platform.calls("answerCallbackQuery").len() == 1).await;
     let told = &platform.calls("answerCallbackQuery")[0].fields["text"];
-    assert_eq!(told, &json!("This question is not open for you."));
+    assert_eq!(told, &json!("This is not yours to decide."));
     platform.push(&[press(7)]);
     stage.settled_text("Right").await;
     platform.wait(|_| platform.calls("answerCallbackQuery").len() == 2).await;
     assert_eq!(platform.calls("answerCallbackQuery")[1].fields.get("text"), None);
+}
+
+/// Under an answer that grows stands a button; it stops the answer and is gone from it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_button_stops_a_live_answer() {
+    let stage = Stage::new().await;
+    let _gateway = stage.started().await;
+    stage.cli(&["bind", "telegram@main:5", "main", "--always"]).await;
+    // Word by word, so slowly that it is shown long before it is whole.
+    stage.model.behave(|it| it.piece_ms = 100);
+    let platform = stage.platform();
+    platform.push(&[Draft::text(5, "tick ".repeat(1_000))]);
+    let live = platform.wait_sent(1).await.remove(0);
+    let keys = live.reply_markup.unwrap();
+    let button = &keys["inline_keyboard"][0][0];
+    assert_eq!(button["text"], "Stop");
+    let data = button["callback_data"].as_str().unwrap().to_owned();
+    let press = Some(Press { message_id: live.id, data });
+    platform.push(&[Draft { press, ..Draft::text(5, "") }]);
+    let done = || platform.sent(0)[0].text.ends_with("Stopped.");
+    platform.wait(|_| done()).await;
+    let sent = platform.sent(0);
+    assert_eq!(sent.len(), 1, "it is one message to the end: {sent:?}");
+    assert_eq!(sent[0].reply_markup, None);
 }
 
 /// A group that becomes a supergroup keeps its binding, and its conversation goes on.

@@ -100,6 +100,7 @@ impl Dingtalk {
             edit_interval: EDIT_INTERVAL,
             typing: true,
             buttons: true,
+            live_buttons: false,
             max_file_bytes: MAX_FILE_BYTES,
             idempotent_sends: false,
             webhook: false,

@@ -83,6 +83,7 @@ impl Discord {
             edit_interval: EDIT_INTERVAL,
             typing: true,
             buttons: true,
+            live_buttons: true,
             max_file_bytes: MAX_UPLOAD_BYTES,
             idempotent_sends: true,
             webhook: false,

@@ -99,6 +99,7 @@ impl Feishu {
             edit_interval: EDIT_INTERVAL,
             typing: true,
             buttons: true,
+            live_buttons: true,
             max_file_bytes: MAX_UPLOAD_BYTES,
             idempotent_sends: true,
             webhook: config.callbacks.is_some(),

@@ -97,6 +97,7 @@ impl Qq {
             edit_interval: Duration::ZERO,
             typing: true,
             buttons: false,
+            live_buttons: false,
             max_file_bytes: MAX_FILE_BYTES,
             idempotent_sends: false,
             webhook: false,

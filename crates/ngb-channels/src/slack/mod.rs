@@ -81,6 +81,7 @@ impl Slack {
             edit_interval: EDIT_INTERVAL,
             typing: true,
             buttons: true,
+            live_buttons: true,
             max_file_bytes: MAX_UPLOAD_BYTES,
             idempotent_sends: false,
             webhook: false,

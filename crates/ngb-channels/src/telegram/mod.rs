@@ -87,6 +87,7 @@ impl Telegram {
             edit_interval: EDIT_INTERVAL,
             typing: true,
             buttons: true,
+            live_buttons: true,
             max_file_bytes: MAX_UPLOAD_BYTES,
             idempotent_sends: false,
             webhook: config.webhook.is_some(),

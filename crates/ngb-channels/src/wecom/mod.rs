@@ -130,6 +130,7 @@ impl Wecom {
             edit_interval: if is_bot { EDIT_INTERVAL } else { Duration::ZERO },
             typing: is_bot,
             buttons: is_bot,
+            live_buttons: false,
             max_file_bytes: MAX_FILE_BYTES,
             idempotent_sends: false,
             webhook: matches!(config.mode, Mode::App { .. }),

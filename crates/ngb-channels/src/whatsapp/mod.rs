@@ -98,6 +98,7 @@ impl Whatsapp {
             edit_interval: Duration::ZERO,
             typing: true,
             buttons: true,
+            live_buttons: false,
             max_file_bytes: MAX_UPLOAD_BYTES,
             idempotent_sends: false,
             webhook: true,

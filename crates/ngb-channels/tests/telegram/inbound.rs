@@ -188,5 +188,5 @@ async fn a_stranger_who_presses_is_told_so() {
         .map(|it| (it.fields["callback_query_id"].clone(), it.fields.get("text").cloned()))
         .collect();
     assert!(told.contains(&(json!("cb1"), None)), "{told:?}");
-    assert!(told.contains(&(json!("cb2"), Some(json!("这个问题不对你开放。")))), "{told:?}");
+    assert!(told.contains(&(json!("cb2"), Some(json!("这不由你决定。")))), "{told:?}");
 }

@@ -218,6 +218,7 @@ impl Stage {
                 edit_interval: Duration::from_millis(1_500),
                 typing: true,
                 buttons: setting.buttons,
+                live_buttons: setting.buttons,
                 max_file_bytes: 1 << 20,
                 idempotent_sends: false,
                 webhook: false,
