@@ -1,235 +1,252 @@
 //! Accounts on platforms, made of their settings.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use ngb_channels::{Channel, dingtalk, discord, feishu, qq, slack, wecom, whatsapp};
-use ngb_core::{clock::Clock, route::NewChats, secret::Secret};
+use ngb_channels::{
+    Channel, dingtalk, discord, feishu, http::Http, qq, slack, telegram, wecom, whatsapp,
+};
+use ngb_core::{address::Account, clock::Clock, route::NewChats, secret::Secret};
+use tracing::warn;
 
 use crate::{
     net::Net,
-    settings::{Environment, FeishuDomain, SecretSetting, Settings, SettingsError, accounts},
+    settings::{
+        Dingtalk, Discord, Environment, Feishu, FeishuDomain, Qq, SecretSetting, Section, Settings,
+        SettingsError, Slack, Telegram, Wecom, Whatsapp, accounts,
+    },
 };
 
 /// A channel, and what it does with chats that nobody approved.
-type Made = (Arc<dyn Channel>, NewChats);
+pub(crate) type Made = (Arc<dyn Channel>, NewChats);
 
-pub(crate) fn whatsapp(
+/// Makes every account of the settings.
+pub(crate) fn make(
     settings: &Settings,
     env: &Environment,
     net: &Net,
     clock: &Clock,
 ) -> anyhow::Result<Vec<Made>> {
-    let mut all: Vec<Made> = Vec::new();
-    for (account, it) in accounts(&settings.channels.whatsapp)? {
-        let at = |key: &str| format!("channels.whatsapp.{}.{key}", account.name());
-        let or =
-            |it: &Option<String>, default: &str| it.clone().unwrap_or_else(|| default.to_owned());
-        let http = net.own(&it.network, &at("network"))?.http(clock.clone())?;
-        let config = whatsapp::WhatsappConfig {
-            access_token: it.access_token.resolve(&at("access_token"), env)?,
-            phone_number_id: it.phone_number_id.clone(),
-            app_secret: it.app_secret.resolve(&at("app_secret"), env)?,
-            verify_token: it.verify_token.resolve(&at("verify_token"), env)?,
-            api_url: or(&it.api_url, whatsapp::DEFAULT_API_URL),
-            api_version: or(&it.api_version, whatsapp::DEFAULT_API_VERSION),
-            template: it.template.clone().map(|name| whatsapp::Template {
-                name,
-                language: or(&it.template_language, "en_US"),
-            }),
-            account,
-        };
-        let channel = whatsapp::Whatsapp::new(config, http, clock.clone());
-        all.push((Arc::new(channel), it.new_chats));
-    }
-    Ok(all)
+    let public_url = settings.web.public_url.as_deref();
+    let mut maker = Maker { env, net, clock, public_url, made: Vec::new() };
+    let all = &settings.channels;
+    maker.make(&all.telegram, telegram)?;
+    maker.make(&all.whatsapp, whatsapp)?;
+    maker.make(&all.slack, slack)?;
+    maker.make(&all.discord, discord)?;
+    maker.make(&all.feishu, feishu)?;
+    maker.make(&all.wecom, wecom)?;
+    maker.make(&all.dingtalk, dingtalk)?;
+    maker.make(&all.qq, qq)?;
+    Ok(maker.made)
 }
 
-pub(crate) fn slack(
-    settings: &Settings,
-    env: &Environment,
-    net: &Net,
-    clock: &Clock,
-) -> anyhow::Result<Vec<Made>> {
-    let mut all: Vec<Made> = Vec::new();
-    for (account, it) in accounts(&settings.channels.slack)? {
-        let at = |key: &str| format!("channels.slack.{}.{key}", account.name());
-        let http = net.own(&it.network, &at("network"))?.http(clock.clone())?;
-        let config = slack::SlackConfig {
-            bot_token: it.bot_token.resolve(&at("bot_token"), env)?,
-            app_token: it.app_token.resolve(&at("app_token"), env)?,
-            api_url: it.api_url.clone().unwrap_or_else(|| slack::DEFAULT_API_URL.to_owned()),
-            account,
-        };
-        all.push((Arc::new(slack::Slack::new(config, http)), it.new_chats));
-    }
-    Ok(all)
+/// Makes the accounts of one platform after the other.
+struct Maker<'a> {
+    env: &'a Environment,
+    net: &'a Net,
+    clock: &'a Clock,
+    public_url: Option<&'a str>,
+    made: Vec<Made>,
 }
 
-pub(crate) fn discord(
-    settings: &Settings,
-    env: &Environment,
-    net: &Net,
-    clock: &Clock,
-) -> anyhow::Result<Vec<Made>> {
-    let mut all: Vec<Made> = Vec::new();
-    for (account, it) in accounts(&settings.channels.discord)? {
-        let at = |key: &str| format!("channels.discord.{}.{key}", account.name());
-        let http = net.own(&it.network, &at("network"))?.http(clock.clone())?;
-        let config = discord::DiscordConfig {
-            token: it.token.resolve(&at("token"), env)?,
-            api_url: it.api_url.clone().unwrap_or_else(|| discord::DEFAULT_API_URL.to_owned()),
-            account,
-        };
-        all.push((Arc::new(discord::Discord::new(config, http)), it.new_chats));
-    }
-    Ok(all)
+/// What the making of one account has to hand.
+struct Hand<'a> {
+    account: Account,
+    /// Its own way out.
+    http: Http,
+    env: &'a Environment,
+    clock: Clock,
+    public_url: Option<&'a str>,
 }
 
-pub(crate) fn feishu(
-    settings: &Settings,
-    env: &Environment,
-    net: &Net,
-    clock: &Clock,
-) -> anyhow::Result<Vec<Made>> {
-    let mut all: Vec<Made> = Vec::new();
-    for (account, it) in accounts(&settings.channels.feishu)? {
-        let at = |key: &str| format!("channels.feishu.{}.{key}", account.name());
-        let http = net.own(&it.network, &at("network"))?.http(clock.clone())?;
-        let domain = match it.domain {
-            FeishuDomain::Feishu => feishu::FEISHU_URL,
-            FeishuDomain::Lark => feishu::LARK_URL,
-        };
-        let callbacks = match &it.encrypt_key {
-            Some(key) => {
-                let token = it.verification_token.as_ref();
-                let token =
-                    token.map(|it| it.resolve(&at("verification_token"), env)).transpose()?;
-                let encrypt_key = key.resolve(&at("encrypt_key"), env)?;
-                Some(feishu::Callbacks { encrypt_key, verification_token: token })
+impl Maker<'_> {
+    fn make<T: Section, C: Channel>(
+        &mut self,
+        sections: &BTreeMap<String, T>,
+        open: impl Fn(&T, Hand<'_>) -> Result<C, SettingsError>,
+    ) -> anyhow::Result<()> {
+        for (account, it) in accounts(sections)? {
+            let Self { env, net, clock, public_url, .. } = *self;
+            let (network, new_chats) = (it.network(), it.new_chats());
+            let at = format!("{}.network", path(&account));
+            let http = net.own(network, &at)?.http(clock.clone())?;
+            if new_chats == NewChats::OwnGroup {
+                warn!(
+                    "`{account}` makes a group for everybody who writes to it (`new_chats = \"own-group\"`)"
+                );
             }
-            None if it.verification_token.is_some() => {
-                let from = format!("[channels.feishu.{}]", account.name());
-                let why = "`encrypt_key` is missing: callbacks are taken only when they are encrypted and signed";
-                return Err(SettingsError::BadValue { from, why: why.to_owned() }.into());
-            }
-            None => None,
-        };
-        let config = feishu::FeishuConfig {
-            app_id: it.app_id.clone(),
-            app_secret: it.app_secret.resolve(&at("app_secret"), env)?,
-            api_url: it.api_url.clone().unwrap_or_else(|| domain.to_owned()),
-            callbacks,
-            account,
-        };
-        all.push((Arc::new(feishu::Feishu::new(config, http)), it.new_chats));
+            let hand = Hand { account, http, env, clock: clock.clone(), public_url };
+            self.made.push((Arc::new(open(it, hand)?), new_chats));
+        }
+        Ok(())
     }
-    Ok(all)
 }
 
-pub(crate) fn wecom(
-    settings: &Settings,
-    env: &Environment,
-    net: &Net,
-    clock: &Clock,
-) -> anyhow::Result<Vec<Made>> {
-    let mut all: Vec<Made> = Vec::new();
-    for (account, it) in accounts(&settings.channels.wecom)? {
-        let at = |key: &str| format!("channels.wecom.{}.{key}", account.name());
-        let bad = |why: String| {
-            let from = format!("[channels.wecom.{}]", account.name());
-            SettingsError::BadValue { from, why }
-        };
-        let missing = |key: &str| {
-            bad(format!(
-                "`{key}` is missing; an app wants `corp_id`, `agent_id`, `secret`, `token` and `encoding_aes_key`, an AI bot `bot_id` and `bot_secret`, a robot `robot_key` alone"
-            ))
-        };
-        let secret = |key: &str, it: &Option<SecretSetting>| -> Result<Secret, SettingsError> {
-            it.as_ref().ok_or_else(|| missing(key))?.resolve(&at(key), env)
-        };
-        let or = |it: &Option<String>, default: &str| it.clone().unwrap_or_else(|| default.into());
-        let mode = match (&it.bot_id, &it.robot_key) {
-            (Some(bot_id), _) => wecom::Mode::Bot {
-                bot_id: bot_id.clone(),
-                secret: secret("bot_secret", &it.bot_secret)?,
-                ws_url: or(&it.ws_url, wecom::DEFAULT_WS_URL),
-            },
-            (None, Some(_)) => wecom::Mode::Robot { key: secret("robot_key", &it.robot_key)? },
-            (None, None) => wecom::Mode::App {
-                corp_id: it.corp_id.clone().ok_or_else(|| missing("corp_id"))?,
-                agent_id: it.agent_id.ok_or_else(|| missing("agent_id"))?,
-                secret: secret("secret", &it.secret)?,
-                token: secret("token", &it.token)?,
-                encoding_aes_key: secret("encoding_aes_key", &it.encoding_aes_key)?,
-            },
-        };
-        let api_url = or(&it.api_url, wecom::DEFAULT_API_URL);
-        let config = wecom::WecomConfig { account: account.clone(), api_url, mode };
-        let http = net.own(&it.network, &at("network"))?.http(clock.clone())?;
-        let channel = wecom::Wecom::new(config, http, clock.clone());
-        let channel = channel.map_err(|err| bad(err.to_string()))?;
-        all.push((Arc::new(channel), it.new_chats));
+impl Hand<'_> {
+    fn secret(&self, key: &str, it: &SecretSetting) -> Result<Secret, SettingsError> {
+        it.resolve(&format!("{}.{key}", path(&self.account)), self.env)
     }
-    Ok(all)
+
+    fn secret_if_set(
+        &self,
+        key: &str,
+        it: &Option<SecretSetting>,
+    ) -> Result<Option<Secret>, SettingsError> {
+        it.as_ref().map(|it| self.secret(key, it)).transpose()
+    }
+
+    /// What is wrong with the section as a whole.
+    fn bad(&self, why: impl Into<String>) -> SettingsError {
+        SettingsError::BadValue { from: format!("[{}]", path(&self.account)), why: why.into() }
+    }
 }
 
-pub(crate) fn dingtalk(
-    settings: &Settings,
-    env: &Environment,
-    net: &Net,
-    clock: &Clock,
-) -> anyhow::Result<Vec<Made>> {
-    let mut all: Vec<Made> = Vec::new();
-    for (account, it) in accounts(&settings.channels.dingtalk)? {
-        let at = |key: &str| format!("channels.dingtalk.{}.{key}", account.name());
-        let or = |it: &Option<String>, default: &str| it.clone().unwrap_or_else(|| default.into());
-        let http = net.own(&it.network, &at("network"))?.http(clock.clone())?;
-        let config = dingtalk::DingtalkConfig {
-            client_id: it.client_id.clone(),
-            client_secret: it.client_secret.resolve(&at("client_secret"), env)?,
-            robot_code: or(&it.robot_code, &it.client_id),
-            card: it
-                .card_template_id
-                .clone()
-                .map(|id| dingtalk::CardTemplate { id, key: or(&it.card_content_key, "content") }),
-            api_url: or(&it.api_url, dingtalk::DEFAULT_API_URL),
-            upload_url: or(&it.upload_url, dingtalk::DEFAULT_UPLOAD_URL),
-            account,
-        };
-        all.push((Arc::new(dingtalk::Dingtalk::new(config, http, clock)), it.new_chats));
-    }
-    Ok(all)
+/// Where an account's settings are: `channels.telegram.main`.
+fn path(account: &Account) -> String {
+    format!("channels.{}.{}", account.channel(), account.name())
 }
 
-pub(crate) fn qq(
-    settings: &Settings,
-    env: &Environment,
-    net: &Net,
-    clock: &Clock,
-) -> anyhow::Result<Vec<Made>> {
-    let mut all: Vec<Made> = Vec::new();
-    for (account, it) in accounts(&settings.channels.qq)? {
-        let at = |key: &str| format!("channels.qq.{}.{key}", account.name());
-        let bad = |why: &str| {
-            let from = format!("[channels.qq.{}]", account.name());
-            SettingsError::BadValue { from, why: why.to_owned() }
-        };
-        let token = it.token.as_ref().map(|it| it.resolve(&at("token"), env)).transpose()?;
-        let token = token.unwrap_or_else(|| Secret::new(""));
-        let way = match (&it.url, it.listen) {
-            (Some(url), None) => qq::Way::Forward { url: url.clone() },
-            (None, Some(listen)) if token.expose().is_empty() && !listen.ip().is_loopback() => {
-                return Err(bad("`listen` is open to other machines, so it wants a `token`").into());
-            }
-            (None, Some(listen)) => qq::Way::Reverse { listen },
-            (Some(_), Some(_)) | (None, None) => {
-                return Err(bad("it wants either `url` (forward) or `listen` (reverse)").into());
-            }
-        };
-        let http = net.own(&it.network, &at("network"))?.http(clock.clone())?;
-        let pace = qq::DEFAULT_PACE;
-        let config = qq::QqConfig { account, way, token, pace };
-        all.push((Arc::new(qq::Qq::new(config, http)), it.new_chats));
-    }
-    Ok(all)
+fn or(it: &Option<String>, default: &str) -> String {
+    it.clone().unwrap_or_else(|| default.to_owned())
+}
+
+fn telegram(it: &Telegram, hand: Hand<'_>) -> Result<telegram::Telegram, SettingsError> {
+    let webhook = match hand.secret_if_set("webhook_secret", &it.webhook_secret)? {
+        None => None,
+        Some(secret) => {
+            let url = hand.public_url.ok_or_else(|| SettingsError::BadValue {
+                from: format!("[{}] webhook_secret", path(&hand.account)),
+                why: "it needs `[web] public_url`, where Telegram can reach this gateway".into(),
+            })?;
+            let public_url = ngb_web::hook_address(url, &hand.account);
+            Some(telegram::WebhookConfig { public_url, secret })
+        }
+    };
+    let config = telegram::TelegramConfig {
+        token: hand.secret("token", &it.token)?,
+        api_url: or(&it.api_url, telegram::DEFAULT_API_URL),
+        webhook,
+        account: hand.account,
+    };
+    Ok(telegram::Telegram::new(config, hand.http, hand.clock))
+}
+
+fn whatsapp(it: &Whatsapp, hand: Hand<'_>) -> Result<whatsapp::Whatsapp, SettingsError> {
+    let language = or(&it.template_language, "en_US");
+    let config = whatsapp::WhatsappConfig {
+        access_token: hand.secret("access_token", &it.access_token)?,
+        phone_number_id: it.phone_number_id.clone(),
+        app_secret: hand.secret("app_secret", &it.app_secret)?,
+        verify_token: hand.secret("verify_token", &it.verify_token)?,
+        api_url: or(&it.api_url, whatsapp::DEFAULT_API_URL),
+        api_version: or(&it.api_version, whatsapp::DEFAULT_API_VERSION),
+        template: it.template.clone().map(|name| whatsapp::Template { name, language }),
+        account: hand.account,
+    };
+    Ok(whatsapp::Whatsapp::new(config, hand.http, hand.clock))
+}
+
+fn slack(it: &Slack, hand: Hand<'_>) -> Result<slack::Slack, SettingsError> {
+    let config = slack::SlackConfig {
+        bot_token: hand.secret("bot_token", &it.bot_token)?,
+        app_token: hand.secret("app_token", &it.app_token)?,
+        api_url: or(&it.api_url, slack::DEFAULT_API_URL),
+        account: hand.account,
+    };
+    Ok(slack::Slack::new(config, hand.http))
+}
+
+fn discord(it: &Discord, hand: Hand<'_>) -> Result<discord::Discord, SettingsError> {
+    let config = discord::DiscordConfig {
+        token: hand.secret("token", &it.token)?,
+        api_url: or(&it.api_url, discord::DEFAULT_API_URL),
+        account: hand.account,
+    };
+    Ok(discord::Discord::new(config, hand.http))
+}
+
+fn feishu(it: &Feishu, hand: Hand<'_>) -> Result<feishu::Feishu, SettingsError> {
+    let domain = match it.domain {
+        FeishuDomain::Feishu => feishu::FEISHU_URL,
+        FeishuDomain::Lark => feishu::LARK_URL,
+    };
+    let verification_token = hand.secret_if_set("verification_token", &it.verification_token)?;
+    let callbacks = match hand.secret_if_set("encrypt_key", &it.encrypt_key)? {
+        Some(encrypt_key) => Some(feishu::Callbacks { encrypt_key, verification_token }),
+        None if verification_token.is_some() => {
+            return Err(hand.bad(
+                "`encrypt_key` is missing: callbacks are taken only when they are encrypted and signed",
+            ));
+        }
+        None => None,
+    };
+    let config = feishu::FeishuConfig {
+        app_id: it.app_id.clone(),
+        app_secret: hand.secret("app_secret", &it.app_secret)?,
+        api_url: or(&it.api_url, domain),
+        callbacks,
+        account: hand.account,
+    };
+    Ok(feishu::Feishu::new(config, hand.http))
+}
+
+fn wecom(it: &Wecom, hand: Hand<'_>) -> Result<wecom::Wecom, SettingsError> {
+    let missing = |key: &str| {
+        hand.bad(format!(
+            "`{key}` is missing; an app wants `corp_id`, `agent_id`, `secret`, `token` and `encoding_aes_key`, an AI bot `bot_id` and `bot_secret`, a robot `robot_key` alone"
+        ))
+    };
+    let secret = |key: &str, it: &Option<SecretSetting>| {
+        hand.secret_if_set(key, it)?.ok_or_else(|| missing(key))
+    };
+    let mode = match (&it.bot_id, &it.robot_key) {
+        (Some(bot_id), _) => wecom::Mode::Bot {
+            bot_id: bot_id.clone(),
+            secret: secret("bot_secret", &it.bot_secret)?,
+            ws_url: or(&it.ws_url, wecom::DEFAULT_WS_URL),
+        },
+        (None, Some(_)) => wecom::Mode::Robot { key: secret("robot_key", &it.robot_key)? },
+        (None, None) => wecom::Mode::App {
+            corp_id: it.corp_id.clone().ok_or_else(|| missing("corp_id"))?,
+            agent_id: it.agent_id.ok_or_else(|| missing("agent_id"))?,
+            secret: secret("secret", &it.secret)?,
+            token: secret("token", &it.token)?,
+            encoding_aes_key: secret("encoding_aes_key", &it.encoding_aes_key)?,
+        },
+    };
+    let api_url = or(&it.api_url, wecom::DEFAULT_API_URL);
+    let config = wecom::WecomConfig { account: hand.account.clone(), api_url, mode };
+    let channel = wecom::Wecom::new(config, hand.http.clone(), hand.clock.clone());
+    channel.map_err(|err| hand.bad(err.to_string()))
+}
+
+fn dingtalk(it: &Dingtalk, hand: Hand<'_>) -> Result<dingtalk::Dingtalk, SettingsError> {
+    let key = or(&it.card_content_key, "content");
+    let config = dingtalk::DingtalkConfig {
+        client_id: it.client_id.clone(),
+        client_secret: hand.secret("client_secret", &it.client_secret)?,
+        robot_code: or(&it.robot_code, &it.client_id),
+        card: it.card_template_id.clone().map(|id| dingtalk::CardTemplate { id, key }),
+        api_url: or(&it.api_url, dingtalk::DEFAULT_API_URL),
+        upload_url: or(&it.upload_url, dingtalk::DEFAULT_UPLOAD_URL),
+        account: hand.account,
+    };
+    Ok(dingtalk::Dingtalk::new(config, hand.http, &hand.clock))
+}
+
+fn qq(it: &Qq, hand: Hand<'_>) -> Result<qq::Qq, SettingsError> {
+    let token = hand.secret_if_set("token", &it.token)?.unwrap_or_else(|| Secret::new(""));
+    let is_open = |to: std::net::SocketAddr| token.expose().is_empty() && !to.ip().is_loopback();
+    let way = match (&it.url, it.listen) {
+        (Some(url), None) => qq::Way::Forward { url: url.clone() },
+        (None, Some(listen)) if is_open(listen) => {
+            return Err(hand.bad("`listen` is open to other machines, so it wants a `token`"));
+        }
+        (None, Some(listen)) => qq::Way::Reverse { listen },
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(hand.bad("it wants either `url` (forward) or `listen` (reverse)"));
+        }
+    };
+    let config = qq::QqConfig { account: hand.account, way, token, pace: qq::DEFAULT_PACE };
+    Ok(qq::Qq::new(config, hand.http))
 }

@@ -1,17 +1,12 @@
 //! Making a gateway of its settings.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
-};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::Context as _;
 use ngb_broker::{Broker, BrokerConfig};
-use ngb_channels::{Channel, telegram};
 use ngb_core::{
     address::Account,
     clock::{Clock, Timestamp},
-    route::NewChats,
     secret::{Redactor, Secret},
     tasks::Tasks,
 };
@@ -27,7 +22,7 @@ use ngb_store::{OpenOptions, Store};
 use ngb_web::{LogFilter, Web, WebSettings};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::{
     channels, cli, engine,
@@ -36,7 +31,7 @@ use crate::{
     models::{self, Models},
     net::Net,
     original, set_model,
-    settings::{Environment, Settings, SettingsError, accounts},
+    settings::{Environment, Settings},
     standby::{self, Keeper},
 };
 
@@ -250,7 +245,7 @@ fn configured(
 ) -> anyhow::Result<Vec<Configured>> {
     let sections = settings.channels.all();
     let mut all = Vec::new();
-    for (channel, new_chats) in channels(settings, env, net, clock)? {
+    for (channel, new_chats) in channels::make(settings, env, net, clock)? {
         let account = channel.profile().account.to_string();
         let mut hash = Sha256::new();
         if let Some(section) = sections.iter().find(|it| it.account == account) {
@@ -264,56 +259,6 @@ fn configured(
         let fingerprint = format!("{:x}", hash.finalize());
         all.push(Configured { channel, new_chats, fingerprint });
     }
-    Ok(all)
-}
-
-fn channels(
-    settings: &Settings,
-    env: &Environment,
-    net: &Net,
-    clock: &Clock,
-) -> anyhow::Result<Vec<(Arc<dyn Channel>, NewChats)>> {
-    let mut all: Vec<(Arc<dyn Channel>, NewChats)> = Vec::new();
-    for (account, it) in accounts(&settings.channels.telegram)? {
-        let at = format!("channels.telegram.{}", account.name());
-        let webhook = match &it.webhook_secret {
-            None => None,
-            Some(secret) => Some(telegram::WebhookConfig {
-                public_url: match &settings.web.public_url {
-                    Some(url) => ngb_web::hook_address(url, &account),
-                    None => {
-                        let from = format!("[{at}] webhook_secret");
-                        let why =
-                            "it needs `[web] public_url`, where Telegram can reach this gateway"
-                                .to_owned();
-                        return Err(SettingsError::BadValue { from, why }.into());
-                    }
-                },
-                secret: secret.resolve(&format!("{at}.webhook_secret"), env)?,
-            }),
-        };
-        if it.new_chats == NewChats::OwnGroup {
-            warn!(
-                "`{account}` makes a group for everybody who writes to it (`new_chats = \"own-group\"`)"
-            );
-        }
-        let config = telegram::TelegramConfig {
-            token: it.token.resolve(&format!("{at}.token"), env)?,
-            api_url: it.api_url.clone().unwrap_or_else(|| telegram::DEFAULT_API_URL.to_owned()),
-            webhook,
-            account,
-        };
-        let http = net.own(&it.network, &format!("{at}.network"))?.http(clock.clone())?;
-        let channel = telegram::Telegram::new(config, http, clock.clone());
-        all.push((Arc::new(channel), it.new_chats));
-    }
-    all.extend(channels::whatsapp(settings, env, net, clock)?);
-    all.extend(channels::slack(settings, env, net, clock)?);
-    all.extend(channels::discord(settings, env, net, clock)?);
-    all.extend(channels::feishu(settings, env, net, clock)?);
-    all.extend(channels::wecom(settings, env, net, clock)?);
-    all.extend(channels::dingtalk(settings, env, net, clock)?);
-    all.extend(channels::qq(settings, env, net, clock)?);
     Ok(all)
 }
 

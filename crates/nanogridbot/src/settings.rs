@@ -8,6 +8,7 @@ mod edit;
 mod environment;
 mod load;
 mod secret;
+mod section;
 mod value;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
@@ -17,11 +18,14 @@ use ngb_web::Subnet;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
-    accounts::{Channels, FeishuDomain, accounts, wants},
+    accounts::{
+        Channels, Dingtalk, Discord, Feishu, FeishuDomain, Qq, Slack, Telegram, Wecom, Whatsapp,
+    },
     edit::Edit,
     environment::Environment,
     load::SettingsError,
     secret::SecretSetting,
+    section::{Section, accounts, wants},
     value::{Bind, parse_duration},
 };
 use crate::shown;

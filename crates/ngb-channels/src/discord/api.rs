@@ -21,9 +21,9 @@ use crate::{
     http::{CALL_LIMIT, Http, HttpError, Reply, UPLOAD_LIMIT},
 };
 
-/// Discord shuts out who doesn't name itself like this.
-const AGENT: &str =
-    concat!("DiscordBot (https://example.org/nanogridbot, ", env!("CARGO_PKG_VERSION"), ")");
+/// Discord shuts out who doesn't name itself like this (<https://docs.discord.com/developers/reference#user-agent>). Its
+/// first part may be an address; this program has none that is true for whoever runs it.
+const AGENT: &str = concat!("DiscordBot (nanogridbot, ", env!("CARGO_PKG_VERSION"), ")");
 
 /// The longest wait for a budget that is waited here; of a longer one the caller is told.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);

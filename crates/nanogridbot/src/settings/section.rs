@@ -1,0 +1,307 @@
+//! What the sections of all accounts have in common, and what each has of it.
+
+use std::collections::BTreeMap;
+
+use ngb_core::{
+    address::{Account, ChannelKind},
+    route::NewChats,
+};
+use serde::Serialize;
+
+use super::{
+    Network, SecretSetting, SettingsError,
+    accounts::{Channels, Dingtalk, Discord, Feishu, Qq, Slack, Telegram, Wecom, Whatsapp},
+};
+
+/// What the sections of all platforms have in common.
+pub(crate) trait Section {
+    const KIND: ChannelKind;
+
+    /// What `channel add` asks for: the key, and where to find it.
+    const WANTS: &'static [(&'static str, &'static str)] = &[];
+
+    /// What happens with chats that nobody approved.
+    fn new_chats(&self) -> NewChats;
+
+    /// Its own way out.
+    fn network(&self) -> &Network;
+
+    /// Its secrets, by their keys.
+    fn secrets(&self) -> Vec<(&'static str, &SecretSetting)>;
+
+    /// Its addresses, which may hold a password like that of its proxy.
+    fn addresses(&self) -> Vec<Option<&str>>;
+}
+
+/// A section, as those see it who don't ask which platform it is of.
+pub(crate) struct Common<'a> {
+    /// Its address: `telegram@main`.
+    pub(crate) account: String,
+    /// Its settings, without the secrets.
+    pub(crate) shown: serde_json::Value,
+    pub(crate) secrets: Vec<(String, &'a SecretSetting)>,
+    pub(crate) addresses: Vec<Option<&'a str>>,
+}
+
+impl Channels {
+    /// Every account there is.
+    pub(crate) fn all(&self) -> Vec<Common<'_>> {
+        let mut all = Vec::new();
+        common(&self.telegram, &mut all);
+        common(&self.whatsapp, &mut all);
+        common(&self.slack, &mut all);
+        common(&self.discord, &mut all);
+        common(&self.feishu, &mut all);
+        common(&self.wecom, &mut all);
+        common(&self.dingtalk, &mut all);
+        common(&self.qq, &mut all);
+        all
+    }
+}
+
+fn common<'a, T: Section + Serialize>(sections: &'a BTreeMap<String, T>, to: &mut Vec<Common<'a>>) {
+    for (name, it) in sections {
+        let at = |key: &str| format!("channels.{}.{name}.{key}", T::KIND);
+        let secrets = it.secrets().into_iter().map(|(key, it)| (at(key), it)).collect();
+        let shown = serde_json::to_value(it).expect("settings have only string keys");
+        let account = format!("{}@{name}", T::KIND);
+        to.push(Common { account, shown, secrets, addresses: it.addresses() });
+    }
+}
+
+/// What `channel add` asks for of a platform.
+pub(crate) fn wants(kind: ChannelKind) -> &'static [(&'static str, &'static str)] {
+    match kind {
+        ChannelKind::Telegram => Telegram::WANTS,
+        ChannelKind::Slack => Slack::WANTS,
+        ChannelKind::Discord => Discord::WANTS,
+        ChannelKind::Feishu => Feishu::WANTS,
+        ChannelKind::Whatsapp => Whatsapp::WANTS,
+        ChannelKind::Wecom => Wecom::WANTS,
+        _ => &[],
+    }
+}
+
+/// The accounts of one platform, their names checked.
+///
+/// # Errors
+///
+/// When a name can't be one.
+pub(crate) fn accounts<T: Section>(
+    sections: &BTreeMap<String, T>,
+) -> Result<Vec<(Account, &T)>, SettingsError> {
+    let mut accounts = Vec::new();
+    for (name, it) in sections {
+        let account = Account::new(T::KIND, name).map_err(|err| {
+            let from = format!("[channels.{}.{name}]", T::KIND);
+            SettingsError::BadValue { from, why: err.to_string() }
+        })?;
+        accounts.push((account, it));
+    }
+    Ok(accounts)
+}
+
+impl Section for Telegram {
+    const KIND: ChannelKind = ChannelKind::Telegram;
+    const WANTS: &'static [(&'static str, &'static str)] = &[("token", "from @BotFather, /newbot")];
+
+    fn new_chats(&self) -> NewChats {
+        self.new_chats
+    }
+
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
+        set(&[("token", Some(&self.token)), ("webhook_secret", self.webhook_secret.as_ref())])
+    }
+
+    fn addresses(&self) -> Vec<Option<&str>> {
+        vec![self.api_url.as_deref(), self.network.proxy.as_deref()]
+    }
+}
+
+impl Section for Slack {
+    const KIND: ChannelKind = ChannelKind::Slack;
+    const WANTS: &'static [(&'static str, &'static str)] = &[
+        ("bot_token", "xoxb-…, from OAuth & Permissions"),
+        ("app_token", "xapp-…, from Basic Information, with connections:write"),
+    ];
+
+    fn new_chats(&self) -> NewChats {
+        self.new_chats
+    }
+
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
+        vec![("bot_token", &self.bot_token), ("app_token", &self.app_token)]
+    }
+
+    fn addresses(&self) -> Vec<Option<&str>> {
+        vec![self.api_url.as_deref(), self.network.proxy.as_deref()]
+    }
+}
+
+impl Section for Discord {
+    const KIND: ChannelKind = ChannelKind::Discord;
+    const WANTS: &'static [(&'static str, &'static str)] =
+        &[("token", "from the page Bot, Reset Token; turn on Message Content Intent there")];
+
+    fn new_chats(&self) -> NewChats {
+        self.new_chats
+    }
+
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
+        vec![("token", &self.token)]
+    }
+
+    fn addresses(&self) -> Vec<Option<&str>> {
+        vec![self.api_url.as_deref(), self.network.proxy.as_deref()]
+    }
+}
+
+impl Section for Feishu {
+    const KIND: ChannelKind = ChannelKind::Feishu;
+    const WANTS: &'static [(&'static str, &'static str)] = &[
+        ("app_id", "cli_…, from Credentials & Basic Info (凭证与基础信息)"),
+        ("app_secret", "from the same page"),
+    ];
+
+    fn new_chats(&self) -> NewChats {
+        self.new_chats
+    }
+
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
+        set(&[
+            ("app_secret", Some(&self.app_secret)),
+            ("encrypt_key", self.encrypt_key.as_ref()),
+            ("verification_token", self.verification_token.as_ref()),
+        ])
+    }
+
+    fn addresses(&self) -> Vec<Option<&str>> {
+        vec![self.api_url.as_deref(), self.network.proxy.as_deref()]
+    }
+}
+
+impl Section for Whatsapp {
+    const KIND: ChannelKind = ChannelKind::Whatsapp;
+    const WANTS: &'static [(&'static str, &'static str)] = &[
+        ("access_token", "of a system user, from Business Settings"),
+        ("phone_number_id", "from WhatsApp > API Setup"),
+        ("app_secret", "from App settings > Basic"),
+        ("verify_token", "a word of your own, entered beside the callback address"),
+    ];
+
+    fn new_chats(&self) -> NewChats {
+        self.new_chats
+    }
+
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
+        vec![
+            ("access_token", &self.access_token),
+            ("app_secret", &self.app_secret),
+            ("verify_token", &self.verify_token),
+        ]
+    }
+
+    fn addresses(&self) -> Vec<Option<&str>> {
+        vec![self.api_url.as_deref(), self.network.proxy.as_deref()]
+    }
+}
+
+impl Section for Wecom {
+    const KIND: ChannelKind = ChannelKind::Wecom;
+    const WANTS: &'static [(&'static str, &'static str)] = &[
+        ("corp_id", "企业ID, from My Company (我的企业)"),
+        ("agent_id", "AgentId, from the app's page"),
+        ("secret", "Secret, from the app's page"),
+        ("token", "Token, from Receive Messages (接收消息)"),
+        ("encoding_aes_key", "EncodingAESKey, from the same page"),
+    ];
+
+    fn new_chats(&self) -> NewChats {
+        self.new_chats
+    }
+
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
+        set(&[
+            ("secret", self.secret.as_ref()),
+            ("token", self.token.as_ref()),
+            ("encoding_aes_key", self.encoding_aes_key.as_ref()),
+            ("bot_secret", self.bot_secret.as_ref()),
+            ("robot_key", self.robot_key.as_ref()),
+        ])
+    }
+
+    fn addresses(&self) -> Vec<Option<&str>> {
+        vec![self.api_url.as_deref(), self.ws_url.as_deref(), self.network.proxy.as_deref()]
+    }
+}
+
+impl Section for Dingtalk {
+    const KIND: ChannelKind = ChannelKind::Dingtalk;
+
+    fn new_chats(&self) -> NewChats {
+        self.new_chats
+    }
+
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
+        vec![("client_secret", &self.client_secret)]
+    }
+
+    fn addresses(&self) -> Vec<Option<&str>> {
+        vec![self.api_url.as_deref(), self.upload_url.as_deref(), self.network.proxy.as_deref()]
+    }
+}
+
+impl Section for Qq {
+    const KIND: ChannelKind = ChannelKind::Qq;
+
+    fn new_chats(&self) -> NewChats {
+        self.new_chats
+    }
+
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
+        set(&[("token", self.token.as_ref())])
+    }
+
+    fn addresses(&self) -> Vec<Option<&str>> {
+        vec![self.url.as_deref(), self.network.proxy.as_deref()]
+    }
+}
+
+/// Those that are set.
+fn set<'a>(
+    all: &[(&'static str, Option<&'a SecretSetting>)],
+) -> Vec<(&'static str, &'a SecretSetting)> {
+    all.iter().filter_map(|(key, it)| Some((*key, (*it)?))).collect()
+}
