@@ -53,6 +53,8 @@ pub(crate) enum Command {
     /// Show what a group's conversations remember, and put an earlier version back.
     #[command(subcommand)]
     Memory(Memory),
+    /// Show what was used: tokens and money, by day, group and model.
+    Usage(Usage),
     /// Show a group's agents folders of this machine, and say why one may not be shown.
     #[command(subcommand)]
     Mount(Mount),
@@ -379,6 +381,16 @@ pub(crate) enum Memory {
         /// The version's number.
         version: u64,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Usage {
+    /// Only this group.
+    #[arg(short, long)]
+    pub(crate) group: Option<String>,
+    /// Today and the days before it, in UTC.
+    #[arg(long, default_value_t = 7)]
+    pub(crate) days: u32,
 }
 
 #[derive(Debug, Subcommand)]

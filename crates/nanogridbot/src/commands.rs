@@ -133,6 +133,14 @@ fn print_why(it: &Value) {
         let line = format!("  {:9} {:16} {}", took, text(step, "kind"), text(step, "detail"));
         say(line.trim_end());
     }
+    for used in it["usage"].as_array().into_iter().flatten() {
+        let (input, output) = (&used["input_tokens"], &used["output_tokens"]);
+        let guessed = if used["estimated"] == true { ", estimated" } else { "" };
+        let cost =
+            used["cost"].as_f64().map_or("cost unknown".to_owned(), |it| format!("cost {it:.4}"));
+        let model = format!("{}/{}", text(used, "provider"), text(used, "model"));
+        say(&format!("  used {input} + {output} tokens of {model}{guessed}, {cost}"));
+    }
     for row in it["outbox"].as_array().into_iter().flatten() {
         let error = row["error"].as_str().map(|it| format!(": {it}")).unwrap_or_default();
         say(&format!("  sent as {} ({}{error})", row["id"], text(row, "state")));

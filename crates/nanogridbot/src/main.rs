@@ -30,6 +30,7 @@ mod shown;
 mod simulate;
 mod standby;
 mod task;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -90,6 +91,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Channel(command) => channel::channel(&ctx, &command).await,
         Command::Group(command) => groups::group(&ctx, &command).await,
         Command::Memory(command) => memory::memory(&ctx, &command).await,
+        Command::Usage(args) => usage::usage(&ctx, &args).await,
         Command::Mount(command) => mount::mount(&ctx, &command).await,
         Command::Bind(args) => groups::bind(&ctx, &args).await,
         Command::Unbind(args) => groups::unbind(&ctx, &args).await,

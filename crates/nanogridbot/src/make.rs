@@ -142,6 +142,7 @@ pub(crate) async fn make(
             idle: settings.agent.idle,
             retry_base: settings.agent.retry_base,
             zone: zone.unwrap_or_else(|| "UTC".to_owned()),
+            prices: settings.prices.table()?,
         },
         answers: Answers { driver, model },
         set_model,

@@ -13,7 +13,11 @@ mod value;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
-use ngb_core::{frame::ProviderKind, secret::Secret};
+use ngb_core::{
+    frame::ProviderKind,
+    price::{self, Price},
+    secret::Secret,
+};
 use ngb_web::Subnet;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +43,7 @@ pub(crate) struct Settings {
     pub(crate) agent: Agent,
     pub(crate) providers: BTreeMap<String, Provider>,
     pub(crate) sandbox: Sandbox,
+    pub(crate) prices: Prices,
     pub(crate) egress: Egress,
     pub(crate) network: Network,
     pub(crate) channels: Channels,
@@ -136,6 +141,37 @@ pub(crate) struct Provider {
     /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
     #[serde(default)]
     pub(crate) network: Network,
+}
+
+/// `[prices]`: what models cost, so that use is shown in money; what is not here is shown as unknown.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Prices {
+    /// `USD` (default), `CNY`, …; only shown.
+    pub(crate) currency: String,
+    /// By `"<provider>/<model>"`, where one that ends with `*` is for all that begin so: `input` and `output`, and where
+    /// they differ from `input` `cache_read` and `cache_write`, each per million tokens:
+    /// `"anthropic/claude-sonnet-*" = { input = 3, output = 15, cache_read = 0.3, cache_write = 3.75 }`.
+    pub(crate) models: BTreeMap<String, Price>,
+}
+
+impl Default for Prices {
+    fn default() -> Self {
+        Self { currency: "USD".to_owned(), models: BTreeMap::new() }
+    }
+}
+
+impl Prices {
+    /// # Errors
+    ///
+    /// [`SettingsError`] where a price is none.
+    pub(crate) fn table(&self) -> Result<price::Prices, SettingsError> {
+        let table = price::Prices { currency: self.currency.clone(), models: self.models.clone() };
+        table
+            .check()
+            .map_err(|why| SettingsError::BadValue { from: "prices.models".to_owned(), why })?;
+        Ok(table)
+    }
 }
 
 /// `[sandbox]`: how agents are kept apart from this machine.

@@ -21,6 +21,7 @@ pub mod role;
 pub mod decision;
 pub mod job;
 pub mod notice;
+pub mod price;
 pub mod queue;
 pub mod route;
 pub mod schedule;

@@ -7,6 +7,7 @@ use ngb_core::{
     failpoint::reach,
     job::{JobState, backoff},
     message::{Author, ChatKind},
+    price::{Prices, TokenCounts},
     text::{Limit, Unit},
 };
 use ngb_store::{Claim, Finish, StoreError, Usage};
@@ -110,13 +111,26 @@ pub(crate) fn nothing_done(claim: Claim, now: Timestamp) -> Finish {
     }
 }
 
-pub(crate) fn usage(door: &ngb_broker::Door) -> Vec<Usage> {
-    let counted = |it: ngb_broker::Usage| Usage {
-        provider: it.provider,
-        model: it.model,
-        // What came from the provider's cache was sent all the same, and counts.
-        input_tokens: it.input_tokens + it.cache_read_tokens + it.cache_write_tokens,
-        output_tokens: it.output_tokens,
+/// What was used through `door` and not told before.
+pub(crate) fn usage(door: &ngb_broker::Door, prices: &Prices) -> Vec<Usage> {
+    let counted = |it: ngb_broker::Usage| {
+        let tokens = TokenCounts {
+            input: it.input_tokens,
+            output: it.output_tokens,
+            cache_read: it.cache_read_tokens,
+            cache_write: it.cache_write_tokens,
+        };
+        let cached_tokens = it.cache_read_tokens + it.cache_write_tokens;
+        Usage {
+            cost_micros: prices.cost_micros(&it.provider, &it.model, tokens),
+            provider: it.provider,
+            model: it.model,
+            // What came from the provider's cache was sent all the same, and counts.
+            input_tokens: it.input_tokens + cached_tokens,
+            output_tokens: it.output_tokens,
+            cached_tokens,
+            is_estimated: !it.complete,
+        }
     };
     door.take_usage().into_iter().map(counted).collect()
 }

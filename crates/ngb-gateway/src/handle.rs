@@ -349,6 +349,11 @@ impl Gateway {
         Ok(group)
     }
 
+    /// The currency that costs are in.
+    pub fn currency(&self) -> &str {
+        &self.0.limits.prices.currency
+    }
+
     pub async fn change_group(
         &self,
         group: GroupId,

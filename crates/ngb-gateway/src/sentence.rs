@@ -130,7 +130,7 @@ mod tests {
             received_at: NOON,
         };
         let decisions = decisions.iter().map(decision).collect();
-        Why { message, decisions, jobs: Vec::new(), outbox: Vec::new() }
+        Why { message, decisions, jobs: Vec::new(), outbox: Vec::new(), usage: Vec::new() }
     }
 
     fn job(state: &str, failures: u32, error: Option<&str>, mut why: Why) -> Why {

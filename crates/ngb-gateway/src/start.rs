@@ -7,6 +7,7 @@ use ngb_core::{
     address::{Account, ChannelKind},
     clock::Clock,
     group::{Engage, Exceptions, Scope, Senders},
+    price::Prices,
     queue::Queue,
     route::NewChats,
     tasks::Tasks,
@@ -82,6 +83,8 @@ pub struct RunLimits {
     pub retry_base: Duration,
     /// The time zone that agents are told, an IANA name.
     pub zone: String,
+    /// What models cost.
+    pub prices: Prices,
 }
 
 /// What the gateway is made of.

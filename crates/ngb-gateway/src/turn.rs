@@ -14,7 +14,7 @@ use ngb_core::{
     tasks::blocking,
 };
 use ngb_sandbox::HostMount;
-use ngb_store::{Claim, DayUse, Finish, JobKind, NewDecision, StoreError, Work, WorkJob};
+use ngb_store::{Claim, DayUse, Finish, JobKind, NewDecision, StoreError, Usage, Work, WorkJob};
 use tokio::sync::mpsc;
 use tracing::{debug, error, warn};
 
@@ -102,17 +102,29 @@ pub(crate) async fn run(
     let close = |it: &Agent| {
         // Closed first: what is counted after that would be of no run.
         it.door.admit(None);
-        usage(&it.door)
+        usage(&it.door, &gateway.0.limits.prices)
     };
     let usage = agent.as_ref().map(close).unwrap_or_default();
     let more = match ended {
         Some(ended) => turn.end(ended, usage).await,
         None => {
             debug!("run {} lost its lease", claim.run);
+            count(gateway, &claim, usage).await;
             false
         }
     };
     (over, more)
+}
+
+/// Counts what a run used whose end somebody else writes: it was paid for all the same.
+async fn count(gateway: &Gateway, claim: &Claim, usage: Vec<Usage>) {
+    if usage.is_empty() {
+        return;
+    }
+    let now = gateway.clock().now();
+    if let Err(err) = gateway.0.store.count_use(claim, now, usage).await {
+        error!("could not count what run {} used: {:#}", claim.run, anyhow::Error::from(err));
+    }
 }
 
 /// Ends a run whose worker panicked, as any failure that may pass: its jobs wait for their next try, not for the next
@@ -123,7 +135,7 @@ pub(crate) async fn broke(
     claim: Claim,
     reason: String,
 ) -> bool {
-    let usage = agent.map(|it| usage(&it.door)).unwrap_or_default();
+    let usage = agent.map(|it| usage(&it.door, &gateway.0.limits.prices)).unwrap_or_default();
     match begin(gateway, Run { claim, work: None }).await {
         Ok(turn) => turn.end(Ended::Passing(reason), usage).await,
         // Its end was written before it panicked; what else waits there nobody has looked for.

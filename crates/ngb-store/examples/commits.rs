@@ -114,6 +114,7 @@ async fn main() {
                 model: "m".into(),
                 input_tokens: 9,
                 output_tokens: 9,
+                ..Usage::default()
             }],
             error: None,
             context_given: true,

@@ -11,7 +11,7 @@ use ngb_core::{
 
 use crate::{
     DecisionRow, FetchedMedia, JobRow, MAX_PAGE, MessageFilter, OutboxRow, Store, StoreError,
-    StoredMessage, ThreadRow, Why, Within, jobs,
+    StoredMessage, ThreadRow, Usage, Why, Within, jobs,
     sql::{Row, row, sql},
 };
 
@@ -78,6 +78,18 @@ fn decision(row: &Row) -> Result<DecisionRow, StoreError> {
         detail: row.text("detail")?,
         job: row.opt_int("job_id")?.map(JobId),
         run: row.opt_int("run_id")?.map(RunId),
+    })
+}
+
+fn usage_row(row: &Row) -> Result<Usage, StoreError> {
+    Ok(Usage {
+        provider: row.text("provider")?,
+        model: row.text("model")?,
+        input_tokens: row.count("input_tokens")?,
+        output_tokens: row.count("output_tokens")?,
+        cached_tokens: row.count("cached_tokens")?,
+        is_estimated: row.flag("is_estimated")?,
+        cost_micros: row.opt_int("cost_micros")?.and_then(|it| u64::try_from(it).ok()),
     })
 }
 
@@ -285,7 +297,20 @@ impl Store {
             decisions,
             jobs: jobs.iter().map(jobs::job).collect::<Result<Vec<JobRow>, _>>()?,
             outbox: outbox.iter().map(outbox_row).collect::<Result<_, _>>()?,
+            usage: self.usage_of(id, about).await?,
         })
+    }
+
+    /// What the runs used that two messages were part of. A run's use is written with its end, or when it is let go.
+    async fn usage_of(&self, one: MessageId, other: MessageId) -> Result<Vec<Usage>, StoreError> {
+        let text = "SELECT u.provider, u.model, u.input_tokens, u.output_tokens, u.cached_tokens, u.is_estimated,
+                        u.cost_micros
+                    FROM usage_counts u JOIN runs r ON r.id = u.run_id AND r.group_id = u.group_id
+                    WHERE u.at >= r.started_at AND u.at <= coalesce(r.ended_at, u.at) AND r.id IN (
+                        SELECT d.run_id FROM decisions d WHERE d.message_id IN ($1, $2) AND d.run_id IS NOT NULL)
+                    ORDER BY u.id";
+        let rows = self.rows(sql("read what runs used", text).bind(one).bind(other)).await?;
+        rows.iter().map(usage_row).collect()
     }
 
     /// Notes where a file of a message is now.

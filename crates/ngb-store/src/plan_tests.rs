@@ -55,7 +55,11 @@ async fn nothing_scans() {
     let log = crate::db::log();
     let arrivals = vec![arrival(group, "a"), arrival(group, "b"), arrival(group, "a")];
     let accept = Accept { arrivals, now: T0, permits: 2, lease_until: LEASE };
-    let claim = store.accept(accept).await.unwrap().claims[0];
+    let accepted = store.accept(accept).await.unwrap();
+    let claim = accepted.claims[0];
+    let Recorded::New { message: Some(message), .. } = accepted.recorded[0] else {
+        panic!("it is new")
+    };
     let work = store.work(&claim).await.unwrap();
     let place = work.jobs[0].place.clone();
     let item = Outbound::Text { text: "x".into(), reply_to: None, buttons: vec![] };
@@ -87,6 +91,8 @@ async fn nothing_scans() {
     store.find_message(&place.jid, "5").await.unwrap();
     let heard = store.heard(place.jid.account(), T0 - Duration::from_secs(1), 10).await.unwrap();
     assert_eq!(heard, [(place.clone(), T0)]);
+    store.why(message).await.unwrap();
+    store.day_usage(group, T0).await.unwrap();
     let texts = log.lock().unwrap().clone();
     store.close().await;
 
@@ -113,6 +119,8 @@ async fn nothing_scans() {
                 "x",
                 "decisions",
                 "events",
+                "u",
+                "usage_counts",
             ];
             assert!(words[0] != "SCAN" || !large.contains(&table), "{step}\n{text}");
         }

@@ -20,6 +20,9 @@ const ROWS_A_TRANSACTION: i64 = 1_000;
 /// How much longer event keys are kept than messages: Meta repeats an event for 7 days.
 const EVENT_KEYS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// Milliseconds of a day.
+const MS_PER_DAY: i64 = 86_400_000;
+
 /// Runs and usage of the day that still counts stay: caps are reckoned from them.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -240,21 +243,40 @@ impl Store {
         row.as_ref().map_or(Ok(DayUse::default()), used)
     }
 
-    /// What each group used since `day_start`, by model.
-    pub async fn day_usage(&self, day_start: Timestamp) -> Result<Vec<DayUsage>, StoreError> {
-        let text = "SELECT group_id, provider, model, count(DISTINCT run_id) AS runs_n,
-                        CAST(sum(input_tokens) AS BIGINT) AS input_n, CAST(sum(output_tokens) AS BIGINT) AS output_n
-                    FROM usage_counts WHERE at >= $1 GROUP BY group_id, provider, model ORDER BY group_id";
+    /// What a group used since `since`, by day and model, the latest day first.
+    pub async fn day_usage(
+        &self,
+        group: GroupId,
+        since: Timestamp,
+    ) -> Result<Vec<DayUsage>, StoreError> {
+        let text = "SELECT at / 86400000 AS day, group_id, provider, model, count(DISTINCT run_id) AS runs_n,
+                        CAST(sum(input_tokens) AS BIGINT) AS input_n, CAST(sum(output_tokens) AS BIGINT) AS output_n,
+                        CAST(sum(cached_tokens) AS BIGINT) AS cached_n,
+                        CAST(sum(is_estimated * (input_tokens + output_tokens)) AS BIGINT) AS estimated_n,
+                        CAST(sum(coalesce(cost_micros, 0)) AS BIGINT) AS cost_n,
+                        CAST(sum(CASE WHEN cost_micros IS NULL THEN input_tokens + output_tokens ELSE 0 END) AS BIGINT)
+                            AS unpriced_n
+                    FROM usage_counts WHERE group_id = $1 AND at >= $2
+                    GROUP BY day, group_id, provider, model ORDER BY day DESC, provider, model";
         let line = |row: &Row| {
             Ok(DayUsage {
+                day: Timestamp(row.int("day")? * MS_PER_DAY),
                 group: GroupId(row.int("group_id")?),
                 provider: row.text("provider")?,
                 model: row.text("model")?,
                 runs: row.count("runs_n")?,
                 input_tokens: row.count("input_n")?,
                 output_tokens: row.count("output_n")?,
+                cached_tokens: row.count("cached_n")?,
+                estimated_tokens: row.count("estimated_n")?,
+                cost_micros: row.count("cost_n")?,
+                unpriced_tokens: row.count("unpriced_n")?,
             })
         };
-        self.rows(sql("read a day's use", text).bind(day_start)).await?.iter().map(line).collect()
+        self.rows(sql("read the use of days", text).bind(group).bind(since))
+            .await?
+            .iter()
+            .map(line)
+            .collect()
     }
 }

@@ -10,10 +10,10 @@ use ngb_core::{
 };
 
 use crate::{
-    Claim, DayUse, Finish, Finished, NewDecision, Queued, Store, StoreError,
+    Claim, DayUse, Finish, Finished, NewDecision, Queued, Store, StoreError, Usage,
     db::Tx,
     outbox::{self, OutRow},
-    sql::{row, sql, thread},
+    sql::{Value, row, sql, thread},
     work,
 };
 
@@ -127,18 +127,29 @@ fn entries(it: u64) -> i64 {
 }
 
 async fn count_usage(tx: &mut Tx, live: &[&Finish]) -> Result<(), StoreError> {
-    let mut rows = Vec::new();
-    for it in live {
-        for used in &it.usage {
-            let (provider, model) = (&used.provider, &used.model);
-            let (input, output) = (used.input_tokens, used.output_tokens);
-            rows.push(row![it.claim.run, it.claim.group, it.now, provider, model, input, output]);
-            work::count(tx, it.claim.group, it.now, DayUse { runs: 0, tokens: input + output });
-        }
-    }
-    let text = "INSERT INTO usage_counts (run_id, group_id, at, provider, model, input_tokens, output_tokens)
+    let rows: Vec<_> =
+        live.iter().flat_map(|it| usage_rows(tx, it.claim, it.now, &it.usage)).collect();
+    write_usage(tx, rows).await
+}
+
+async fn write_usage(tx: &mut Tx, rows: Vec<Vec<Value>>) -> Result<(), StoreError> {
+    let text = "INSERT INTO usage_counts (run_id, group_id, at, provider, model, input_tokens, output_tokens,
+                    cached_tokens, is_estimated, cost_micros)
                 VALUES {values}";
     tx.run_many(sql("count usage", text), rows).await
+}
+
+/// Adds what a run used to its group's day, and gives the rows that say so.
+fn usage_rows(tx: &mut Tx, claim: Claim, at: Timestamp, usage: &[Usage]) -> Vec<Vec<Value>> {
+    let mut row = |used: &Usage| {
+        let (input, output) = (used.input_tokens, used.output_tokens);
+        work::count(tx, claim.group, at, DayUse { runs: 0, tokens: input + output });
+        let (provider, model) = (&used.provider, &used.model);
+        let (cached, estimated) = (used.cached_tokens, used.is_estimated);
+        let cost = used.cost_micros.map(|it| i64::try_from(it).unwrap_or(i64::MAX));
+        row![claim.run, claim.group, at, provider, model, input, output, cached, estimated, cost]
+    };
+    usage.iter().map(&mut row).collect()
 }
 
 /// Stores the answers as messages; returns their ids by run.
@@ -234,6 +245,22 @@ impl Store {
     /// [`StoreError::Fenced`] when the run no longer holds its lane; then it must not do it.
     pub async fn effect(&self, claim: &Claim, job: JobId) -> Result<(), StoreError> {
         self.write((*claim, job), |tx, it| Box::pin(effect(tx, it))).await
+    }
+
+    /// Counts what a run used whose end is not ours to write: it is let go, or its lane was lost.
+    pub async fn count_use(
+        &self,
+        claim: &Claim,
+        now: Timestamp,
+        usage: Vec<Usage>,
+    ) -> Result<(), StoreError> {
+        self.write((*claim, now, usage), |tx, (claim, now, usage)| {
+            Box::pin(async move {
+                let rows = usage_rows(tx, *claim, *now, usage);
+                write_usage(tx, rows).await
+            })
+        })
+        .await
     }
 
     /// When the newest run of a group began.

@@ -22,6 +22,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 6, statements: V6 },
     Migration { version: 7, statements: V7 },
     Migration { version: 8, statements: V8 },
+    Migration { version: 9, statements: V9 },
 ];
 
 const V1: &[&str] = &[
@@ -197,3 +198,12 @@ const V7: &[&str] = &["ALTER TABLE bindings ADD COLUMN exceptions TEXT"];
 const V8: &[&str] =
     &["CREATE TABLE leases (name TEXT PRIMARY KEY, node TEXT NOT NULL, epoch BIGINT NOT NULL,
         lease_until BIGINT NOT NULL)"];
+
+/// What tokens cost, which of them were cached, and whether anybody counted them.
+const V9: &[&str] = &[
+    // Of the input.
+    "ALTER TABLE usage_counts ADD COLUMN cached_tokens BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE usage_counts ADD COLUMN is_estimated BIGINT NOT NULL DEFAULT 0",
+    // In millionths of the currency's unit; none where there was no price.
+    "ALTER TABLE usage_counts ADD COLUMN cost_micros BIGINT",
+];

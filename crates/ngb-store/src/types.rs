@@ -240,12 +240,19 @@ pub struct NewMessage {
 }
 
 /// Tokens of one model, as the broker counted them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Usage {
     pub provider: String,
     pub model: String,
+    /// With those of the cache.
     pub input_tokens: u64,
     pub output_tokens: u64,
+    /// How many of the input were read from the provider's cache, or written to it.
+    pub cached_tokens: u64,
+    /// Whether the stream was cut before the provider said how many.
+    pub is_estimated: bool,
+    /// In millionths of the currency's unit; none where the model has no price.
+    pub cost_micros: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -467,6 +474,8 @@ pub struct Why {
     pub decisions: Vec<DecisionRow>,
     pub jobs: Vec<JobRow>,
     pub outbox: Vec<OutboxRow>,
+    /// What its runs used.
+    pub usage: Vec<Usage>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -646,15 +655,25 @@ pub struct NewBinding {
     pub exceptions: Exceptions,
 }
 
-/// What a group used, by model.
+/// What a group used of a model on one day.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct DayUsage {
+    /// When the day began, in UTC.
+    pub day: Timestamp,
     pub group: GroupId,
     pub provider: String,
     pub model: String,
     pub runs: u64,
+    /// With those of the cache.
     pub input_tokens: u64,
     pub output_tokens: u64,
+    pub cached_tokens: u64,
+    /// Of input and output together, those that no provider counted.
+    pub estimated_tokens: u64,
+    /// Of those that have a price, in millionths of the currency's unit.
+    pub cost_micros: u64,
+    /// Of input and output together, those without a price.
+    pub unpriced_tokens: u64,
 }
 
 /// One line of the audit log.

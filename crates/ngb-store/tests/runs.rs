@@ -468,16 +468,42 @@ async fn leases(fix: Fix) {
 
 async fn use_is_counted(fix: Fix) {
     let group = fix.group("home").await;
-    let claim = fix.accept(vec![engage(group, "1", "a", "hi")], 1).await.claims[0];
+    let accepted = fix.accept(vec![engage(group, "1", "a", "hi")], 1).await;
+    let claim = accepted.claims[0];
     let mut finish = fix.answer(claim, "ok").await;
-    let used =
-        Usage { provider: "p".into(), model: "m".into(), input_tokens: 10, output_tokens: 5 };
-    finish.usage = vec![used];
+    let used = Usage {
+        provider: "p".into(),
+        model: "m".into(),
+        input_tokens: 10,
+        output_tokens: 5,
+        ..Usage::default()
+    };
+    let priced =
+        Usage { cost_micros: Some(7), cached_tokens: 4, is_estimated: true, ..used.clone() };
+    finish.usage = vec![used.clone(), priced.clone()];
     fix.store.finish(finish).await.unwrap();
-    assert_eq!(fix.store.used_today(group, T0).await.unwrap(), DayUse { runs: 1, tokens: 15 });
+    assert_eq!(fix.store.used_today(group, T0).await.unwrap(), DayUse { runs: 1, tokens: 30 });
     assert_eq!(fix.store.used_today(group, Timestamp(T0.0 + 1)).await.unwrap(), DayUse::default());
-    let day = fix.store.day_usage(T0).await.unwrap();
-    assert_eq!((day[0].runs, day[0].input_tokens, day[0].output_tokens), (1, 10, 5));
+    // Of a run that was let go: what it had used was paid for all the same.
+    fix.store.count_use(&claim, T0, vec![used.clone()]).await.unwrap();
+    let days = fix.store.day_usage(group, T0.day_start()).await.unwrap();
+    let want = DayUsage {
+        day: T0.day_start(),
+        group,
+        provider: "p".into(),
+        model: "m".into(),
+        runs: 1,
+        input_tokens: 30,
+        output_tokens: 15,
+        cached_tokens: 4,
+        estimated_tokens: 15,
+        cost_micros: 7,
+        unpriced_tokens: 30,
+    };
+    assert_eq!(days, [want]);
+    // What the message's runs used is part of its path.
+    let why = fix.store.why(message_of(&accepted.recorded[0])).await.unwrap();
+    assert_eq!(why.usage, [used.clone(), priced, used]);
 }
 
 /// Two nodes on one PostgreSQL: each job once, and recovery leaves the other node's claims alone.

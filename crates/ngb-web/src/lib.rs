@@ -33,6 +33,7 @@ mod routes;
 mod shape;
 mod status;
 mod tasks;
+mod usage;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 

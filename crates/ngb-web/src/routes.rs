@@ -15,7 +15,7 @@ use crate::{
     door::{self, Door, Gate, Want},
     error::ApiError,
     events, groups, guard, health, hooks, live, log, login, messages, model, openai, openapi,
-    people, prune, status, tasks,
+    people, prune, status, tasks, usage,
 };
 
 /// One line of the table.
@@ -100,6 +100,7 @@ table! {
     post   "/api/tasks/{id}/pause"                 SCHEDULE,  tasks::pause,       "Have it fire no more for now.";
     post   "/api/tasks/{id}/resume"                SCHEDULE,  tasks::resume,      "Have it fire again.";
     post   "/api/tasks/{id}/run"                   SCHEDULE,  tasks::run,         "Fire it now, beside its schedule.";
+    get    "/api/usage"                            READ,      usage::show,        "What was used by day, group and model, in tokens and money: `group`, `days`.";
     get    "/api/dead"                             MEND,      dead::list,         "Work that was given up.";
     get    "/api/dead/{id}"                        MEND,      dead::show,         "One of it: the `job`, and `why` of its message.";
     post   "/api/dead/{id}/requeue"                MEND,      dead::requeue,      "Put it back into its queue.";

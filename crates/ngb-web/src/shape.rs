@@ -7,7 +7,7 @@ use ngb_core::{
 };
 use ngb_gateway::{
     registry::Snapshot,
-    store::{ChatRow, JobRow, OutboxRow, Pairing, StoredMessage, ThreadRow, Why},
+    store::{ChatRow, JobRow, OutboxRow, Pairing, StoredMessage, ThreadRow, Usage, Why},
 };
 use serde_json::{Value, json};
 
@@ -60,7 +60,28 @@ pub(crate) fn why(it: &Why) -> Value {
         "decisions": decisions.collect::<Vec<_>>(),
         "jobs": it.jobs.iter().map(job).collect::<Vec<_>>(),
         "outbox": it.outbox.iter().map(outbox).collect::<Vec<_>>(),
+        "usage": it.usage.iter().map(usage).collect::<Vec<_>>(),
     })
+}
+
+/// What a run used of a model; a cost that nobody knows is null.
+fn usage(it: &Usage) -> Value {
+    json!({
+        "provider": it.provider,
+        "model": it.model,
+        "input_tokens": it.input_tokens,
+        "output_tokens": it.output_tokens,
+        "cached_tokens": it.cached_tokens,
+        "estimated": it.is_estimated,
+        "cost": it.cost_micros.map(money),
+    })
+}
+
+/// Millionths of a currency's unit, in units.
+pub(crate) fn money(micros: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "nine billion units are exact to the millionth")]
+    let micros = micros as f64;
+    micros / 1e6
 }
 
 pub(crate) fn job(it: &JobRow) -> Value {

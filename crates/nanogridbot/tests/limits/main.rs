@@ -6,6 +6,8 @@
 #[expect(clippy::print_stdout, reason = "the crash tests print figures")]
 mod common;
 
+mod usage;
+
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use serde_json::{Value, json};

@@ -1,0 +1,63 @@
+//! What was used: to the token where the provider says, estimated where it was cut off, in money where there is a price.
+
+use ngb_sim::model::Fault;
+use serde_json::Value;
+
+use crate::common::Stage;
+
+async fn json(stage: &Stage, args: &[&str]) -> Value {
+    let out = stage.output(&[&["--json"], args].concat()).await;
+    serde_json::from_slice(&out.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn use_is_shown_in_tokens_and_in_money() {
+    let mut stage = Stage::new().await;
+    stage.model.behave(|it| it.first_token_ms = 0);
+    std::fs::create_dir_all(&stage.home).unwrap();
+    let prices =
+        "[prices]\ncurrency = \"CNY\"\n[prices.models]\n\"sim/*\" = { input = 2, output = 8.5 }\n";
+    std::fs::write(stage.home.join("config.toml"), prices).unwrap();
+    let gateway = stage.started().await;
+
+    let answer = json(&stage, &["run", "-p", "say:hello"]).await;
+    let totals = stage.model.totals()["x"];
+    let used = json(&stage, &["usage"]).await;
+    let line = &used["lines"][0];
+    let counted = (line["input_tokens"].as_u64(), line["output_tokens"].as_u64());
+    assert_eq!(counted, (Some(totals.input_tokens), Some(totals.output_tokens)), "{used}");
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand tokens")]
+    let cost = (totals.input_tokens as f64 * 2.0 + totals.output_tokens as f64 * 8.5).round() / 1e6;
+    assert_eq!(
+        (&used["currency"], &line["cost"], &line["estimated_tokens"]),
+        (&"CNY".into(), &cost.into(), &0.into())
+    );
+    let why = stage.output(&["why", &answer["id"].to_string()]).await;
+    let why = String::from_utf8(why.stdout).unwrap();
+    let want =
+        format!("used {} + {} tokens of sim/x, cost", totals.input_tokens, totals.output_tokens);
+    assert!(why.contains(&want), "{why}");
+
+    // A stream that is cut says nothing of its tokens: what it cost is a guess, and is said to be one.
+    stage.model.fail([Fault::CutStream { after_pieces: 1 }]);
+    json(&stage, &["run", "-p", "say:hello again"]).await;
+    let used = json(&stage, &["usage", "-g", "main", "--days", "1"]).await;
+    assert!(0 < used["lines"][0]["estimated_tokens"].as_u64().unwrap(), "{used}");
+
+    // Without a price the cost is unknown, and not nothing.
+    stage.kill(gateway).await;
+    std::fs::remove_file(stage.home.join("config.toml")).unwrap();
+    let _gateway = stage.started().await;
+    json(&stage, &["run", "-p", "say:and now"]).await;
+    let used = json(&stage, &["usage"]).await;
+    assert_eq!(used["lines"][0]["cost"], Value::Null, "{used}");
+    let said = stage.output(&["usage"]).await;
+    assert!(String::from_utf8_lossy(&said.stdout).contains("unknown"), "{said:?}");
+    for bad in ["0", "400"] {
+        let out = stage.output(&["usage", "--days", bad]).await;
+        assert!(
+            String::from_utf8_lossy(&out.stderr).contains("`days` is from 1 to 366"),
+            "{out:?}"
+        );
+    }
+}
