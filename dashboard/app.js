@@ -185,7 +185,7 @@ function Banners() {
   const status = state.status;
   return html`
     ${status?.demo && html`<p class="banner" data-banner="demo">${t("demo_banner")}${may("configure") && html` <a href="#/state">${t("demo_set")}</a>`}</p>`}
-    ${status?.sandbox.state === "refused" &&
+    ${["refused", "away"].includes(status?.sandbox.state) &&
     html`<p class="banner bad" data-banner="sandbox">
       ${t("sandbox_banner")} ${status.sandbox.why} <a href="#/state">${t("see_state")}</a>
     </p>`}

@@ -151,8 +151,8 @@ function Sandbox({ sandbox }) {
   return html`<article class="card">
     <h2>${t("sandbox")}</h2>
     ${sandbox.state === "proving" && html`<p><span class="light connecting"></span>${t("sandbox_proving")}</p>`}
-    ${sandbox.state === "refused" &&
-    html`<p><span class="light down"></span><b>${t("sandbox_refused")}</b></p>
+    ${["refused", "away"].includes(sandbox.state) &&
+    html`<p><span class="light down"></span><b>${t(`sandbox_${sandbox.state}`)}</b></p>
       <p>${sandbox.why}</p>
       <p class="faint">${t("do_this")}</p>
       <pre class="command">${sandbox.remedy}<button class="quiet code-copy" onClick=${() => copy(sandbox.remedy)}>${t("copy")}</button></pre>`}

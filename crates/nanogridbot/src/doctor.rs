@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli, client::Client, commands::webhook_line, context::Context, engine, make, models, net::Net,
-    print,
+    print, settings,
 };
 
 /// One thing that was looked at.
@@ -197,8 +197,8 @@ async fn model(ctx: &Context, offline: bool) -> Finding {
 
 async fn sandbox(ctx: &Context) -> (Finding, Option<Probe>) {
     let engine = match make::settings(&ctx.home, &cli::Serve::default()) {
-        Ok((settings, _)) => settings.sandbox.engine,
-        Err(_) => "auto".to_owned(),
+        Ok((settings, _)) => settings.sandbox,
+        Err(_) => settings::Sandbox::default(),
     };
     match engine::choose(&ctx.home, &engine, &Clock::System).await {
         Ok((_, probe)) => {
@@ -218,9 +218,9 @@ async fn sandbox(ctx: &Context) -> (Finding, Option<Probe>) {
             let exe = std::env::current_exe().unwrap_or_default();
             let reason = match &err {
                 SandboxError::NotAllowed { reason } => Some(*reason),
-                SandboxError::Setup { .. } | SandboxError::EndedEarly { .. } => None,
+                _ => None,
             };
-            let mend = reason.map(|it| ngb_sandbox::remedy(it, &exe));
+            let mend = err.remedy(&exe);
             let failed = Finding::failed("sandbox", &err.into());
             (Finding { mend, reason, ..failed }, None)
         }

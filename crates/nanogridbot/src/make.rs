@@ -166,14 +166,15 @@ pub(crate) async fn make(
     };
     let Running { gateway, mut tasks } = ngb_gateway::start(parts).await?;
     // Proved beside everything else: a message that comes before waits for it.
-    let prove = engine::prove(
-        home.clone(),
-        settings.sandbox.engine.clone(),
+    let kept = engine::Kept {
+        home: home.clone(),
+        settings: settings.sandbox.clone(),
         clock,
-        sandbox_tx,
-        sandbox_state_tx,
-    );
-    tasks.spawn("sandbox", prove);
+        sandbox: sandbox_tx,
+        state: sandbox_state_tx,
+    };
+    let drain = tasks.drain.clone();
+    tasks.spawn("sandbox", engine::keep(kept, drain));
     let listen = Listen { serve, settings: &settings, env: &env, purpose, log };
     let web = bind(home, &gateway, listen).await?;
     let agent = gateway.answers().to_string();

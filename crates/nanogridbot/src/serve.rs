@@ -111,6 +111,9 @@ fn sandbox_word(state: &SandboxState) -> String {
     match state {
         SandboxState::Proving => "being proved (see the log, or `nanogridbot doctor`)".to_owned(),
         SandboxState::Ready(probe) => probe.engine.to_owned(),
+        SandboxState::Away { why, remedy, .. } => {
+            format!("waits for its engine: {why}\n            {remedy}")
+        }
         SandboxState::Refused { why, remedy } => format!("none: {why}\n            {remedy}"),
     }
 }

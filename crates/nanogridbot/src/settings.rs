@@ -178,14 +178,18 @@ impl Prices {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Sandbox {
-    /// `auto` (default: the first that is proved), `native`, `bare` (no isolation at all).
+    /// `auto` (default: the first that is proved), `native`, `docker` (Docker or Podman), `bare` (no isolation at all).
     #[serde(deserialize_with = "value::engine")]
     pub(crate) engine: String,
+    /// Where the engine `docker` listens; default `DOCKER_HOST`, `CONTAINER_HOST`, then the usual places.
+    pub(crate) socket: Option<PathBuf>,
+    /// The image of its containers; default none: they have this machine's programs, as in `native`.
+    pub(crate) image: Option<String>,
 }
 
 impl Default for Sandbox {
     fn default() -> Self {
-        Self { engine: "auto".to_owned() }
+        Self { engine: "auto".to_owned(), socket: None, image: None }
     }
 }
 

@@ -78,6 +78,12 @@ pub enum Notice {
     DiskFull,
     /// The disk has room again; for the operator.
     DiskRoomy,
+    /// The container engine does not answer; for the chat whose message waits for it.
+    EngineAway,
+    /// The same for the operator.
+    EngineGone,
+    /// The container engine answers again; for the operator.
+    EngineBack,
 }
 
 /// A notice about one message, ready to be shown.
@@ -167,6 +173,15 @@ impl Notice {
                  on the disk that holds my home folder.",
             ),
             Self::DiskRoomy => f.write_str("The disk has room again; I go on."),
+            Self::EngineAway => f.write_str(
+                "I can't begin at the moment, since what keeps my agents apart from this machine does not answer. Your \
+                 message waits, and I answer it by myself as soon as I can.",
+            ),
+            Self::EngineGone => f.write_str(
+                "The container engine does not answer, so no agent can be started. Messages are stored and wait for it; \
+                 `nanogridbot doctor` says what helps.",
+            ),
+            Self::EngineBack => f.write_str("The container engine answers again; I go on."),
         }
     }
 
@@ -228,6 +243,13 @@ impl Notice {
                 f.write_str("磁盘已满。消息仍会保存，有空间后再回答：请在存放我的主目录的磁盘上删除不需要的文件。")
             }
             Self::DiskRoomy => f.write_str("磁盘又有空间了，继续工作。"),
+            Self::EngineAway => {
+                f.write_str("现在还无法开始：隔离智能体的容器引擎没有响应。你的消息会等待，恢复后会自动回答。")
+            }
+            Self::EngineGone => f.write_str(
+                "容器引擎没有响应，无法启动智能体。消息会保存并等待；运行 `nanogridbot doctor` 查看解决办法。",
+            ),
+            Self::EngineBack => f.write_str("容器引擎已恢复，继续工作。"),
         }
     }
 
@@ -298,6 +320,9 @@ mod tests {
             Notice::TaskPaused { task: TaskId(5) },
             Notice::DiskFull,
             Notice::DiskRoomy,
+            Notice::EngineAway,
+            Notice::EngineGone,
+            Notice::EngineBack,
         ]
     }
 

@@ -64,6 +64,11 @@ pub(crate) enum AgentError {
 }
 
 impl AgentError {
+    /// Whether nothing can be started until an engine is back.
+    pub(crate) fn is_engine_away(&self) -> bool {
+        matches!(self, Self::Sandbox(err) if err.is_engine_away())
+    }
+
     /// Whether trying again may help without anybody changing the machine.
     pub(crate) fn is_passing(&self) -> bool {
         match self {

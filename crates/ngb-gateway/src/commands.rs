@@ -123,6 +123,7 @@ async fn status(gateway: &Gateway, asked: &Asked<'_>) -> Result<Status, HandleEr
     let sandbox = match &*gateway.about().sandbox.borrow() {
         SandboxState::Proving => "being proved".to_owned(),
         SandboxState::Ready(probe) => probe.engine.to_owned(),
+        SandboxState::Away { .. } => "its engine does not answer; work waits for it".to_owned(),
         SandboxState::Refused { .. } => "none works here; `nanogridbot doctor` says why".to_owned(),
     };
     Ok(Status {

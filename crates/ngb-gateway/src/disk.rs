@@ -38,7 +38,8 @@ pub(crate) async fn run(gateway: Gateway, stop: CancellationToken) -> anyhow::Re
     }
 }
 
-async fn tell(gateway: &Gateway, notice: &Notice) {
+/// Tells the operator, in the chats of the main group.
+pub(crate) async fn tell(gateway: &Gateway, notice: &Notice) {
     gateway.hub().publish(Event::Settings);
     let directory = gateway.directory().snapshot();
     let main = directory.main_group().map(|it| it.id);
@@ -46,7 +47,7 @@ async fn tell(gateway: &Gateway, notice: &Notice) {
     // Whoever sits at the terminal sees the log.
     for it in chats.filter(|it| it.place.jid.channel() != ChannelKind::Terminal) {
         if let Err(err) = gateway.0.say(&it.place, notice.clone(), Lang::En).await {
-            error!("could not tell the operator of the disk: {:#}", anyhow::Error::from(err));
+            error!("could not tell the operator: {:#}", anyhow::Error::from(err));
         }
     }
 }

@@ -81,6 +81,12 @@ pub struct About {
 pub enum SandboxState {
     Proving,
     Ready(ngb_sandbox::Probe),
+    /// The engine does not answer; what is asked waits for it.
+    Away {
+        why: String,
+        remedy: String,
+        since: Timestamp,
+    },
     /// No engine works here: why, and the one command that mends it.
     Refused {
         why: String,

@@ -27,6 +27,7 @@ mod converse;
 mod disk;
 pub mod dispatch;
 mod end;
+mod engine;
 mod finish;
 pub mod homes;
 mod instructions;

@@ -83,6 +83,13 @@ impl Live {
         &self.text
     }
 
+    /// The agent begins only now.
+    pub(crate) fn begins(&mut self, now: Timestamp) {
+        self.began_at = now;
+        self.grew_at = now;
+        self.next_at = self.next_at.map(|_| now + WORKING_AFTER);
+    }
+
     pub(crate) fn heard(&mut self, step: &Step, now: Timestamp) {
         match step {
             Step::Text { delta } => {

@@ -24,9 +24,10 @@ use crate::{
     calls::OpenAsk,
     dispatch::{Asked, Order},
     end::{nothing_done, usage, write_end},
+    engine::{self, NotStarted},
     events::Event,
     finish::{self, Ended},
-    handle::{Gateway, SandboxState, Shared},
+    handle::{Gateway, Shared},
     live::Live,
     mounts::Mounts,
     stale,
@@ -108,7 +109,7 @@ pub(crate) async fn run(
     let more = match ended {
         Some(ended) => turn.end(ended, usage).await,
         None => {
-            debug!("run {} lost its lease", claim.run);
+            debug!("run {} is left as it is", claim.run);
             count(gateway, &claim, usage).await;
             false
         }
@@ -272,7 +273,7 @@ impl Turn<'_> {
         self.shared().store.note(jobs.iter().map(row).collect());
     }
 
-    /// Brings the work to an end; none when the run is no longer ours.
+    /// Brings the work to an end; none when the run is no longer ours, or is left to the next start.
     async fn work_on(
         &mut self,
         agent: &mut Option<Agent>,
@@ -300,9 +301,15 @@ impl Turn<'_> {
         if agent.is_none() {
             // A start may have to wait: for the sandbox to be proved, for memory.
             self.gateway.0.outboxes.typing(self.place());
-            match self.start(mounts).await {
-                Ok(started) => *agent = Some(started),
-                Err(ended) => return (Some(ended), Over::Useless),
+            match self.start(mounts, orders).await {
+                Ok(started) => {
+                    *agent = Some(started);
+                    // The wait for an engine is no work, and takes nothing off the time that the run has.
+                    self.started_at = self.shared().clock.now();
+                    self.live.begins(self.started_at);
+                }
+                Err(NotStarted::Ended(ended)) => return (Some(ended), Over::Useless),
+                Err(NotStarted::Left) => return (None, Over::Useless),
             }
         } else if let Err(err) = self.renew_instructions().await {
             let reason = format!("the group's instructions can't be read: {err}");
@@ -365,46 +372,50 @@ impl Turn<'_> {
         })
     }
 
-    /// Starts the agent, once it is known that a sandbox can be had.
-    async fn start(&self, mounts: Vec<HostMount>) -> Result<Agent, Ended> {
+    /// Starts the agent, once it is known that a sandbox can be had. An engine that is away is no failure: what is asked
+    /// waits for it.
+    async fn start(
+        &self,
+        mounts: Vec<HostMount>,
+        orders: &mut mpsc::UnboundedReceiver<Order>,
+    ) -> Result<Agent, NotStarted> {
         let shared = self.shared();
-        let mut state = shared.about.sandbox.clone();
-        let proved = state.wait_for(|it| *it != SandboxState::Proving).await.map(|it| it.clone());
-        if let Ok(SandboxState::Refused { why, .. }) = proved {
-            let reason = format!("no sandbox can be had here: {why}");
-            return Err(Ended::Permanent { reason, notice: Notice::NoSandbox });
-        }
-        let Some(sandbox) = shared.sandbox.borrow().clone() else {
-            return Err(Ended::Passing("the gateway is stopping".to_owned()));
-        };
-        let begun = shared.clock.now();
-        let start = Start {
-            sandbox: &*sandbox,
-            homes: &shared.homes,
-            broker: &shared.broker,
-            group: &self.group,
-            lane: self.claim.lane,
-            driver: self.answers.driver.as_str(),
-            mounts,
-            clock: &shared.clock,
-        };
-        match Agent::start(start).await {
-            Ok(agent) => {
-                let took = shared.clock.now().since(begun).as_millis();
-                self.note(Decision::SandboxStarted, format!("`{}` in {took} ms", sandbox.engine()));
-                Ok(agent)
+        let mut waiting = self.waiting();
+        loop {
+            let sandbox = self.sandbox(&mut waiting, orders).await?;
+            let begun = shared.clock.now();
+            let start = Start {
+                sandbox: &*sandbox,
+                homes: &shared.homes,
+                broker: &shared.broker,
+                group: &self.group,
+                lane: self.claim.lane,
+                driver: self.answers.driver.as_str(),
+                mounts: mounts.clone(),
+                clock: &shared.clock,
+            };
+            let err = match Agent::start(start).await {
+                Ok(agent) => {
+                    let took = shared.clock.now().since(begun).as_millis();
+                    let detail = format!("`{}` in {took} ms", sandbox.engine());
+                    self.note(Decision::SandboxStarted, detail);
+                    return Ok(agent);
+                }
+                Err(err) => err,
+            };
+            let (passing, away) = (err.is_passing(), err.is_engine_away());
+            let reason = format!("{:#}", anyhow::Error::from(err));
+            let run = self.claim.run;
+            warn!(%run, messages = self.named(), "could not start the agent of run {run}: {reason}");
+            if away {
+                shared.clock.sleep(engine::PAUSE).await;
+                continue;
             }
-            Err(err) => {
-                let passing = err.is_passing();
-                let reason = format!("{:#}", anyhow::Error::from(err));
-                let run = self.claim.run;
-                warn!(%run, messages = self.named(), "could not start the agent of run {run}: {reason}");
-                Err(if passing {
-                    Ended::Passing(reason)
-                } else {
-                    Ended::Permanent { reason, notice: Notice::NoSandbox }
-                })
-            }
+            return Err(NotStarted::Ended(if passing {
+                Ended::Passing(reason)
+            } else {
+                Ended::Permanent { reason, notice: Notice::NoSandbox }
+            }));
         }
     }
 }

@@ -24,6 +24,7 @@ use ngb_core::{
 use ngb_sandbox::{
     RunSpec, Sandbox,
     bare::{Bare, BareConfig},
+    docker::{Docker, DockerConfig, SocketNames},
     native::{DEFAULT_UID_BASE, Native, NativeConfig, init_main},
 };
 
@@ -33,7 +34,9 @@ fn main() -> ExitCode {
     let done = match args.as_slice() {
         ["__sandbox", ..] => return init_main(),
         ["agent", work @ ..] => agent(work),
-        ["gateway", home, install_id, script] => gateway(home.into(), install_id, script),
+        ["gateway", engine, home, install_id, script] => {
+            gateway(engine, home.into(), install_id, script)
+        }
         ["bare-gateway", home, install_id, script] => bare_gateway(home.into(), install_id, script),
         other => Err(anyhow::anyhow!("what is {other:?}?")),
     };
@@ -192,18 +195,33 @@ fn files() -> anyhow::Result<()> {
 }
 
 /// A gateway with one agent; it prints what the agent prints, until the agent ends or this is killed.
-fn gateway(home: PathBuf, install_id: &str, script: &str) -> anyhow::Result<()> {
-    let native = Native::new(NativeConfig {
-        home: home.clone(),
-        exe: std::env::current_exe()?,
-        install_id: install_id.into(),
-        uid_base: DEFAULT_UID_BASE,
-        clock: Clock::System,
-    })?;
+fn gateway(engine: &str, home: PathBuf, install_id: &str, script: &str) -> anyhow::Result<()> {
+    let engine: Box<dyn Sandbox> = if engine == "docker" {
+        Box::new(Docker::new(DockerConfig {
+            home: home.clone(),
+            exe: std::env::current_exe()?,
+            install_id: install_id.into(),
+            uid_base: DEFAULT_UID_BASE,
+            socket: SocketNames {
+                docker_host: std::env::var("NGB_TEST_DOCKER").ok(),
+                ..SocketNames::default()
+            },
+            image: None,
+            clock: Clock::System,
+        })?)
+    } else {
+        Box::new(Native::new(NativeConfig {
+            home: home.clone(),
+            exe: std::env::current_exe()?,
+            install_id: install_id.into(),
+            uid_base: DEFAULT_UID_BASE,
+            clock: Clock::System,
+        })?)
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        println!("{:?}", native.probe().await?);
-        converse(&native, home, script).await
+        println!("{:?}", engine.probe().await?);
+        converse(&*engine, home, script).await
     })
 }
 

@@ -1,16 +1,18 @@
 //! Where agents run: apart from the host, or not at all.
 //!
-//! [`Sandbox`] is the seam. `native` is made of Linux namespaces and needs nothing installed; `bare` has no walls and
-//! must be named in the settings; `fake` is for tests of other crates.
+//! [`Sandbox`] is the seam. `native` is made of Linux namespaces and needs nothing installed; `docker` asks an engine for
+//! containers; `bare` has no walls and must be named in the settings; `fake` is for tests of other crates.
 
 pub mod bare;
 mod diagnose;
+pub mod docker;
 pub mod fake;
 mod last_words;
 mod line;
 pub mod native;
 mod outside;
 mod streams;
+mod users;
 
 use std::{path::PathBuf, pin::Pin, process::ExitStatus, sync::Arc};
 
@@ -48,6 +50,11 @@ pub trait Sandbox: Send + Sync + 'static {
 
     /// Kills what an earlier gateway process left running; returns how many sandboxes that were.
     async fn reap(&self) -> Result<usize, SandboxError>;
+
+    /// Returns when nothing can be started any more until another proof succeeds; never where nothing can go away.
+    async fn lost(&self) -> SandboxError {
+        std::future::pending().await
+    }
 }
 
 /// What one sandbox is made of.
@@ -148,6 +155,16 @@ pub enum SandboxError {
     },
     #[error("the sandbox ended before its agent was ready: {last_words}")]
     EndedEarly { last_words: String },
+    #[error("no container engine answers at `{}`", socket.display())]
+    NoEngine {
+        socket: PathBuf,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("`{variable}` is `{address}`, and agents need an engine on this machine")]
+    FarEngine { variable: &'static str, address: String },
+    #[error("image `{image}` is not on this machine")]
+    NoImage { image: String },
 }
 
 /// Why a machine forbids user namespaces.
@@ -172,21 +189,53 @@ impl SandboxError {
     /// Whether trying again may help without anybody changing the machine.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::NotAllowed { .. } => false,
-            Self::Setup { .. } | Self::EndedEarly { .. } => true,
+            Self::NotAllowed { .. } | Self::FarEngine { .. } | Self::NoImage { .. } => false,
+            Self::Setup { .. } | Self::EndedEarly { .. } | Self::NoEngine { .. } => true,
+        }
+    }
+
+    /// Whether nothing can be started until an engine is back, which is no failure of what was to be started.
+    pub fn is_engine_away(&self) -> bool {
+        matches!(self, Self::NoEngine { .. })
+    }
+
+    /// The one command that mends it, where one is known; `exe` is our executable.
+    pub fn remedy(&self, exe: &std::path::Path) -> Option<String> {
+        match self {
+            Self::NotAllowed { reason } => Some(remedy(*reason, exe)),
+            Self::NoEngine { socket, source } => Some(docker::remedy(socket, source.as_ref())),
+            Self::FarEngine { variable, .. } => Some(format!(
+                "unset {variable}, or set `[sandbox] socket` to the socket of an engine here"
+            )),
+            Self::NoImage { image } => {
+                Some(format!("docker pull {image}   # or: nanogridbot image build --name {image}"))
+            }
+            Self::Setup { .. } | Self::EndedEarly { .. } => None,
         }
     }
 }
 
-/// The engine of `[sandbox] engine = "auto"`: the first that is proved by really starting a sandbox.
+/// The engine of `[sandbox] engine = "auto"`: the first that is proved by really starting a sandbox, `native` before
+/// `docker`.
 ///
 /// # Errors
 ///
-/// What the proof of the last engine that was tried failed with. It never falls back to fewer walls.
+/// What the proof of `native` failed with, for it is what one would have. It never falls back to fewer walls.
 pub async fn choose(
-    config: native::NativeConfig,
+    native: native::NativeConfig,
+    docker: docker::DockerConfig,
 ) -> Result<(Arc<dyn Sandbox>, Probe), SandboxError> {
-    let native = native::Native::new(config)?;
-    let proved = native.probe().await?;
-    Ok((Arc::new(native), proved))
+    let native = native::Native::new(native)?;
+    let refused = match native.probe().await {
+        Ok(proved) => return Ok((Arc::new(native), proved)),
+        Err(err) => err,
+    };
+    let docker = docker::Docker::new(docker)?;
+    match docker.probe().await {
+        Ok(proved) => Ok((Arc::new(docker), proved)),
+        Err(err) => {
+            tracing::info!("`docker` is no way either: {err}");
+            Err(refused)
+        }
+    }
 }

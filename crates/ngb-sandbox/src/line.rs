@@ -26,10 +26,15 @@ impl Line {
     /// Both ends; the other one is standard input of the process outside.
     pub(crate) fn pair() -> io::Result<(Self, StdUnixStream)> {
         let (ours, theirs) = StdUnixStream::pair()?;
+        Ok((Self::over(ours)?, theirs))
+    }
+
+    /// Our end.
+    pub(crate) fn over(ours: StdUnixStream) -> io::Result<Self> {
         ours.set_nonblocking(true)?;
         let keep = Arc::new(ours.try_clone()?.into());
         let (read, write) = UnixStream::from_std(ours)?.into_split();
-        Ok((Self { read: BufReader::new(read), write, keep }, theirs))
+        Ok(Self { read: BufReader::new(read), write, keep })
     }
 
     pub(crate) async fn say(&mut self, what: &impl serde::Serialize) -> io::Result<()> {

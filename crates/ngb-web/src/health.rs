@@ -36,12 +36,13 @@ pub(crate) async fn health(State(app): State<App>) -> Json<Value> {
     let sandbox = match *about.sandbox.borrow() {
         SandboxState::Ready(_) => "ready",
         SandboxState::Proving => "proving",
+        SandboxState::Away { .. } => "away",
         SandboxState::Refused { .. } => "refused",
     };
     let down = app.gateway.accounts().iter().filter(|it| it.state == "down").count();
     let database = app.gateway.store().counts().await.is_ok();
     let room = has_room(&app);
-    let well = sandbox != "refused" && down == 0 && database && room;
+    let well = !matches!(sandbox, "refused" | "away") && down == 0 && database && room;
     Json(json!({
         "status": if well { "healthy" } else { "degraded" },
         "timestamp": shape::iso(now(&app)),

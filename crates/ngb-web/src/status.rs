@@ -53,6 +53,9 @@ fn sandbox(state: &SandboxState) -> Value {
             res["state"] = "ready".into();
             res
         }
+        SandboxState::Away { why, remedy, since } => {
+            json!({ "state": "away", "why": why, "remedy": remedy, "since": shape::iso(*since) })
+        }
         SandboxState::Refused { why, remedy } => {
             json!({ "state": "refused", "why": why, "remedy": remedy })
         }

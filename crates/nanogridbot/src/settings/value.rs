@@ -59,9 +59,9 @@ pub(super) fn maybe_duration<'de, D: Deserializer<'de>>(
 pub(super) fn engine<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let text = String::deserialize(from)?;
     match text.as_str() {
-        "auto" | "native" | "bare" => Ok(text),
+        "auto" | "native" | "docker" | "bare" => Ok(text),
         _ => {
-            let why = format!("unknown engine `{text}`; known: auto, native, bare");
+            let why = format!("unknown engine `{text}`; known: auto, native, docker, bare");
             Err(serde::de::Error::custom(why))
         }
     }

@@ -3,6 +3,7 @@
 
 mod albums;
 mod commands;
+mod engine;
 mod failures;
 mod lookups;
 mod memory;

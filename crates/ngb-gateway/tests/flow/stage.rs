@@ -152,6 +152,8 @@ pub(crate) struct Setting {
     pub(crate) panics: usize,
     /// Why no sandbox can be had; none where it can.
     pub(crate) refused: Option<&'static str>,
+    /// Whether the sandbox's engine is away at first.
+    pub(crate) away: bool,
     /// Whether the platform has buttons.
     pub(crate) buttons: bool,
     /// Where the agents run for real; none has them be the script.
@@ -166,6 +168,7 @@ impl Default for Setting {
             clock: Clock::System,
             panics: 0,
             refused: None,
+            away: false,
             buttons: true,
             sandbox: None,
         }
@@ -180,6 +183,14 @@ pub(crate) struct Stage {
     drain: CancellationToken,
     life: Option<tokio::task::JoinHandle<ngb_core::tasks::Stopped>>,
     home: Arc<TempDir>,
+    /// What is known of the engine.
+    pub(crate) engine: watch::Sender<SandboxState>,
+    pub(crate) probe: ngb_sandbox::Probe,
+}
+
+/// An engine that does not answer since then.
+pub(crate) fn away(since: Timestamp) -> SandboxState {
+    SandboxState::Away { why: "it is away".into(), remedy: String::new(), since }
 }
 
 impl Stage {
@@ -245,8 +256,11 @@ impl Stage {
         let sandbox = real.unwrap_or_else(|| Arc::new(fake));
         let state = match setting.refused {
             Some(why) => SandboxState::Refused { why: why.into(), remedy: String::new() },
+            None if setting.away => away(clock.now()),
             None => SandboxState::Ready(sandbox.probe().await.unwrap()),
         };
+        let probe = sandbox.probe().await.unwrap();
+        let (engine, sandbox_state) = watch::channel(state);
         let broker = BrokerConfig {
             dir: home.path().join("broker"),
             providers: Vec::new(),
@@ -265,7 +279,7 @@ impl Stage {
             }],
             read_accounts: None,
             sandbox: watch::channel(Some(sandbox)).1,
-            sandbox_state: watch::channel(state).1,
+            sandbox_state,
             limits: RunLimits {
                 idle: Duration::from_secs(60),
                 retry_base: setting.retry_base,
@@ -285,7 +299,7 @@ impl Stage {
         .unwrap();
         let drain = tasks.drain.clone();
         let life = tokio::spawn(Self::live(tasks));
-        Self { gateway, platform, said, drain, life: Some(life), home }
+        Self { gateway, platform, said, drain, life: Some(life), home, engine, probe }
     }
 
     async fn live(tasks: Tasks) -> ngb_core::tasks::Stopped {

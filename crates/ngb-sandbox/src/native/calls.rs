@@ -1,8 +1,28 @@
 //! The lists of the system call filter. What only one kind of processor has stands apart.
 
+/// A system call: its number here, and the constant that has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    pub(crate) number: i64,
+    constant: &'static str,
+}
+
+impl Call {
+    /// As it is called in manual pages.
+    pub(crate) fn name(self) -> &'static str {
+        self.constant.strip_prefix("SYS_").unwrap_or(self.constant)
+    }
+}
+
+macro_rules! calls {
+    ($(libc::$constant:ident),* $(,)?) => {
+        &[$(Call { number: libc::$constant, constant: stringify!($constant) }),*]
+    };
+}
+
 /// Every kind of processor has these.
 #[rustfmt::skip]
-pub(super) const ALLOWED: &[i64] = &[
+pub(crate) const ALLOWED: &[Call] = calls![
     libc::SYS_accept, libc::SYS_accept4, libc::SYS_bind, libc::SYS_brk, libc::SYS_capget,
     libc::SYS_capset, libc::SYS_chdir, libc::SYS_clock_getres, libc::SYS_clock_gettime,
     libc::SYS_clock_nanosleep, libc::SYS_clone, libc::SYS_close, libc::SYS_close_range,
@@ -67,7 +87,7 @@ pub(super) const ALLOWED: &[i64] = &[
 /// The old forms that only x86-64 has.
 #[cfg(target_arch = "x86_64")]
 #[rustfmt::skip]
-pub(super) const ALLOWED_HERE: &[i64] = &[
+pub(crate) const ALLOWED_HERE: &[Call] = calls![
     libc::SYS_fchmodat2, libc::SYS_getrlimit, libc::SYS_renameat, libc::SYS_setrlimit,
     libc::SYS_sync_file_range, libc::SYS_access, libc::SYS_alarm, libc::SYS_arch_prctl, libc::SYS_chmod, libc::SYS_chown,
     libc::SYS_creat, libc::SYS_dup2, libc::SYS_epoll_create, libc::SYS_epoll_ctl_old,
@@ -81,14 +101,20 @@ pub(super) const ALLOWED_HERE: &[i64] = &[
 ];
 
 /// Newer kinds of processor have no old forms; these the `libc` crate does not name there. Numbers of
-/// `<asm-generic/unistd.h>`: `renameat`, `sync_file_range`, `getrlimit`, `setrlimit`, `fchmodat2`.
+/// `<asm-generic/unistd.h>`.
 #[cfg(not(target_arch = "x86_64"))]
-pub(super) const ALLOWED_HERE: &[i64] = &[38, 84, 163, 164, 452];
+pub(crate) const ALLOWED_HERE: &[Call] = &[
+    Call { number: 38, constant: "SYS_renameat" },
+    Call { number: 84, constant: "SYS_sync_file_range" },
+    Call { number: 163, constant: "SYS_getrlimit" },
+    Call { number: 164, constant: "SYS_setrlimit" },
+    Call { number: 452, constant: "SYS_fchmodat2" },
+];
 
 /// Answered by `EPERM`. Whatever else is not allowed is answered by `ENOSYS`, so an old call that is missing here is
 /// refused as well.
 #[rustfmt::skip]
-pub(super) const FORBIDDEN: &[i64] = &[
+pub(super) const FORBIDDEN: &[Call] = calls![
     libc::SYS_acct, libc::SYS_add_key, libc::SYS_adjtimex, libc::SYS_bpf, libc::SYS_chroot,
     libc::SYS_clock_adjtime, libc::SYS_clock_settime, libc::SYS_delete_module,
     libc::SYS_fanotify_init, libc::SYS_finit_module, libc::SYS_fsconfig, libc::SYS_fsmount,

@@ -13,7 +13,7 @@ use crate::Kept;
 const CPU_PERIOD_US: u64 = 100_000;
 
 /// Processes of a sandbox that are not the agent's: the one outside and number 1.
-pub(super) const OWN_PROCESSES: u64 = 2;
+pub(crate) const OWN_PROCESSES: u64 = 2;
 
 /// Room for those two, in bytes: they are pages of our executable and little else.
 const OWN_BYTES: u64 = 4 << 20;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 
 use super::{init::INNER_ID, plan::say, process::Started};
-use crate::{Kept, Probe, SandboxError};
+use crate::{AgentProcess, Kept, Probe, SandboxError};
 
 /// Argument after `__sandbox`.
 pub(super) const ARGUMENT: &str = "--check";
@@ -25,6 +25,10 @@ const MAX_ANSWER: u64 = 16 << 10;
 /// off says so at once.
 const OUTSIDE: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 9);
+
+/// A remark for `doctor`.
+pub(crate) const NO_LANDLOCK: &str =
+    "This kernel has no Landlock of use, so files have one wall instead of two.";
 
 /// What the process inside found.
 #[derive(Debug, Serialize, Deserialize)]
@@ -79,21 +83,17 @@ fn look() -> io::Result<Found> {
     })
 }
 
+/// What a sandbox has to be like, beyond what all have to.
+pub(crate) struct Expected {
+    /// The user inside.
+    pub(crate) uid: u32,
+    /// Whether its root is made by us, so that it has no homes in it.
+    pub(crate) own_root: bool,
+}
+
 /// Hears the answer, and takes it only if every wall holds.
 pub(super) async fn judge(mut started: Started) -> Result<Probe, SandboxError> {
-    let mut answer = String::new();
-    let setup =
-        |source| SandboxError::Setup { doing: "hear the sandbox's own check".into(), source };
-    (&mut started.agent.io).take(MAX_ANSWER).read_to_string(&mut answer).await.map_err(setup)?;
-    let status = started.agent.exited.as_mut().await.map_err(setup)?;
-    if !status.success() {
-        let last_words = started.agent.last_words.text().trim().to_owned();
-        return Err(SandboxError::EndedEarly { last_words });
-    }
-    let found: Found = serde_json::from_str(&answer).map_err(|err| setup(err.into()))?;
-    if let Some(hole) = found.hole() {
-        return Err(setup(io::Error::other(format!("a wall does not hold: {hole}"))));
-    }
+    hear(&mut started.agent, &Expected { uid: INNER_ID, own_root: true }).await?;
     let kept = started.kept;
     Ok(Probe {
         engine: "native",
@@ -106,12 +106,35 @@ pub(super) async fn judge(mut started: Started) -> Result<Probe, SandboxError> {
     })
 }
 
+/// Hears the answer of the process inside.
+///
+/// # Errors
+///
+/// When there is none, or a wall doesn't hold.
+pub(crate) async fn hear(
+    agent: &mut AgentProcess,
+    expected: &Expected,
+) -> Result<(), SandboxError> {
+    let mut answer = String::new();
+    let setup =
+        |source| SandboxError::Setup { doing: "hear the sandbox's own check".into(), source };
+    (&mut agent.io).take(MAX_ANSWER).read_to_string(&mut answer).await.map_err(setup)?;
+    let status = agent.exited.as_mut().await.map_err(setup)?;
+    if !status.success() {
+        let last_words = agent.last_words.text().trim().to_owned();
+        return Err(SandboxError::EndedEarly { last_words });
+    }
+    let found: Found = serde_json::from_str(&answer).map_err(|err| setup(err.into()))?;
+    match found.hole(expected) {
+        Some(hole) => Err(setup(io::Error::other(format!("a wall does not hold: {hole}")))),
+        None => Ok(()),
+    }
+}
+
 fn remarks(started: &Started) -> Vec<String> {
     let mut remarks = Vec::new();
     if !started.landlock {
-        remarks.push(
-            "This kernel has no Landlock of use, so files have one wall instead of two.".into(),
-        );
+        remarks.push(NO_LANDLOCK.into());
     }
     if started.kept.memory != Kept::Kernel {
         remarks.push(
@@ -127,7 +150,7 @@ fn remarks(started: &Started) -> Vec<String> {
 }
 
 impl Found {
-    fn hole(&self) -> Option<String> {
+    fn hole(&self, expected: &Expected) -> Option<String> {
         let status = |key: &str| {
             self.status
                 .lines()
@@ -138,13 +161,13 @@ impl Found {
         let caps = ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"];
         #[rustfmt::skip]
         let walls = [
-            (self.uid == INNER_ID,                        "the user inside is another"),
+            (self.uid == expected.uid,                        "the user inside is another"),
             (caps.iter().all(|it| u64::from_str_radix(status(it), 16) == Ok(0)), "capabilities are left"),
             (status("NoNewPrivs:") == "1",                "new privileges can be had"),
             (status("Seccomp:") == "2",                   "there is no system call filter"),
             (self.mount == Some(libc::EPERM),             "mounting is not refused"),
             (self.connect == Some(libc::ENETUNREACH),     "the network is not cut off"),
-            (!self.root.iter().any(|it| it == "root" || it == "home"), "the host's homes are there"),
+            (!expected.own_root || !self.root.iter().any(|it| it == "root" || it == "home"), "the host's homes are there"),
             (self.writes_to_group,                        "the group's folder can't be written to"),
         ];
         walls.iter().find(|(holds, _)| !holds).map(|(_, hole)| format!("{hole} ({self:?})"))

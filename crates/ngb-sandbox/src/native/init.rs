@@ -26,10 +26,10 @@ use super::{
     privilege, root,
     sys::{self, Forked},
 };
-use crate::bare;
+use crate::{bare, docker};
 
 /// The user and group inside, always: Claude Code refuses to work as 0, and files keep one owner across engines.
-pub(super) const INNER_ID: u32 = 1000;
+pub(crate) const INNER_ID: u32 = 1000;
 
 /// What `nanogridbot __sandbox` does. It must be called before any thread exists.
 ///
@@ -39,6 +39,7 @@ pub fn init_main() -> ExitCode {
     match args.next() {
         Some(it) if it == check::ARGUMENT => return check::main(),
         Some(it) if it == bare::ARGUMENT => return bare::outside_main(args),
+        Some(it) if it == docker::ARGUMENT => return docker::inside_main(),
         _ => {}
     }
     match outside() {
@@ -70,7 +71,7 @@ impl io::Write for ControlLine {
     }
 }
 
-fn hear<T: serde::de::DeserializeOwned>() -> io::Result<T> {
+pub(crate) fn hear<T: serde::de::DeserializeOwned>() -> io::Result<T> {
     let mut line = String::new();
     if io::stdin().lock().read_line(&mut line)? == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());

@@ -1,6 +1,7 @@
 //! Process 1 of the sandbox: builds the walls around itself, starts the agent behind them, and reaps orphans.
 
 use std::{
+    collections::BTreeMap,
     io,
     os::fd::{AsFd as _, OwnedFd},
     os::unix::process::ExitStatusExt as _,
@@ -23,10 +24,27 @@ use super::{
 };
 
 /// Where our executable stands inside.
-pub(super) const EXECUTABLE: &str = "/run/nanogridbot";
+pub(crate) const EXECUTABLE: &str = "/run/nanogridbot";
 
 /// The host name inside.
-const HOST_NAME: &str = "sandbox";
+pub(crate) const HOST_NAME: &str = "sandbox";
+
+/// What every agent finds in its environment.
+const ENVIRONMENT: &[(&str, &str)] = &[
+    ("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"),
+    ("HOME", root::LANE),
+    ("LANG", "C.UTF-8"),
+    ("TERM", "dumb"),
+    ("TMPDIR", "/tmp"),
+];
+
+/// The same with the group's own, which win.
+pub(crate) fn environment(of_group: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut all: BTreeMap<String, String> =
+        ENVIRONMENT.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    all.extend(of_group.clone());
+    all
+}
 
 /// Runs as process 1 until the agent's first process ends; its end takes everything inside with it.
 pub(super) fn main(plan: &Plan, trees: Trees, parent: &OwnedFd) -> ExitCode {
@@ -47,14 +65,14 @@ fn build(plan: &Plan, trees: Trees, parent: &OwnedFd) -> Result<process::Pid, Fa
     loopback::up().during(Step::Network, || "bring the loopback device up".into())?;
 
     privilege::drop_capabilities()?;
-    privilege::limit(plan)?;
+    privilege::limit(plan.file_bytes, plan.processes)?;
     rustix::thread::set_no_new_privs(true)
         .during(Step::Walls, || "give up new privileges".into())?;
-    let landlock = landlock::restrict(plan)?;
+    let landlock = landlock::restrict(&plan.mounts)?;
     seccomp::restrict()?;
 
-    let agent = spawn(plan)?;
-    report(&Report::Ready { landlock });
+    let agent = spawn(&plan.work, &environment(&plan.environment))?;
+    report(&Report::Ready { landlock, is_user_1000: true });
     Ok(agent)
 }
 
@@ -71,26 +89,22 @@ fn die_with(parent: &OwnedFd) -> io::Result<()> {
     }
 }
 
+/// Starts the agent. Descriptor 0 is the line to the gateway and stays here; the agent's input and output are descriptor 1.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-fn spawn(plan: &Plan) -> Result<process::Pid, Failure> {
+pub(crate) fn spawn(
+    work: &Work,
+    environment: &BTreeMap<String, String>,
+) -> Result<process::Pid, Failure> {
     let doing = || format!("execute `{EXECUTABLE}`");
-    // Descriptor 0 is the line to the gateway and stays here; the agent's input and output are descriptor 1.
     let input = io::stdout().as_fd().try_clone_to_owned().during(Step::Exec, doing)?;
     let mut command = Command::new(EXECUTABLE);
-    match &plan.work {
+    match work {
         Work::Agent(args) => command.arg("agent").args(args),
         Work::Check => command.args(["__sandbox", check::ARGUMENT]),
     };
     let child = command
         .env_clear()
-        .envs([
-            ("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"),
-            ("HOME", root::LANE),
-            ("LANG", "C.UTF-8"),
-            ("TERM", "dumb"),
-            ("TMPDIR", "/tmp"),
-        ])
-        .envs(&plan.environment)
+        .envs(environment)
         .current_dir(root::GROUP)
         .stdin(Stdio::from(input))
         .spawn()
@@ -100,7 +114,7 @@ fn spawn(plan: &Plan) -> Result<process::Pid, Failure> {
 }
 
 /// Orphans become children of process 1, so all of them are waited for.
-fn reap_until(agent: process::Pid) -> ExitCode {
+pub(crate) fn reap_until(agent: process::Pid) -> ExitCode {
     loop {
         match process::wait(WaitOptions::empty()) {
             Ok(Some((pid, status))) if pid == agent => {

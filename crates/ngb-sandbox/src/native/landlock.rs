@@ -8,9 +8,10 @@ use landlock::{
 };
 
 use super::{
-    plan::{During as _, Failure, Plan, Step},
+    plan::{During as _, Failure, Step},
     root,
 };
+use crate::HostMount;
 
 /// The newest set of rights we ask for; an older kernel gives what it has. Version 7 adds nothing but a log.
 const NEWEST: ABI = ABI::V6;
@@ -19,17 +20,17 @@ const NEWEST: ABI = ABI::V6;
 const OLDEST: ABI = ABI::V2;
 
 /// Puts this process and all it starts under Landlock; false where the kernel has none worth having.
-pub(super) fn restrict(plan: &Plan) -> Result<bool, Failure> {
+pub(crate) fn restrict(mounts: &[HostMount]) -> Result<bool, Failure> {
     let doing = || "set up Landlock".into();
     let asked = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(OLDEST));
     let Ok(asked) = asked else { return Ok(false) };
-    rules(asked, plan).during(Step::Walls, doing)?;
+    rules(asked, mounts).during(Step::Walls, doing)?;
     Ok(true)
 }
 
-fn rules(asked: Ruleset, plan: &Plan) -> io::Result<()> {
+fn rules(asked: Ruleset, mounts: &[HostMount]) -> io::Result<()> {
     let other = io::Error::other::<landlock::RulesetError>;
     let all = AccessFs::from_all(NEWEST);
     let read = AccessFs::from_read(NEWEST);
@@ -49,7 +50,7 @@ fn rules(asked: Ruleset, plan: &Plan) -> io::Result<()> {
         .and_then(|it| it.scope(Scope::from_all(NEWEST)))
         .and_then(Ruleset::create)
         .map_err(other)?;
-    let written = plan.mounts.iter().filter(|it| it.write);
+    let written = mounts.iter().filter(|it| it.write);
     let written = written.map(|it| (it.inside.as_path(), all));
     for (path, rights) in table.into_iter().map(|it| (Path::new(it.0), it.1)).chain(written) {
         // The rights of a folder mean nothing for a file, and are refused.

@@ -27,27 +27,27 @@
 //!
 //! Linux 5.14 or newer: `mount_setattr`, and `RLIMIT_NPROC` counted per namespace.
 
-mod calls;
-mod cgroup;
-mod check;
-mod init;
-mod inside;
-mod landlock;
+pub(crate) mod calls;
+pub(crate) mod cgroup;
+pub(crate) mod check;
+pub(crate) mod init;
+pub(crate) mod inside;
+pub(crate) mod landlock;
 mod loopback;
-mod plan;
-mod privilege;
+pub(crate) mod plan;
+pub(crate) mod privilege;
 mod process;
 mod reap;
-mod root;
-mod seccomp;
+pub(crate) mod root;
+pub(crate) mod seccomp;
 mod spare;
-mod sys;
+pub(crate) mod sys;
 mod tree;
-mod watch;
+pub(crate) mod watch;
 
 use std::{
     collections::HashSet,
-    fs, io,
+    fs,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{
@@ -76,17 +76,16 @@ pub(crate) use self::{
     sys::close_on_exec_from,
     watch::memory_bytes,
 };
-use crate::{AgentProcess, Probe, RunSpec, Sandbox, SandboxError};
-
-/// First user number of the groups, when the gateway is root. systemd leaves 1879048192 to 2147483647 unused
-/// (<https://systemd.io/UIDS-GIDS/>).
-pub const DEFAULT_UID_BASE: u32 = 0x7000_0000;
-
-/// Groups that have a user number of their own.
-const UID_COUNT: u32 = 0x0fff_ffff;
+pub use crate::users::DEFAULT_UID_BASE;
+use crate::{AgentProcess, Probe, RunSpec, Sandbox, SandboxError, users::Users};
 
 /// Largest `/tmp`, in bytes; with less memory it is half of that.
 const MAX_TMP_BYTES: u64 = 256 << 20;
+
+/// Size of the `/tmp` of a sandbox, in bytes.
+pub(crate) fn tmp_bytes(limits: &Limits) -> u64 {
+    MAX_TMP_BYTES.min((limits.memory_mib << 20) / 2)
+}
 
 /// What the engine needs to know.
 #[derive(Clone, Debug)]
@@ -110,9 +109,7 @@ pub struct Native {
 struct Shared {
     config: NativeConfig,
     parents: Parents,
-    /// Whether the groups may have users of their own: as root, but not as the root of a user namespace that has only
-    /// some users (a rootless container), which is an ordinary user outside.
-    has_users: bool,
+    users: Users,
     /// Tasks that look after one sandbox each.
     crew: Mutex<Crew>,
     /// Names of the sandboxes that live.
@@ -137,7 +134,7 @@ impl Native {
         let parents = Parents::here().map_err(setup)?;
         Ok(Self {
             shared: Arc::new(Shared {
-                has_users: has_users(config.uid_base).map_err(setup)?,
+                users: Users::here(config.uid_base)?,
                 config,
                 parents,
                 crew: Mutex::default(),
@@ -154,7 +151,7 @@ impl Native {
     ///
     /// When the group's number has no place in the range.
     pub fn host_ids(&self, group: GroupId) -> Result<(u32, u32), SandboxError> {
-        self.shared.host_ids(group)
+        self.shared.users.of(group)
     }
 }
 
@@ -170,28 +167,9 @@ impl NativeConfig {
 }
 
 impl Shared {
-    fn host_ids(&self, group: GroupId) -> Result<(u32, u32), SandboxError> {
-        if !self.has_users {
-            let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-            return Ok((uid.as_raw(), gid.as_raw()));
-        }
-        let id = u32::try_from(group.0).ok().filter(|it| *it < UID_COUNT);
-        let id = id.and_then(|it| self.config.uid_base.checked_add(it)).filter(|it| *it != 0);
-        id.map(|id| (id, id)).ok_or_else(|| SandboxError::Setup {
-            doing: format!("find a user for group {group}"),
-            source: io::Error::other("the range of users is used up"),
-        })
-    }
-
     /// Makes the folders ready for the agent's user.
     fn plan(&self, spec: &RunSpec, work: Work) -> Result<Plan, SandboxError> {
-        let owner = self.host_ids(spec.group)?;
-        for dir in [&spec.group_dir, &spec.lane_dir] {
-            tree::give(dir, owner).map_err(|source| SandboxError::Setup {
-                doing: format!("give `{}` to user {}", dir.display(), owner.0),
-                source,
-            })?;
-        }
+        give_folders(spec, self.users.of(spec.group)?)?;
         Ok(Plan {
             work,
             exe: self.config.exe.clone(),
@@ -202,8 +180,8 @@ impl Shared {
             environment: spec.limits.environment.clone(),
             broker_dir: spec.broker_dir.clone(),
             lock: self.config.lock_dir().join(format!("lane-{}.lock", spec.lane)),
-            leave_groups: self.has_users,
-            tmp_bytes: MAX_TMP_BYTES.min((spec.limits.memory_mib << 20) / 2),
+            leave_groups: self.users.apart,
+            tmp_bytes: tmp_bytes(&spec.limits),
             file_bytes: spec.limits.file_mib << 20,
             processes: u64::from(spec.limits.pids) + OWN_PROCESSES,
         })
@@ -232,24 +210,13 @@ impl Sandbox for Native {
     }
 
     fn owner(&self, group: GroupId) -> Option<(u32, u32)> {
-        rustix::process::geteuid().is_root().then(|| self.host_ids(group).ok()).flatten()
+        self.shared.users.other_than_ours(group)
     }
 
     async fn probe(&self) -> Result<Probe, SandboxError> {
         let dir = self.shared.config.lock_dir().join(format!("probe-{}", std::process::id()));
         let made = ScratchDir::new(&dir)?;
-        let spec = RunSpec {
-            group: GroupId(0),
-            lane: LaneId(0),
-            group_dir: made.0.join("group"),
-            lane_dir: made.0.join("lane"),
-            read_only: Vec::new(),
-            mounts: Vec::new(),
-            broker_dir: None,
-            args: Vec::new(),
-            limits: Limits::default(),
-        };
-        let started = process::start(&self.shared, &spec, Work::Check).await?;
+        let started = process::start(&self.shared, &made.spec(), Work::Check).await?;
         check::judge(started).await
     }
 
@@ -264,22 +231,22 @@ impl Sandbox for Native {
     }
 }
 
-fn has_users(base: u32) -> io::Result<bool> {
-    let map = fs::read_to_string("/proc/self/uid_map")?;
-    let (first, end) = (u64::from(base), u64::from(base) + u64::from(UID_COUNT));
-    let mapped = map.lines().any(|line| {
-        // user_namespaces(7): inside, outside, length.
-        let fields: Vec<u64> = line.split_whitespace().filter_map(|it| it.parse().ok()).collect();
-        matches!(fields[..], [inside, _, len] if inside <= first && end <= inside + len)
-    });
-    Ok(mapped && rustix::process::geteuid().is_root())
+/// Makes the folders of a sandbox its user's own.
+pub(crate) fn give_folders(spec: &RunSpec, owner: (u32, u32)) -> Result<(), SandboxError> {
+    for dir in [&spec.group_dir, &spec.lane_dir] {
+        tree::give(dir, owner).map_err(|source| SandboxError::Setup {
+            doing: format!("give `{}` to user {}", dir.display(), owner.0),
+            source,
+        })?;
+    }
+    Ok(())
 }
 
 /// Folders of one probe, removed at its end.
-struct ScratchDir(PathBuf);
+pub(crate) struct ScratchDir(PathBuf);
 
 impl ScratchDir {
-    fn new(at: &Path) -> Result<Self, SandboxError> {
+    pub(crate) fn new(at: &Path) -> Result<Self, SandboxError> {
         let made = Self(at.to_owned());
         for name in ["group", "lane"] {
             fs::create_dir_all(at.join(name)).map_err(|source| SandboxError::Setup {
@@ -288,6 +255,20 @@ impl ScratchDir {
             })?;
         }
         Ok(made)
+    }
+
+    pub(crate) fn spec(&self) -> RunSpec {
+        RunSpec {
+            group: GroupId(0),
+            lane: LaneId(0),
+            group_dir: self.0.join("group"),
+            lane_dir: self.0.join("lane"),
+            read_only: Vec::new(),
+            mounts: Vec::new(),
+            broker_dir: None,
+            args: Vec::new(),
+            limits: Limits::default(),
+        }
     }
 }
 

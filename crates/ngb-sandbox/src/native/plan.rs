@@ -12,37 +12,37 @@ use crate::HostMount;
 
 /// What the gateway says first, before there is anything to do: to join a control group takes the kernel milliseconds.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Join {
-    pub(super) cgroups: Vec<PathBuf>,
+pub(crate) struct Join {
+    pub(crate) cgroups: Vec<PathBuf>,
 }
 
 /// What one sandbox is made of, told to its first process.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Plan {
-    pub(super) work: Work,
+pub(crate) struct Plan {
+    pub(crate) work: Work,
     /// Our executable on the host.
-    pub(super) exe: PathBuf,
-    pub(super) group_dir: PathBuf,
-    pub(super) lane_dir: PathBuf,
-    pub(super) read_only: Vec<(PathBuf, PathBuf)>,
-    pub(super) mounts: Vec<HostMount>,
-    pub(super) environment: BTreeMap<String, String>,
-    pub(super) broker_dir: Option<PathBuf>,
+    pub(crate) exe: PathBuf,
+    pub(crate) group_dir: PathBuf,
+    pub(crate) lane_dir: PathBuf,
+    pub(crate) read_only: Vec<(PathBuf, PathBuf)>,
+    pub(crate) mounts: Vec<HostMount>,
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) broker_dir: Option<PathBuf>,
     /// Held as long as anything of this sandbox lives.
-    pub(super) lock: PathBuf,
+    pub(crate) lock: PathBuf,
     /// Whether the gateway is root, with groups of its own to be left.
-    pub(super) leave_groups: bool,
+    pub(crate) leave_groups: bool,
     /// Size of `/tmp`, in bytes.
-    pub(super) tmp_bytes: u64,
+    pub(crate) tmp_bytes: u64,
     /// Largest file, in bytes.
-    pub(super) file_bytes: u64,
+    pub(crate) file_bytes: u64,
     /// Processes and threads, with those that the sandbox itself needs.
-    pub(super) processes: u64,
+    pub(crate) processes: u64,
 }
 
 /// What runs inside.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Work {
+pub(crate) enum Work {
     Agent(Vec<String>),
     /// The check of [`super::check`].
     Check,
@@ -50,7 +50,7 @@ pub(super) enum Work {
 
 /// What the gateway says after the plan: the user map is written.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Mapped;
+pub(crate) struct Mapped;
 
 /// What the sandbox says to the gateway.
 #[derive(Debug, Serialize, Deserialize)]
@@ -61,6 +61,8 @@ pub(crate) enum Report {
     Ready {
         /// Whether Landlock is among them.
         landlock: bool,
+        /// Whether the agent is [`super::init::INNER_ID`] inside; else it has the number of its user on the host.
+        is_user_1000: bool,
     },
     /// A wall could not be built; nothing was run.
     Failed(Failure),
@@ -71,11 +73,11 @@ pub(crate) enum Report {
 /// What could not be done, and in which part of the work.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Failure {
-    pub(super) step: Step,
+    pub(crate) step: Step,
     /// An infinitive, as in [`crate::SandboxError::Setup`].
-    pub(super) doing: String,
-    pub(super) errno: Option<i32>,
-    pub(super) message: String,
+    pub(crate) doing: String,
+    pub(crate) errno: Option<i32>,
+    pub(crate) message: String,
 }
 
 /// Where a start failed: the same error number means different things in different places.
@@ -98,7 +100,7 @@ pub enum Step {
 }
 
 /// Gives an I/O error its [`Failure`].
-pub(super) trait During<T> {
+pub(crate) trait During<T> {
     fn during(self, step: Step, doing: impl FnOnce() -> String) -> Result<T, Failure>;
 }
 

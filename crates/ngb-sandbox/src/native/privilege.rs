@@ -6,13 +6,13 @@ use rustix::{
     thread::{self, CapabilitySet, CapabilitySets},
 };
 
-use super::plan::{During as _, Failure, Plan, Step};
+use super::plan::{During as _, Failure, Step};
 
 /// Open files a process may have.
-const OPEN_FILES: u64 = 4_096;
+pub(crate) const OPEN_FILES: u64 = 4_096;
 
 /// Gives up every capability, also what an exec could bring back.
-pub(super) fn drop_capabilities() -> Result<(), Failure> {
+pub(crate) fn drop_capabilities() -> Result<(), Failure> {
     let doing = || "drop capabilities".into();
     for bit in 0..u64::BITS {
         let one = CapabilitySet::from_bits_retain(1 << bit);
@@ -28,15 +28,15 @@ pub(super) fn drop_capabilities() -> Result<(), Failure> {
     thread::set_capabilities(None, sets).during(Step::Walls, doing)
 }
 
-/// Sets the limits of a process. There is none on address space: JavaScript engines reserve far more than they use.
-pub(super) fn limit(plan: &Plan) -> Result<(), Failure> {
+/// Sets the limits of a process: its largest file in bytes, and how many processes there may be. There is none on address space: JavaScript engines reserve far more than they use.
+pub(crate) fn limit(file_bytes: u64, processes: u64) -> Result<(), Failure> {
     #[rustfmt::skip]
     let limits = [
         (Resource::Core,   0),
-        (Resource::Fsize,  plan.file_bytes),
+        (Resource::Fsize,  file_bytes),
         (Resource::Nofile, OPEN_FILES),
         // Since Linux 5.14 this counts the processes of the user in *this* user namespace: those of the sandbox.
-        (Resource::Nproc,  plan.processes),
+        (Resource::Nproc,  processes),
     ];
     for (resource, wanted) in limits {
         // A limit can only go down.

@@ -48,7 +48,7 @@ pub(super) async fn start(
     let spare = Spare::take(shared).await.map_err(setup("start the sandbox's first process"))?;
     let Spare { mut outside, io, groups } = spare;
     let set = groups.group.set(&spec.limits);
-    let host_ids = shared.host_ids(spec.group)?;
+    let host_ids = shared.users.of(spec.group)?;
     let clock = shared.config.clock.clone();
     let ready = clock.timeout(START_LIMIT, build(&mut outside, &plan, host_ids)).await;
     let landlock = match ready {
@@ -115,7 +115,7 @@ async fn build(
                 })?;
                 outside.line.say(&Mapped).await.map_err(setup("tell the sandbox its user"))?;
             }
-            Some(Report::Ready { landlock }) => return Ok(landlock),
+            Some(Report::Ready { landlock, .. }) => return Ok(landlock),
             Some(Report::Failed(failure)) => return Err(refused(&failure)),
             Some(Report::Ended(_)) | None => return Err(ended_early(outside).await),
         }

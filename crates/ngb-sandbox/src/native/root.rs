@@ -27,17 +27,18 @@ use super::{
 use crate::HostMount;
 
 /// The group's folder inside.
-pub(super) const GROUP: &str = "/workspace/group";
+pub(crate) const GROUP: &str = "/workspace/group";
 /// The lane's folder inside.
-pub(super) const LANE: &str = "/workspace/lane";
+pub(crate) const LANE: &str = "/workspace/lane";
 /// The folder of the broker's socket inside.
-pub(super) const BROKER: &str = "/run/ngb";
+pub(crate) const BROKER: &str = "/run/ngb";
 
 /// What programs are made of. What is a symbolic link on the host stays one; what the host hasn't, isn't there.
-const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+pub(crate) const SYSTEM: &[&str] =
+    &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
 
 /// What of the host's `/etc` programs need and that tells nothing about the host.
-const ETC: &[&str] = &[
+pub(crate) const ETC: &[&str] = &[
     "/etc/alternatives",
     "/etc/ca-certificates",
     "/etc/ld.so.cache",
@@ -53,7 +54,7 @@ const DEVICES: &[&str] =
     &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
 
 /// Files of `/etc` that we write.
-const MADE: &[(&str, &str)] = &[
+pub(crate) const MADE: &[(&str, &str)] = &[
     (
         "/etc/passwd",
         "root:x:0:0:root:/root:/bin/sh\nagent:x:1000:1000:agent:/workspace/lane:/bin/sh\n\
@@ -79,7 +80,7 @@ const NO_SETUID: u64 = libc::MOUNT_ATTR_NOSUID;
 const NO_DEVICES: u64 = libc::MOUNT_ATTR_NODEV;
 
 /// Entries that `/tmp` may hold: each takes kernel memory of its own.
-const TMP_ENTRIES: u64 = 65_536;
+pub(crate) const TMP_ENTRIES: u64 = 65_536;
 
 /// Host folders and files, opened and not yet mounted.
 pub(super) struct Trees(Vec<Tree>);
@@ -149,19 +150,8 @@ impl Tree {
     /// What the gateway judged: a path that had no link in it then. Whoever has put one there since gets an error, and
     /// what is opened here is what is mounted.
     fn open_judged(mount: &HostMount) -> io::Result<Self> {
-        let found = openat2(
-            CWD,
-            &mount.real,
-            OFlags::PATH | OFlags::CLOEXEC,
-            Mode::empty(),
-            ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
-        )?;
-        let kind = File::from(found.try_clone()?).metadata()?.file_type();
-        let what = match kind {
-            it if it.is_dir() => What::Folder,
-            it if it.is_file() => What::File,
-            _ => return Err(io::Error::other("it is neither a folder nor a file")),
-        };
+        let (found, kind) = open_real(&mount.real)?;
+        let what = if kind.is_dir() { What::Folder } else { What::File };
         let flags = OpenTreeFlags::OPEN_TREE_CLONE
             | OpenTreeFlags::OPEN_TREE_CLOEXEC
             | OpenTreeFlags::AT_EMPTY_PATH
@@ -171,6 +161,23 @@ impl Tree {
         let attributes = if mount.write { limited } else { limited | READ_ONLY };
         sys::add_mount_attributes(tree.as_fd(), attributes)?;
         Ok(Self { at: mount.inside.clone(), what: what(tree) })
+    }
+}
+
+/// Opens the folder or file at `path`, which may have no link in it.
+pub(crate) fn open_real(path: &Path) -> io::Result<(OwnedFd, fs::Metadata)> {
+    let found = openat2(
+        CWD,
+        path,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
+    )?;
+    let metadata = File::from(found.try_clone()?).metadata()?;
+    if metadata.is_dir() || metadata.is_file() {
+        Ok((found, metadata))
+    } else {
+        Err(io::Error::other("it is neither a folder nor a file"))
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) fn fork() -> io::Result<Forked> {
 
 /// Moves this process (its next child, for the pid namespace) into new namespaces.
 #[expect(unsafe_code, reason = "the safe wrapper is deprecated; see the SAFETY comment")]
-pub(super) fn unshare(namespaces: UnshareFlags) -> io::Result<()> {
+pub(crate) fn unshare(namespaces: UnshareFlags) -> io::Result<()> {
     // SAFETY: only `CLONE_FILES` is a danger to safe code (descriptors that mean another file in each thread); none of
     // the callers passes it, and they are single-threaded.
     unsafe { rustix::thread::unshare_unsafe(namespaces - UnshareFlags::FILES) }?;

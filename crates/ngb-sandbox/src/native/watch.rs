@@ -21,18 +21,18 @@ const DISK_PERIOD: Duration = Duration::from_secs(1);
 const DISK_SHARE: u32 = 20;
 
 /// What one sandbox is watched for.
-pub(super) struct Watch {
-    pub(super) clock: Clock,
+pub(crate) struct Watch {
+    pub(crate) clock: Clock,
     /// The sandbox's process outside, from which all others come.
-    pub(super) first: u32,
-    pub(super) limits: Limits,
-    pub(super) folders: [PathBuf; 2],
-    pub(super) memory: Kept,
+    pub(crate) first: u32,
+    pub(crate) limits: Limits,
+    pub(crate) folders: [PathBuf; 2],
+    pub(crate) memory: Kept,
 }
 
 impl Watch {
     /// Returns once a limit is passed, with a sentence for the log.
-    pub(super) async fn passed(&self) -> String {
+    pub(crate) async fn passed(&self) -> String {
         tokio::select! {
             said = self.memory() => said,
             said = self.disk() => said,

@@ -12,15 +12,59 @@ use ngb_core::{
     id::{GroupId, LaneId},
 };
 use ngb_sandbox::{
-    AgentProcess, RunSpec, Sandbox as _,
+    AgentProcess, RunSpec, Sandbox,
+    docker::{Docker, DockerConfig, SocketNames},
     native::{DEFAULT_UID_BASE, Native, NativeConfig},
 };
 use tokio::io::AsyncReadExt as _;
 
+/// Makes each function a test in every engine that has walls: they hold in all of them, or the engine is none.
+macro_rules! in_each_engine {
+    ($($test:ident,)*) => {
+        in_each_engine! { @ native, crate::common::Kind::Native, $($test,)* }
+        in_each_engine! { @ docker, crate::common::Kind::Docker, $($test,)* }
+    };
+    (@ $engine:ident, $kind:expr, $($test:ident,)*) => {
+        mod $engine {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test(crate::common::House::new($kind)).await;
+                }
+            )*
+        }
+    };
+}
+
+/// The engines that have walls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Native,
+    Docker,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Docker => "docker",
+        }
+    }
+
+    /// An engine of this kind, as a gateway with this home has it.
+    pub(crate) fn engine(self, home: &Path, install_id: &str) -> Box<dyn Sandbox> {
+        match self {
+            Self::Native => Box::new(Native::new(config(home, install_id)).unwrap()),
+            Self::Docker => Box::new(Docker::new(docker_config(home, install_id)).unwrap()),
+        }
+    }
+}
+
 /// A home with one group and its engine.
 pub(crate) struct House {
     pub(crate) dir: tempfile::TempDir,
-    pub(crate) native: Native,
+    pub(crate) kind: Kind,
+    pub(crate) engine: Box<dyn Sandbox>,
     pub(crate) install_id: String,
 }
 
@@ -55,12 +99,34 @@ pub(crate) fn config(home: &Path, install_id: &str) -> NativeConfig {
     }
 }
 
+pub(crate) fn docker_config(home: &Path, install_id: &str) -> DockerConfig {
+    DockerConfig {
+        home: home.to_owned(),
+        exe: inmate(),
+        install_id: install_id.to_owned(),
+        uid_base: DEFAULT_UID_BASE,
+        socket: SocketNames { docker_host: Some(test_engine()), ..SocketNames::default() },
+        image: None,
+        clock: Clock::System,
+    }
+}
+
+/// The address of the engine that `scripts/test` starts.
+pub(crate) fn test_engine() -> String {
+    std::env::var("NGB_TEST_DOCKER").expect("NGB_TEST_DOCKER is not set; run `scripts/test`")
+}
+
 impl House {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(kind: Kind) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let install_id = install_id();
-        let native = Native::new(config(dir.path(), &install_id)).unwrap();
-        Self { dir, native, install_id }
+        let engine = kind.engine(dir.path(), &install_id);
+        Self { dir, kind, engine, install_id }
+    }
+
+    /// User and group on the host of the agents of group 7.
+    pub(crate) fn owner(&self) -> (u32, u32) {
+        self.engine.owner(GroupId(7)).expect("these tests need root")
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -87,7 +153,7 @@ impl House {
     }
 
     pub(crate) async fn start(&self, spec: &RunSpec) -> AgentProcess {
-        self.native.start(spec).await.unwrap()
+        self.engine.start(spec).await.unwrap()
     }
 
     /// Runs to the end.
@@ -130,10 +196,13 @@ pub(crate) fn processes(install_id: &str) -> Vec<u32> {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let args: Vec<&[u8]> = line.split(|it| *it == 0).collect();
         let users = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/user")).ok();
-        args.len() > 2
-            && args[1] == b"__sandbox"
-            && args[2] == install_id.as_bytes()
-            && users(&pid.to_string()) != users("self")
+        let id = install_id.as_bytes();
+        let ours = match args.as_slice() {
+            [_, b"__sandbox", b"--container", given, ..] => *given == id,
+            [_, b"__sandbox", given, ..] => *given == id,
+            _ => false,
+        };
+        ours && users(&pid.to_string()) != users("self")
     };
     let mut found: Vec<u32> = all.iter().map(|it| it.0).filter(|it| marked(*it)).collect();
     let mut at = 0;

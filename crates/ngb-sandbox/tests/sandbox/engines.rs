@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::process::ExitStatusExt as _, time::Duration};
 
-use crate::common::{House, config, finish, inmate, install_id};
+use crate::common::{House, Kind, config, docker_config, finish, inmate, install_id};
 use ngb_core::clock::Clock;
 use ngb_sandbox::{
     Sandbox,
@@ -15,7 +15,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 #[tokio::test]
 async fn auto_takes_native_where_it_is_proved() {
     let home = tempfile::tempdir().unwrap();
-    let (engine, probe) = choose(config(home.path(), &install_id())).await.unwrap();
+    let id = install_id();
+    let (native, docker) = (config(home.path(), &id), docker_config(home.path(), &id));
+    let (engine, probe) = choose(native, docker).await.unwrap();
     assert_eq!((engine.engine(), probe.engine), ("native", "native"));
 }
 
@@ -33,7 +35,7 @@ fn bare(house: &House) -> Bare {
 
 #[tokio::test]
 async fn bare_has_the_same_workspace_and_no_secret() {
-    let house = House::new();
+    let house = House::new(Kind::Native);
     let mut spec = house.spec(
         1,
         &[
@@ -93,7 +95,7 @@ async fn all_die(pids: &[String]) {
 
 #[tokio::test]
 async fn bare_kills_what_has_left_its_session() {
-    let house = House::new();
+    let house = House::new(Kind::Native);
     let engine = bare(&house);
     let mut agent = engine.start(&house.spec(1, &["sh", SCATTERED])).await.unwrap();
     let pids = three_lines(&mut agent.io).await;
@@ -115,7 +117,7 @@ async fn bare_kills_what_has_left_its_session() {
 
 #[tokio::test]
 async fn bare_ends_with_its_gateway_and_leftovers_are_reaped() {
-    let house = House::new();
+    let house = House::new(Kind::Native);
     let gateway = || {
         let home = house.dir.path().to_str().unwrap();
         let mut child = std::process::Command::new(inmate())
@@ -147,7 +149,7 @@ async fn bare_ends_with_its_gateway_and_leftovers_are_reaped() {
 
 #[tokio::test]
 async fn fake_runs_a_closure() {
-    let house = House::new();
+    let house = House::new(Kind::Native);
     let engine = Fake::new(|spec, mut io| async move {
         let mut heard = String::new();
         io.read_to_string(&mut heard).await.unwrap();

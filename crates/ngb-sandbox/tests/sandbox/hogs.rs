@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::common::{self, House};
 use ngb_core::{clock::Clock, group::Limits};
-use ngb_sandbox::{Kept, Sandbox as _};
+use ngb_sandbox::Kept;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 /// The limits of the issue.
@@ -12,10 +12,8 @@ fn tight() -> Limits {
     Limits { memory_mib: 256, cpu_millis: 500, pids: 64, ..Limits::default() }
 }
 
-#[tokio::test]
-async fn memory_256_mib() {
-    let house = House::new();
-    assert_eq!(house.native.probe().await.unwrap().memory, Kept::Kernel);
+async fn memory_256_mib(house: House) {
+    assert_eq!(house.engine.probe().await.unwrap().memory, Kept::Kernel);
     let mut spec = house.spec(1, &["memory", "1000"]);
     spec.limits = tight();
     let left = house.run_spec(&spec).await;
@@ -24,18 +22,14 @@ async fn memory_256_mib() {
     assert!(!left.status.success());
 }
 
-#[tokio::test]
-async fn memory_of_one_hog_leaves_the_agent_alive() {
-    let house = House::new();
+async fn memory_of_one_hog_leaves_the_agent_alive(house: House) {
     let mut spec =
         house.spec(1, &["sh", "/run/nanogridbot agent memory 1000 >/dev/null; echo hog $?"]);
     spec.limits = tight();
     assert_eq!(house.run_spec(&spec).await.said, "hog 137\n");
 }
 
-#[tokio::test]
-async fn memory_is_gauged() {
-    let house = House::new();
+async fn memory_is_gauged(house: House) {
     let mut agent = house.start(&house.spec(1, &["memory", "100"])).await;
     let mut lines = BufReader::new(&mut agent.io).lines();
     while lines.next_line().await.unwrap().unwrap() != "all of 100" {}
@@ -43,9 +37,7 @@ async fn memory_is_gauged() {
     assert!((100..140).contains(&mib), "{mib}");
 }
 
-#[tokio::test]
-async fn half_a_processor() {
-    let house = House::new();
+async fn half_a_processor(house: House) {
     let mut spec = house.spec(1, &["spin", "2000"]);
     spec.limits = tight();
     let left = house.run_spec(&spec).await;
@@ -54,18 +46,14 @@ async fn half_a_processor() {
     assert!(millis <= 600, "it got {millis} thousandths of a core");
 }
 
-#[tokio::test]
-async fn sixty_four_processes() {
-    let house = House::new();
+async fn sixty_four_processes(house: House) {
     let mut spec = house.spec(1, &["crowd", "500"]);
     spec.limits = tight();
     let got: u64 = house.run_spec(&spec).await.said.trim().parse().unwrap();
     assert!((60..=64).contains(&got), "it got {got}");
 }
 
-#[tokio::test]
-async fn a_fork_bomb_is_contained_and_dies() {
-    let house = House::new();
+async fn a_fork_bomb_is_contained_and_dies(house: House) {
     // One fork by the shell itself, since it ends at the first that it is refused.
     let bomb = "bomb() { bomb | bomb & }; (bomb) 2>/dev/null & echo lit; exec sleep 1000";
     let mut spec = house.spec(1, &["sh", bomb]);
@@ -90,18 +78,14 @@ async fn a_fork_bomb_is_contained_and_dies() {
     dead.await.unwrap();
 }
 
-#[tokio::test]
-async fn a_file_has_an_end() {
-    let house = House::new();
+async fn a_file_has_an_end(house: House) {
     let mut spec = house.spec(1, &["sh", "head -c 20M /dev/zero > big; echo $?; stat -c %s big"]);
     spec.limits = Limits { file_mib: 10, ..tight() };
     let left = house.run_spec(&spec).await;
     assert_eq!(left.said, format!("{}\n{}\n", 128 + 25 /* SIGXFSZ */, 10 << 20), "{}", left.words);
 }
 
-#[tokio::test]
-async fn a_disk_filler_is_ended() {
-    let house = House::new();
+async fn a_disk_filler_is_ended(house: House) {
     let script = "i=0; while :; do i=$((i+1)); head -c 1M /dev/zero > $HOME/$i; done";
     let mut spec = house.spec(1, &["sh", script]);
     spec.limits = Limits { disk_mib: 20, ..tight() };
@@ -110,9 +94,7 @@ async fn a_disk_filler_is_ended() {
     assert_eq!(left.words.trim(), "ended: its folders hold more than 20 MiB");
 }
 
-#[tokio::test]
-async fn a_filler_of_tmp_hits_its_end() {
-    let house = House::new();
+async fn a_filler_of_tmp_hits_its_end(house: House) {
     let mut spec =
         house.spec(1, &["sh", "head -c 200M /dev/zero > /tmp/x 2>/dev/null; stat -c %s /tmp/x"]);
     spec.limits = tight();
@@ -120,9 +102,7 @@ async fn a_filler_of_tmp_hits_its_end() {
     assert!(bytes <= 128 << 20, "{bytes}");
 }
 
-#[tokio::test]
-async fn a_filler_with_empty_files_is_ended() {
-    let house = House::new();
+async fn a_filler_with_empty_files_is_ended(house: House) {
     let script = "i=0; while :; do i=$((i+1)); mkdir $i; done";
     let mut spec = house.spec(1, &["sh", script]);
     spec.limits = Limits { disk_mib: 4, ..tight() };
@@ -130,26 +110,20 @@ async fn a_filler_with_empty_files_is_ended() {
     assert_eq!(left.words.trim(), "ended: its folders hold more than 4 MiB");
 }
 
-#[tokio::test]
-async fn open_files_have_an_end() {
-    let house = House::new();
+async fn open_files_have_an_end(house: House) {
     let said = house.run(&["files"]).await.said;
     // Three are its streams.
     assert_eq!(said, format!("{} Some({})\n", 4_096 - 3, libc::EMFILE));
 }
 
-#[tokio::test]
-async fn a_flood_of_last_words_is_read_and_forgotten() {
-    let house = House::new();
+async fn a_flood_of_last_words_is_read_and_forgotten(house: House) {
     let left =
         house.run(&["sh", "yes words | head -c 100M >&2; echo the end >&2; echo done"]).await;
     assert_eq!(left.said, "done\n");
     assert!(left.words.len() <= 4 << 10 && left.words.ends_with("the end\n"), "{}", left.words);
 }
 
-#[tokio::test]
-async fn a_flood_that_nobody_reads_stands_still_and_dies() {
-    let house = House::new();
+async fn a_flood_that_nobody_reads_stands_still_and_dies(house: House) {
     let mut agent = house.start(&house.spec(1, &["sh", "yes"])).await;
     let mut line = String::new();
     BufReader::new(&mut agent.io).read_line(&mut line).await.unwrap();
@@ -161,4 +135,20 @@ async fn a_flood_that_nobody_reads_stands_still_and_dies() {
         }
     });
     dead.await.unwrap();
+}
+
+in_each_engine! {
+    memory_256_mib,
+    memory_of_one_hog_leaves_the_agent_alive,
+    memory_is_gauged,
+    half_a_processor,
+    sixty_four_processes,
+    a_fork_bomb_is_contained_and_dies,
+    a_file_has_an_end,
+    a_disk_filler_is_ended,
+    a_filler_of_tmp_hits_its_end,
+    a_filler_with_empty_files_is_ended,
+    open_files_have_an_end,
+    a_flood_of_last_words_is_read_and_forgotten,
+    a_flood_that_nobody_reads_stands_still_and_dies,
 }

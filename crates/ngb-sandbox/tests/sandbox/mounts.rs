@@ -2,13 +2,12 @@
 
 use std::{fs, os::unix::fs::symlink, path::Path};
 
-use ngb_core::id::GroupId;
-use ngb_sandbox::{HostMount, Sandbox as _};
+use ngb_sandbox::HostMount;
 
 use crate::common::House;
 
 fn give(house: &House, path: &Path) {
-    let (uid, gid) = house.native.host_ids(GroupId(7)).unwrap();
+    let (uid, gid) = house.owner();
     std::os::unix::fs::chown(path, Some(uid), Some(gid)).unwrap();
 }
 
@@ -17,9 +16,7 @@ fn mount(real: &Path, name: &str, write: bool) -> HostMount {
     HostMount { real: real.canonicalize().unwrap(), inside, write }
 }
 
-#[tokio::test]
-async fn folders_and_files_are_there_as_they_were_let_in() {
-    let house = House::new();
+async fn folders_and_files_are_there_as_they_were_let_in(house: House) {
     for name in ["read", "write"] {
         fs::create_dir(house.path(name)).unwrap();
         fs::write(house.path(name).join("file"), format!("of {name}\n")).unwrap();
@@ -54,9 +51,7 @@ async fn folders_and_files_are_there_as_they_were_let_in() {
 }
 
 /// Between the judgement and the mount somebody who may write there puts a link in the way.
-#[tokio::test]
-async fn a_link_put_there_after_the_judgement_is_not_followed() {
-    let house = House::new();
+async fn a_link_put_there_after_the_judgement_is_not_followed(house: House) {
     fs::create_dir_all(house.path("shared/docs")).unwrap();
     fs::create_dir_all(house.path("secrets/docs")).unwrap();
     fs::write(house.path("secrets/docs/file"), "secret").unwrap();
@@ -66,21 +61,25 @@ async fn a_link_put_there_after_the_judgement_is_not_followed() {
     // The folder itself, and one above it.
     fs::remove_dir(house.path("shared/docs")).unwrap();
     symlink(house.path("secrets/docs"), house.path("shared/docs")).unwrap();
-    let refused = house.native.start(&spec).await.err().expect("it is refused");
+    let refused = house.engine.start(&spec).await.err().expect("it is refused");
     assert!(refused.to_string().contains("open `"), "{refused}");
     fs::remove_file(house.path("shared/docs")).unwrap();
     fs::remove_dir(house.path("shared")).unwrap();
     symlink(house.path("secrets"), house.path("shared")).unwrap();
-    assert!(house.native.start(&spec).await.is_err());
+    assert!(house.engine.start(&spec).await.is_err());
 }
 
-#[tokio::test]
-async fn a_socket_is_no_mount() {
-    let house = House::new();
+async fn a_socket_is_no_mount(house: House) {
     let _listener = std::os::unix::net::UnixListener::bind(house.path("socket")).unwrap();
     let mut spec = house.spec(1, &["sh", "true"]);
     spec.mounts = vec![mount(&house.path("socket"), "socket", false)];
-    let refused = house.native.start(&spec).await.err().expect("it is refused");
+    let refused = house.engine.start(&spec).await.err().expect("it is refused");
     let why = format!("{:#}", anyhow::Error::from(refused));
     assert!(why.contains("neither a folder nor a file"), "{why}");
+}
+
+in_each_engine! {
+    folders_and_files_are_there_as_they_were_let_in,
+    a_link_put_there_after_the_judgement_is_not_followed,
+    a_socket_is_no_mount,
 }

@@ -41,7 +41,7 @@ impl Ordinary {
 
     fn gateway(&self, script: &str) -> Output {
         let mut command = Command::new(self.exe());
-        command.args(["gateway", self.home().to_str().unwrap(), &install_id(), script]);
+        command.args(["gateway", "native", self.home().to_str().unwrap(), &install_id(), script]);
         command.uid(ORDINARY).gid(ORDINARY).output().unwrap()
     }
 }
@@ -104,7 +104,7 @@ fn an_ordinary_users_hogs_meet_the_same_limits() {
 fn a_switched_off_sysctl_is_told() {
     let home = tempfile::tempdir().unwrap();
     let script = format!(
-        "echo 0 > /proc/sys/user/max_user_namespaces && exec {} gateway {} {} :",
+        "echo 0 > /proc/sys/user/max_user_namespaces && exec {} gateway native {} {} :",
         inmate().display(),
         home.path().display(),
         install_id()

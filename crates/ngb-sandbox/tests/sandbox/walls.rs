@@ -9,30 +9,39 @@ use std::{
     },
 };
 
-use crate::common::{self, House};
-use ngb_sandbox::{Kept, Sandbox as _};
+use crate::common::{self, House, Kind};
+use ngb_sandbox::Kept;
 
-#[tokio::test]
-async fn the_probe_proves_itself() {
-    let house = House::new();
-    let probe = house.native.probe().await.unwrap();
-    assert_eq!((probe.engine, probe.network, probe.disk), ("native", Kept::Kernel, Kept::Watcher));
+async fn the_probe_proves_itself(house: House) {
+    let probe = house.engine.probe().await.unwrap();
+    let engine = house.kind.name();
+    assert_eq!((probe.engine, probe.network, probe.disk), (engine, Kept::Kernel, Kept::Watcher));
     assert_eq!(probe.pids, Kept::Kernel);
     let scratch = fs::read_dir(house.path("run/sandbox")).unwrap();
     let names: Vec<_> = scratch.map(|it| it.unwrap().file_name()).collect();
-    assert_eq!(names, ["lane-0.lock"], "the probe removes its folders");
+    let stays = match house.kind {
+        Kind::Native => "lane-0.lock",
+        Kind::Docker => "container",
+    };
+    assert_eq!(names, [stays], "the probe removes its folders");
 }
 
-#[tokio::test]
-async fn host_files_are_not_there() {
-    let house = House::new();
+async fn host_files_are_not_there(house: House) {
     fs::write(house.path("secret"), "s3cret").unwrap();
     let secret = house.path("secret");
     let secret = secret.to_str().unwrap();
-    for path in ["/etc/shadow", "/etc/hostname", "/root", "/home", "/var", "/sys", secret] {
+    let mut gone = vec!["/etc/shadow", "/root", "/home", "/var", "/sys/class", secret];
+    if house.kind == Kind::Native {
+        gone.push("/etc/hostname"); // where there is one, it is not the host's: see below
+    }
+    for path in gone {
         let said = house.sh(&format!("if [ -e {path} ]; then echo there; else echo no; fi")).await;
         assert_eq!(said, "no\n", "{path}");
     }
+    assert_eq!(
+        house.sh("uname -n; cat /etc/hostname 2>/dev/null | grep -v sandbox").await,
+        "sandbox\n"
+    );
     // Neither by the ways that lead around the mounts.
     for way in ["/proc/1/root/etc/shadow", "/proc/1/environ", "/proc/1/fd/0", "/proc/1/mem"] {
         let script = format!("if cat {way} 2>/dev/null; then echo open; else echo no; fi");
@@ -41,26 +50,32 @@ async fn host_files_are_not_there() {
     }
 }
 
-#[tokio::test]
-async fn only_these_stand_in_the_root() {
-    let house = House::new();
+fn without(lines: &str, names: &[&str]) -> String {
+    lines.lines().filter(|it| !names.contains(it)).collect::<Vec<_>>().join("\n")
+}
+
+async fn only_these_stand_in_the_root(house: House) {
     let said = house.sh("ls -1 /; echo; ls -1 /dev; echo; cat /etc/resolv.conf; id").await;
     let (root, rest) = said.split_once("\n\n").unwrap();
-    let known = "bin dev etc lib lib32 lib64 libx32 proc run sbin tmp usr workspace";
+    // An engine mounts `/sys` in every container; it is covered by an empty folder.
+    let known = "bin dev etc lib lib32 lib64 libx32 proc run sbin sys tmp usr workspace";
     for name in root.lines() {
         assert!(known.split(' ').any(|it| it == name), "{name} in {root}");
     }
     let (devices, rest) = rest.split_once("\n\n").unwrap();
+    let devices = match house.kind {
+        Kind::Native => devices.to_owned(),
+        // Of its own, all of them.
+        Kind::Docker => without(devices, &["core", "mqueue", "ptmx", "pts"]),
+    };
     assert_eq!(
-        devices.split('\n').collect::<Vec<_>>().join(" "),
+        devices.replace('\n', " "),
         "fd full null random shm stderr stdin stdout tty urandom zero"
     );
     assert_eq!(rest, "uid=1000(agent) gid=1000(agent) groups=1000(agent)\n");
 }
 
-#[tokio::test]
-async fn the_environment_is_made() {
-    let house = House::new();
+async fn the_environment_is_made(house: House) {
     let said = house.sh("cd; pwd; cd -; env | grep -v -e ^PWD= -e ^OLDPWD= -e ^_= | sort").await;
     let path = "PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
     let want = format!(
@@ -69,9 +84,7 @@ async fn the_environment_is_made() {
     assert_eq!(said, want);
 }
 
-#[tokio::test]
-async fn no_network_but_its_own_loopback() {
-    let house = House::new();
+async fn no_network_but_its_own_loopback(house: House) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let here = listener.local_addr().unwrap().to_string();
     #[rustfmt::skip]
@@ -90,9 +103,7 @@ async fn no_network_but_its_own_loopback() {
     assert_eq!(said, "lo\n");
 }
 
-#[tokio::test]
-async fn privileges_are_gone() {
-    let house = House::new();
+async fn privileges_are_gone(house: House) {
     let said =
         house.sh("grep -E 'Cap|NoNewPrivs|Seccomp:' /proc/self/status | tr -s '\\t' ' '").await;
     let none = "0000000000000000";
@@ -102,9 +113,7 @@ async fn privileges_are_gone() {
     assert_eq!(said, want);
 }
 
-#[tokio::test]
-async fn system_calls_that_reach_out_are_refused() {
-    let house = House::new();
+async fn system_calls_that_reach_out_are_refused(house: House) {
     let left = house.run(&["calls"]).await;
     #[rustfmt::skip]
     let no_such_call = ["clone3", "personality", "newer than all"];
@@ -116,14 +125,12 @@ async fn system_calls_that_reach_out_are_refused() {
     }
 }
 
-#[tokio::test]
-async fn what_is_given_read_only_stays_so() {
-    let house = House::new();
+async fn what_is_given_read_only_stays_so(house: House) {
     let given = house.path("given");
     fs::create_dir(&given).unwrap();
     fs::write(given.join("file"), "text").unwrap();
     // Owned by the agent's user, so that only the mount stands in the way.
-    let owner = house.native.host_ids(ngb_core::id::GroupId(7)).unwrap();
+    let owner = house.owner();
     for path in [&given, &given.join("file")] {
         std::os::unix::fs::chown(path, Some(owner.0), Some(owner.1)).unwrap();
     }
@@ -141,9 +148,7 @@ async fn what_is_given_read_only_stays_so() {
     assert_eq!(fs::read_to_string(given.join("file")).unwrap(), "text");
 }
 
-#[tokio::test]
-async fn another_lane_is_not_visible() {
-    let house = House::new();
+async fn another_lane_is_not_visible(house: House) {
     let other = house.spec(2, &[]);
     fs::write(other.lane_dir.join("note"), "of lane 2").unwrap();
     let said =
@@ -153,9 +158,7 @@ async fn another_lane_is_not_visible() {
     assert_eq!(house.sh(&format!("ls {name} 2>/dev/null || echo no")).await, "no\n");
 }
 
-#[tokio::test]
-async fn files_go_both_ways() {
-    let house = House::new();
+async fn files_go_both_ways(house: House) {
     let spec = house
         .spec(1, &["sh", "cat from-host && mkdir a && echo in > a/b && echo more >> from-host"]);
     fs::write(spec.group_dir.join("from-host"), "out\n").unwrap();
@@ -163,15 +166,13 @@ async fn files_go_both_ways() {
     assert_eq!(left.said, "out\n", "{}", left.words);
     assert_eq!(fs::read_to_string(spec.group_dir.join("a/b")).unwrap(), "in\n");
     assert_eq!(fs::read_to_string(spec.group_dir.join("from-host")).unwrap(), "out\nmore\n");
-    let owner = house.native.host_ids(spec.group).unwrap();
+    let owner = house.owner();
     let made = fs::metadata(spec.group_dir.join("a/b")).unwrap();
     assert_eq!((made.uid(), made.gid()), owner);
 }
 
-#[tokio::test]
-async fn the_agent_is_never_the_hosts_root() {
+async fn the_agent_is_never_the_hosts_root(house: House) {
     assert!(rustix::process::geteuid().is_root(), "this test needs root");
-    let house = House::new();
     let agent = house.start(&house.spec(1, &["sh", "sleep 1000"])).await;
     let inside = common::processes(&house.install_id);
     assert!(!inside.is_empty());
@@ -187,9 +188,7 @@ async fn the_agent_is_never_the_hosts_root() {
     drop(agent);
 }
 
-#[tokio::test]
-async fn links_of_an_agent_lead_nowhere() {
-    let house = House::new();
+async fn links_of_an_agent_lead_nowhere(house: House) {
     let victim = house.path("victim");
     fs::write(&victim, "x").unwrap();
     let path = victim.to_str().unwrap();
@@ -201,9 +200,7 @@ async fn links_of_an_agent_lead_nowhere() {
     assert_eq!(fs::metadata(&victim).unwrap().uid(), 0);
 }
 
-#[tokio::test]
-async fn the_brokers_socket_is_reached_by_another_user() {
-    let house = House::new();
+async fn the_brokers_socket_is_reached_by_another_user(house: House) {
     let outer = house.path("broker");
     let dir = outer.join("1");
     fs::create_dir_all(&dir).unwrap();
@@ -218,4 +215,20 @@ async fn the_brokers_socket_is_reached_by_another_user() {
     std::io::Write::write_all(&mut stream, b"from the broker").unwrap();
     drop(stream);
     assert_eq!(common::finish(agent).await.said, "from the broker");
+}
+
+in_each_engine! {
+    the_agent_is_never_the_hosts_root,
+    the_probe_proves_itself,
+    host_files_are_not_there,
+    only_these_stand_in_the_root,
+    the_environment_is_made,
+    no_network_but_its_own_loopback,
+    privileges_are_gone,
+    system_calls_that_reach_out_are_refused,
+    what_is_given_read_only_stays_so,
+    another_lane_is_not_visible,
+    files_go_both_ways,
+    links_of_an_agent_lead_nowhere,
+    the_brokers_socket_is_reached_by_another_user,
 }
