@@ -13,10 +13,11 @@ import { Messages } from "./pages/messages.js";
 import { People } from "./pages/people.js";
 import { State } from "./pages/state.js";
 import { Tasks } from "./pages/tasks.js";
+import { Usage } from "./pages/usage.js";
 import { channelName } from "./ui.js";
 
 /** The pages, each with the right that it wants for the whole gateway. */
-const PAGES = { chat: null, messages: null, groups: null, tasks: null, approvals: "approve_chat", people: "invite", state: null };
+const PAGES = { chat: null, messages: null, groups: null, tasks: null, approvals: "approve_chat", people: "invite", usage: null, state: null };
 
 const mayOpen = (page) => Object.hasOwn(PAGES, page) && (!PAGES[page] || may(PAGES[page]));
 
@@ -81,6 +82,7 @@ function App() {
         ${at.page === "tasks" && html`<${Tasks} />`}
         ${at.page === "approvals" && html`<${Approvals} />`}
         ${at.page === "people" && html`<${People} />`}
+        ${at.page === "usage" && html`<${Usage} />`}
         ${at.page === "state" && html`<${State} />`}
       </main>
     </div>

@@ -7,6 +7,9 @@ import { Icon } from "../icons.js";
 import { attempt, loadGroups, may as mayDo, useApp } from "../store.js";
 import { Act, Dialog, channelName } from "../ui.js";
 
+/** The limits that are numbers, or none. */
+const numbers = (limits) => Object.entries(limits).filter((it) => it[1] === null || typeof it[1] === "number");
+
 export function Groups() {
   const state = useApp();
   const [dialog, setDialog] = useState(null); // {what, group}
@@ -27,6 +30,7 @@ export function Groups() {
     ${dialog?.what === "new" && html`<${NewGroup} ...${props} />`}
     ${dialog?.what === "bind" && html`<${Bind} ...${props} />`}
     ${dialog?.what === "change" && html`<${Change} ...${props} />`}
+    ${dialog?.what === "mount" && html`<${NewMount} ...${props} />`}
     ${dialog?.what === "remove" && html`<${Remove} ...${props} />`}
   </section>`;
 }
@@ -35,6 +39,10 @@ function Card({ group, may, open, save }) {
   const unbind = (it) => () =>
     save(() => remove(`/api/groups/${group.id}/bindings`, { jid: it.jid, thread: it.thread }));
   const rest = () => save(() => patch(`/api/groups/${group.id}`, { paused: !group.paused }));
+  const unmount = (mount) => () => {
+    const mounts = group.limits.mounts.filter((it) => it.name !== mount.name);
+    return save(() => patch(`/api/groups/${group.id}`, { limits: { mounts } }));
+  };
   return html`<article class="card group" data-group=${group.id}>
     <div class="row wrap">
       <h2>${group.name}</h2>
@@ -63,7 +71,19 @@ function Card({ group, may, open, save }) {
       )}
     </ul>
     <details class="limits"><summary>${t("limits")}</summary>
-      <dl>${Object.entries(group.limits).map(([key, value]) => html`<div><dt>${t(`limit_${key}`)}</dt><dd>${value ?? t("no_cap")}</dd></div>`)}</dl>
+      <dl>${numbers(group.limits).map(([key, value]) => html`<div><dt>${t(`limit_${key}`)}</dt><dd>${value ?? t("no_cap")}</dd></div>`)}</dl>
+    </details>
+    <details class="limits"><summary>${t("mounts")}${0 < group.limits.mounts.length ? ` · ${group.limits.mounts.length}` : ""}</summary>
+      <ul class="bindings" data-mounts>
+        ${group.limits.mounts.map(
+          (it) => html`<li key=${it.name} class="row wrap"><code class="break">${it.host}</code> →
+            <code>/workspace/extra/${it.name}</code> <span class="tag">${t(it.write ? "mount_write" : "mount_read")}</span>
+            <span class="grow"></span>
+            ${may && html`<${Act} class="quiet tiny-text" run=${unmount(it)}>${t("remove")}<//>`}</li>`,
+        )}
+      </ul>
+      ${group.limits.mounts.length === 0 && html`<p class="faint">${t("mounts_none")}</p>`}
+      ${may && html`<button onClick=${() => open("mount")}>${t("mount")}</button>`}
     </details>
   </article>`;
 }
@@ -128,12 +148,45 @@ function Bind({ group, recent, onClose, save }) {
   <//>`;
 }
 
-function Change({ group, onClose, save }) {
-  const [name, setName] = useState(group.name);
-  const [limits, setLimits] = useState(group.limits);
+/** A folder of the machine for the group's agents. */
+function NewMount({ group, onClose, save }) {
+  const [draft, setDraft] = useState({ host: "", name: "", write: false });
+  const usual = draft.host.split("/").findLast((it) => it) ?? "";
   const go = (event) => {
     event.preventDefault();
-    void save(() => patch(`/api/groups/${group.id}`, { name, limits }));
+    const mount = { ...draft, name: draft.name || usual };
+    const mounts = [...group.limits.mounts.filter((it) => it.name !== mount.name), mount];
+    void save(() => patch(`/api/groups/${group.id}`, { limits: { mounts } }));
+  };
+  const set = (key) => (event) => setDraft({ ...draft, [key]: event.target.value });
+  return html`<${Dialog} title=${t("mount")} onClose=${onClose}>
+    <form onSubmit=${go}>
+      <label>${t("mount_host")}<input required placeholder="/srv/projects" value=${draft.host} onInput=${set("host")} autofocus />
+        <small class="faint">${t("mount_hint")}</small></label>
+      <label>${t("mount_name")}<input placeholder=${usual} value=${draft.name} onInput=${set("name")} /></label>
+      <label class="row check"><input type="checkbox" checked=${draft.write} onChange=${(event) => setDraft({ ...draft, write: event.target.checked })} />${t("mount_may_write")}</label>
+      <footer class="row"><button type="button" onClick=${onClose}>${t("cancel")}</button><button class="primary">${t("mount")}</button></footer>
+    </form>
+  <//>`;
+}
+
+/** `NAME=value` lines as the variables that they name. */
+const variables = (text) =>
+  Object.fromEntries(
+    text
+      .split("\n")
+      .filter((it) => it.trim())
+      .map((it) => it.match(/^\s*([^=]*)=?(.*)$/).slice(1)),
+  );
+
+function Change({ group, onClose, save }) {
+  const [name, setName] = useState(group.name);
+  const [limits, setLimits] = useState(Object.fromEntries(numbers(group.limits)));
+  const [environment, setEnvironment] = useState(Object.entries(group.limits.environment).map((it) => it.join("=")).join("\n"));
+  const go = (event) => {
+    event.preventDefault();
+    const all = { ...limits, environment: variables(environment) };
+    void save(() => patch(`/api/groups/${group.id}`, { name, limits: all }));
   };
   const set = (key) => (event) => {
     const text = event.target.value;
@@ -148,6 +201,8 @@ function Change({ group, onClose, save }) {
             <input type="number" min="1" required=${key !== "tokens_per_day"} value=${value ?? ""} placeholder=${t("no_cap")} onInput=${set(key)} /></label>`,
         )}
       </fieldset>
+      <label>${t("environment")}<textarea rows="3" spellcheck="false" placeholder="LANG=de_DE.UTF-8" value=${environment} onInput=${(event) => setEnvironment(event.target.value)}></textarea>
+        <small class="faint">${t("environment_hint")}</small></label>
       <footer class="row"><button type="button" onClick=${onClose}>${t("cancel")}</button><button class="primary">${t("save")}</button></footer>
     </form>
   <//>`;

@@ -39,6 +39,12 @@ export function Why({ id, onClose }) {
             ${0 < it.failures + it.gateway_deaths && html` <span class="faint">${t("tries", it.failures, it.gateway_deaths)}</span>`}
             ${it.error && html`<br /><span class="problem">${it.error}</span>`}</p>`,
         )}`}
+      ${0 < why.usage.length &&
+      html`<h3>${t("usage")}</h3>
+        ${why.usage.map(
+          (it) => html`<p>${t("used_tokens", it.input_tokens.toLocaleString(), it.output_tokens.toLocaleString())}
+            <span class="faint">${it.provider}/${it.model}${it.estimated ? ` · ${t("estimated")}` : ""}${it.cost === null ? "" : ` · ${it.cost.toFixed(4)}`}</span></p>`,
+        )}`}
       ${0 < why.outbox.length &&
       html`<h3>${t("why_out")}</h3>
         ${why.outbox.map(

@@ -75,3 +75,22 @@ test("a model is tried, saved, and answers the next message", async () => {
   await tab.locator(".message.assistant", { hasText: "It is I, the model." }).waitFor({ timeout: ANSWER_MS });
   assert.deepEqual(tab.complaints, []);
 });
+
+test("what was used is shown, and what nobody knows is not shown as nothing", async () => {
+  await tab.getByRole("link", { name: "Usage" }).click();
+  const card = tab.locator("[data-usage]");
+  await card.getByRole("cell", { name: "openai/m" }).waitFor();
+  // This model says nothing of its tokens, and has no price.
+  assert.equal(await card.locator("[data-cost]").innerText(), "unknown");
+  await card.getByText("of the tokens are estimated").waitFor();
+  await card.getByText("[prices] has no price").waitFor();
+  await tab.getByLabel("Time").selectOption("1");
+  await card.getByRole("cell", { name: "main", exact: true }).waitFor();
+  await shot(tab, "42-usage");
+
+  await tab.getByRole("link", { name: "Messages" }).click();
+  await tab.locator("[data-row]", { hasText: "It is I, the model." }).getByRole("button").click();
+  await tab.locator("[data-why-shown]").getByText("estimated").waitFor();
+  await shot(tab, "43-why-usage");
+  assert.deepEqual(tab.complaints, []);
+});

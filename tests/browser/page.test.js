@@ -1,6 +1,8 @@
 // The dashboard of the real executable, in a real browser. The tests build on one another: one home, one evening.
 
 import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { CATALOGUE } from "../../dashboard/i18n.js";
@@ -197,6 +199,26 @@ test("groups are made, changed and removed", async () => {
   await tab.getByRole("button", { name: "Save" }).click();
   await card.getByText("Limits").click();
   await card.locator("dd", { hasText: /^64$/ }).waitFor();
+
+  // A variable, and a folder of this machine that the list lets in.
+  await card.getByRole("button", { name: "Change limits" }).click();
+  await tab.getByLabel("Environment of its agents").fill("GITHUB_TOKEN=x");
+  await tab.getByRole("button", { name: "Save" }).click();
+  await tab.locator(".toast", { hasText: "looks like a credential" }).waitFor();
+  await tab.getByLabel("Environment of its agents").fill("LANG=de_DE.UTF-8");
+  await tab.getByRole("button", { name: "Save" }).click();
+  await tab.getByRole("dialog").waitFor({ state: "detached" });
+  await card.getByText("Folders of this machine").click();
+  await card.getByRole("button", { name: "Mount a folder" }).click();
+  await tab.getByLabel("Folder or file on this machine").fill("/usr/share/doc");
+  await tab.getByRole("dialog").getByRole("button", { name: "Mount a folder" }).click();
+  await tab.locator(".toast", { hasText: "is in no folder that may be mounted" }).waitFor();
+  await writeFile(join(it.home, "mount-allowlist.toml"), '[[roots]]\npath = "/usr/share"\n');
+  await tab.getByRole("dialog").getByRole("button", { name: "Mount a folder" }).click();
+  await card.getByText("/workspace/extra/doc").waitFor();
+  await shot(tab, "10-mounts");
+  await card.locator("[data-mounts]").getByRole("button", { name: "Remove" }).click();
+  await card.getByText("the agent sees its own folders only").waitFor();
   await card.getByRole("button", { name: "Pause" }).click();
   await card.getByText("paused").waitFor();
   await shot(tab, "10-groups");
@@ -269,7 +291,7 @@ test("a guest is invited, sees their group only, and stops what is theirs only",
 
   const guest = await page(chrome, it.origin);
   await logIn(guest, link);
-  assert.deepEqual(await guest.locator("nav .nav span").allTextContents(), ["Chat", "Messages", "Groups", "Tasks", "State"]);
+  assert.deepEqual(await guest.locator("nav .nav span").allTextContents(), ["Chat", "Messages", "Groups", "Tasks", "Usage", "State"]);
   assert.deepEqual(await guest.locator(".chat-name").allTextContents(), ["Chess club"]);
   const stop = guest.getByRole("button", { name: "Stop", exact: true });
   await ask("/api/messages", { group: "chess-club", content: "A long answer to stop", wait: false });

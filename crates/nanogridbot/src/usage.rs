@@ -27,7 +27,7 @@ pub(crate) async fn usage(ctx: &Context, args: &cli::Usage) -> anyhow::Result<Ex
         print::table(&["day", "group", "model", "runs", "input", "output", "cost"], &rows);
         let guessed: u64 = lines.iter().filter_map(|it| it["estimated_tokens"].as_u64()).sum();
         if 0 < guessed {
-            say(&format!("{guessed} of the tokens are estimated: their streams were cut"));
+            say(&format!("{guessed} of the tokens are estimated: no provider counted them"));
         }
         if lines.iter().any(|it| it["cost"].is_null()) {
             say("a cost is unknown where `[prices]` has no price for the model");

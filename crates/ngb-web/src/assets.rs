@@ -48,6 +48,7 @@ assets! {
     "pages/people.js" SCRIPT;
     "pages/state.js" SCRIPT;
     "pages/tasks.js" SCRIPT;
+    "pages/usage.js" SCRIPT;
     "pages/why.js" SCRIPT;
     "vendor/htm-preact.js" SCRIPT;
     "vendor/marked.js" SCRIPT;
