@@ -57,6 +57,9 @@ export function State() {
         <tbody>${status.channels.map(
           (it) => html`<tr key=${it.account}><td><code>${it.account}</code></td>
             <td><span class=${`light ${it.state}`}></span>${t(`ch_${it.state}`)} ${it.why && html`<span class="faint">${it.why}</span>`}
+              ${0 < it.reconnects && html`<p class="faint small">${t("reconnects", it.reconnects)}${it.last_failure && ` · ${it.last_failure.why}`}</p>`}
+              ${0 < it.backlog && html`<p class="faint small">${t("backlog", it.backlog)}</p>`}
+              ${it.others && html`<details class="small faint"><summary>${t("other_programs")}</summary>${it.others}</details>`}
               ${it.send_error && html`<p class="problem small">${t("cant_send", it.send_error)}</p>`}</td>
             <td>${it.webhook && html`<code class="faint">${it.webhook.url || it.webhook.path}</code>`}</td>
             <td>${it.last_heard_at ? ago(it.last_heard_at) : t("never")}</td>
@@ -130,6 +133,7 @@ const ADDRESSES = { anthropic: "https://api.anthropic.com", openai: "https://api
 
 /** What can be done with an account on a platform. */
 function Account({ account, refresh }) {
+  const [setup, show] = useState(null);
   if (!may("operate") || account.name === "web" || account.name === "terminal") return null;
   const path = `/api/channels/${encodeURIComponent(account.account)}`;
   const test = () =>
@@ -137,13 +141,27 @@ function Account({ account, refresh }) {
       const { me, remarks } = await post(`${path}/test`);
       toast([me.name ? t("test_ok", account.account, me.name) : t("test_quiet", account.account), ...remarks].join(" · "));
     });
+  const steps = () => attempt(async () => show(setup ? null : await get(`${path}/setup`)));
   const paused = account.state === "paused";
   const rest = async () => {
     await attempt(() => patch(path, { paused: !paused }));
     await attempt(refresh);
   };
   return html`<span class="row"><${Act} class="quiet tiny-text" run=${test}>${t("test")}<//>
-    <${Act} class="quiet tiny-text" run=${rest}>${t(paused ? "go_on" : "rest")}<//></span>`;
+    <${Act} class="quiet tiny-text" run=${steps}>${t("set_up")}<//>
+    <${Act} class="quiet tiny-text" run=${rest}>${t(paused ? "go_on" : "rest")}<//></span>
+    ${setup && html`<${Setup} setup=${setup} />`}`;
+}
+
+/** How far the setting up of an account is, what is left to do at the platform, and what may be missing. */
+function Setup({ setup }) {
+  return html`<div class="setup small" data-stage=${setup.stage}>
+    <p><b>${t(`stage_${setup.stage}`)}</b> ${setup.why}</p>
+    ${0 < setup.missing.length && html`<p>${t("may_be_missing")}</p><ul>${setup.missing.map((it) => html`<li key=${it}>${it}</li>`)}</ul>`}
+    ${setup.steps && html`<p>${t("left_to_do", setup.console)}</p><ol>${setup.steps.map((it) => html`<li key=${it}>${it}</li>`)}</ol>`}
+    ${setup.webhook && html`<p><code>${setup.webhook.url || setup.webhook.path}</code></p>`}
+    ${setup.import && html`<p>${setup.import.place}</p><pre>${setup.import.text}</pre>`}
+  </div>`;
 }
 
 function Sandbox({ sandbox }) {

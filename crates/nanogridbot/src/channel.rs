@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead as _, IsTerminal as _, Write as _},
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::bail;
@@ -11,6 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
+    channel_setup,
     cli::{self, BadArgument},
     client::{Client, escaped},
     context::Context,
@@ -22,7 +24,17 @@ use crate::{
 pub(crate) async fn channel(ctx: &Context, command: &cli::Channel) -> anyhow::Result<ExitCode> {
     match command {
         cli::Channel::List => list(ctx).await,
-        cli::Channel::Add { kind, name, settings } => add(ctx, *kind, name, settings).await,
+        cli::Channel::Add { kind, name, settings, wait } => {
+            let wait = match wait {
+                Some(it) => Some(channel_setup::patience(it)?),
+                None => std::io::stdin().is_terminal().then_some(channel_setup::PATIENCE),
+            };
+            add(ctx, *kind, name, settings, wait).await
+        }
+        cli::Channel::Setup { account, wait } => {
+            let wait = channel_setup::patience(wait)?;
+            channel_setup::follow(ctx, &running(ctx).await?, account, wait).await
+        }
         cli::Channel::Remove { account } => remove(ctx, account).await,
         cli::Channel::Reload => {
             let answer = running(ctx).await?.post("/api/channels/reload", json!({})).await?;
@@ -72,6 +84,14 @@ fn show_one(it: &Value) {
     let heard = it["last_heard_at"].as_str().unwrap_or("never");
     let sent = it["last_sent_at"].as_str().unwrap_or("never");
     say(&format!("  last heard {heard}, last sent {sent}"));
+    let count = |key: &str| it[key].as_u64().filter(|it| 0 < *it);
+    if let Some(lost) = count("reconnects") {
+        let (at, why) = (text(&it["last_failure"], "at"), text(&it["last_failure"], "why"));
+        say(&format!("  connected anew {lost} times, the last after {at}: {why}"));
+    }
+    if let Some(waiting) = count("backlog") {
+        say(&format!("  {waiting} to be sent"));
+    }
     if let Some(error) = it["send_error"].as_str() {
         say(&format!("  can't send: {error}"));
     }
@@ -102,6 +122,7 @@ async fn add(
     kind: ChannelKind,
     name: &str,
     given: &[String],
+    wait: Option<Duration>,
 ) -> anyhow::Result<ExitCode> {
     let account = Account::new(kind, name).map_err(|err| BadArgument(err.to_string()))?;
     if matches!(kind, ChannelKind::Web | ChannelKind::Terminal) {
@@ -150,13 +171,20 @@ async fn add(
         return Ok(ExitCode::SUCCESS);
     };
     client.post("/api/channels/reload", json!({})).await?;
+    // A group's robot hears nothing, so no first message comes.
+    let hears = !set.iter().any(|it| it.0 == "robot_key");
+    if let Some(wait) = wait.filter(|_| hears) {
+        return channel_setup::follow(ctx, &client, &account.to_string(), wait).await;
+    }
     let all = client.get("/api/channels").await?;
     let mine = all.as_array().into_iter().flatten().find(|it| it["account"] == account.to_string());
     let mine = mine.cloned().unwrap_or(Value::Null);
     let up = mine["state"] == "up" || mine["state"] == "connecting";
     ctx.show(&mine, |it| {
         show_one(it);
-        say(&format!("docs/channels/{kind}.md says what is left to do at the platform"));
+        say(&format!(
+            "`nanogridbot channel setup {account}` says what is left to do at the platform"
+        ));
     });
     Ok(if up { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -196,6 +196,18 @@ pub(crate) enum Channel {
         name: String,
         /// `key=value`, as docs/configuration.md names them; a secret may be `env:NAME` or `file:PATH`.
         settings: Vec<String>,
+        /// Say what is left to do at the platform and wait so long for the first message, e.g. `10m`; default that on a
+        /// terminal, and not at all elsewhere.
+        #[arg(long, value_name = "TIME")]
+        wait: Option<String>,
+    },
+    /// Say what is left to do at the platform and what may be missing, and wait for the first message.
+    Setup {
+        /// As `channel list` shows it: `telegram@main`.
+        account: String,
+        /// Wait so long, e.g. `10m`; `0s` only says how far it is.
+        #[arg(long, value_name = "TIME", default_value = "10m")]
+        wait: String,
     },
     /// Ask the platform who we are to it, and what stands in the way.
     Test { account: String },

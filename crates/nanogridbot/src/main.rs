@@ -2,6 +2,7 @@
 
 mod allocator;
 mod channel;
+mod channel_setup;
 mod channels;
 mod cli;
 mod client;

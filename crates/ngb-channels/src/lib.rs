@@ -15,7 +15,9 @@ mod hook;
 pub mod http;
 mod lists;
 mod marks;
+mod pulse;
 pub mod qq;
+pub mod setup;
 pub mod slack;
 pub mod socket;
 pub mod supervise;
@@ -31,14 +33,17 @@ use bytes::Bytes;
 use futures_util::Stream;
 use ngb_core::{
     address::{Jid, Place},
-    clock::Timestamp,
+    clock::Clock,
     message::{Inbound, MediaRef, Outbound, Profile, Sent},
 };
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-pub use self::marks::{Mark, Marks};
+pub use self::{
+    marks::{Mark, Marks},
+    pulse::{Notes, Pulse},
+};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -107,44 +112,6 @@ pub struct Intake {
     pub pulse: Pulse,
 }
 
-/// When a channel last heard from its platform: the last completed poll or frame. User traffic is no measure of life.
-#[derive(Clone, Debug, Default)]
-pub struct Pulse(watch::Sender<Beats>);
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Beats {
-    last: Timestamp,
-    progress: u64,
-}
-
-impl Pulse {
-    /// The platform was heard: it knows us, or it pinged.
-    pub fn beat(&self, now: Timestamp) {
-        self.0.send_modify(|it| it.last = now);
-    }
-
-    /// The line does what it is for: a poll ended well, a heartbeat was answered, an event was stored. A greeting alone
-    /// is no progress: a platform that greets and hangs up is tried again ever more slowly.
-    pub fn progress(&self, now: Timestamp) {
-        self.0.send_modify(|it| *it = Beats { last: now, progress: it.progress + 1 });
-    }
-
-    /// None before the first beat.
-    pub fn last(&self) -> Option<Timestamp> {
-        Some(self.0.borrow().last).filter(|it| it.0 != 0)
-    }
-
-    /// Changes with each beat from now on.
-    fn beats(&self) -> watch::Receiver<Beats> {
-        self.0.subscribe()
-    }
-
-    /// How often there was progress.
-    fn achieved(&self) -> u64 {
-        self.0.borrow().progress
-    }
-}
-
 /// A request of a platform to us.
 #[derive(Debug)]
 pub struct Webhook {
@@ -168,6 +135,7 @@ pub struct WebhookReply {
 pub struct Inbox {
     offers: mpsc::Sender<Offer>,
     marks: Option<Marks>,
+    counted: Option<(Pulse, Clock)>,
 }
 
 /// Events of one poll or frame, and who waits for them to be on disk.
@@ -200,12 +168,18 @@ impl Inbox {
     /// An inbox that holds at most `depth` offers that nobody has taken yet.
     pub fn new(depth: usize) -> (Self, mpsc::Receiver<Offer>) {
         let (offers, rx) = mpsc::channel(depth);
-        (Self { offers, marks: None }, rx)
+        (Self { offers, marks: None, counted: None }, rx)
     }
 
     /// The same inbox, which can say where each place of an account stands.
     pub fn with_marks(mut self, marks: Marks) -> Self {
         self.marks = Some(marks);
+        self
+    }
+
+    /// The same inbox, whose events are counted by the pulse of their account.
+    pub fn counted(mut self, pulse: Pulse, clock: Clock) -> Self {
+        self.counted = Some((pulse, clock));
         self
     }
 
@@ -227,7 +201,12 @@ impl Inbox {
         let events = events.into_iter().map(Inbound::clean).collect();
         let (accepted, answer) = oneshot::channel();
         self.offers.send(Offer { events, accepted }).await.map_err(|_| NotAccepted::Closed)?;
-        answer.await.map_err(|_| NotAccepted::Closed)?
+        let accepted = answer.await.map_err(|_| NotAccepted::Closed)??;
+        if let Some((pulse, clock)) = &self.counted {
+            let new = accepted.iter().filter(|it| **it != Accepted::Repeat).count();
+            pulse.took(clock.now(), new);
+        }
+        Ok(accepted)
     }
 }
 

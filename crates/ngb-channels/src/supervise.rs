@@ -6,7 +6,7 @@ use ngb_core::clock::{Clock, Timestamp};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use crate::{Beats, Channel, ChannelError, Intake, Retry, backoff::Backoff};
+use crate::{Channel, ChannelError, Intake, Retry, backoff::Backoff, pulse::Beats};
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -62,6 +62,7 @@ pub async fn keep_receiving(
             backoff.reset();
         }
         let why = sentence(&err);
+        intake.pulse.failed(clock.now(), &why);
         let pause = match err.retry {
             Retry::Never => {
                 error!(%account, error = chain(&err), "`{account}` is down until its settings change");

@@ -25,7 +25,9 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+pub use crate::account_status::{AccountStatus, AccountWatch};
 use crate::{
+    account_status::{Sends, describe},
     events::{Event, Hub},
     handle::{Gateway, HandleError, Unheard},
     registry::is_ours,
@@ -49,23 +51,6 @@ pub struct Configured {
 
 /// Reads the accounts of the settings anew.
 pub type ReadAccounts = dyn Fn() -> anyhow::Result<Vec<Configured>> + Send + Sync;
-
-/// How one account is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccountStatus {
-    pub account: Account,
-    /// connecting, up, waiting, down, paused
-    pub state: &'static str,
-    pub why: String,
-    /// The last completed poll or frame.
-    pub last_heard_at: Option<Timestamp>,
-    /// When the platform last took something from us.
-    pub last_sent_at: Option<Timestamp>,
-    /// What the last send failed with, if nothing was taken since.
-    pub send_error: Option<String>,
-    /// Whether the platform calls us, at `/hooks/<channel>/<account>`.
-    pub webhook: bool,
-}
 
 /// What became of the accounts when the settings were read anew.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,19 +78,12 @@ struct Entry {
     webhooks: mpsc::Sender<Webhook>,
     pulse: Pulse,
     state: watch::Receiver<ChannelState>,
-    sends: Sends,
+    sends: watch::Sender<Sends>,
     /// Ends its receiving.
     stop: CancellationToken,
     /// Fires once its receiving has ended, so that the next one of the same account does not meet it.
     over: CancellationToken,
     paused: bool,
-}
-
-/// How its sends went.
-#[derive(Clone, Debug, Default)]
-struct Sends {
-    last_at: Option<Timestamp>,
-    error: Option<String>,
 }
 
 impl Accounts {
@@ -157,6 +135,7 @@ impl Accounts {
         } else {
             let marks = crate::marks::of(&self.store, &self.clock, &account);
             let inbox = self.inbox.clone().with_marks(marks);
+            let inbox = inbox.counted(pulse.clone(), self.clock.clone());
             let (stop, pulse) = (stop.clone(), pulse.clone());
             let life = Life {
                 channel: configured.channel.clone(),
@@ -170,7 +149,7 @@ impl Accounts {
             let watched = watch_state(account.clone(), state.clone(), self.hub.clone());
             crew.spawn("watch", watched);
         }
-        let sends = Sends::default();
+        let sends = watch::Sender::default();
         all.insert(
             account,
             Entry { configured, webhooks, pulse, state, sends, stop, over, paused },
@@ -245,16 +224,27 @@ impl Accounts {
     /// The platform took something, or why it did not.
     pub(crate) fn sent(&self, account: &Account, error: Option<&str>) {
         let now = self.clock.now();
-        if let Some(it) = self.all_mut().get_mut(account) {
-            it.sends.error = error.map(str::to_owned);
-            if error.is_none() {
-                it.sends.last_at = Some(now);
-            }
+        if let Some(it) = self.all().get(account) {
+            it.sends.send_modify(|it| {
+                it.error = error.map(str::to_owned);
+                if error.is_none() {
+                    it.last_at = Some(now);
+                }
+            });
         }
     }
 
     pub(crate) fn status(&self) -> Vec<AccountStatus> {
-        self.all().iter().map(|(account, entry)| entry.status(account)).collect()
+        let now = self.clock.now();
+        self.all().iter().map(|(account, entry)| entry.status(account, now)).collect()
+    }
+
+    /// What tells that an account is doing differently; none when there is no such account.
+    pub(crate) fn watch(&self, account: &Account) -> Option<AccountWatch> {
+        self.all().get(account).map(|it| {
+            let (state, notes) = (it.state.clone(), it.pulse.notes());
+            AccountWatch::new(state, notes, it.sends.subscribe(), it.over.clone())
+        })
     }
 
     pub(crate) fn takes_webhooks(&self, account: &Account) -> bool {
@@ -290,28 +280,33 @@ impl Accounts {
 }
 
 impl Entry {
-    fn status(&self, account: &Account) -> AccountStatus {
-        let (state, why) =
-            if self.paused { ("paused", String::new()) } else { describe(&self.state.borrow()) };
+    fn status(&self, account: &Account, now: Timestamp) -> AccountStatus {
+        let notes = self.pulse.notes();
+        let notes = notes.borrow();
+        let sends = self.sends.borrow();
+        let (state, why) = match notes.rival(now) {
+            _ if self.paused => ("paused", String::new()),
+            Some(why) => ("contested", why.to_owned()),
+            None => describe(&self.state.borrow()),
+        };
         AccountStatus {
             account: account.clone(),
             state,
             why,
+            can_receive: state == "up",
+            can_send: match &sends.error {
+                Some(_) => Some(false),
+                None => sends.last_at.map(|_| true),
+            },
+            failures: notes.failures,
+            last_failure: notes.last_failure.clone(),
+            events: notes.events,
+            last_event_at: notes.last_event_at,
             last_heard_at: self.pulse.last(),
-            last_sent_at: self.sends.last_at,
-            send_error: self.sends.error.clone(),
+            last_sent_at: sends.last_at,
+            send_error: sends.error.clone(),
             webhook: self.configured.channel.profile().webhook,
         }
-    }
-}
-
-/// The state of a channel in a word, and why.
-fn describe(state: &ChannelState) -> (&'static str, String) {
-    match state {
-        ChannelState::Connecting => ("connecting", String::new()),
-        ChannelState::Up => ("up", String::new()),
-        ChannelState::Waiting { until, why } => ("waiting", format!("{why} (again at {until})")),
-        ChannelState::Down { why } => ("down", why.clone()),
     }
 }
 
@@ -351,6 +346,11 @@ impl Gateway {
     /// Every account and how it is doing.
     pub fn accounts(&self) -> Vec<AccountStatus> {
         self.0.accounts.status()
+    }
+
+    /// What tells that an account is doing differently; none when there is no such account.
+    pub fn watch_account(&self, account: &Account) -> Option<AccountWatch> {
+        self.0.accounts.watch(account)
     }
 
     /// Whether an account was told to rest.

@@ -15,6 +15,7 @@ pub mod start;
 pub mod plan;
 
 mod access;
+mod account_status;
 pub mod accounts;
 mod agent;
 mod albums;

@@ -261,8 +261,11 @@ impl Outboxes {
                 SendOutcome::Sent { platform_id: sent.platform_id }
             }
             Ok(Err(err)) => {
-                self.accounts.sent(account, Some(&err.to_string()));
-                self.after(item, err)
+                let outcome = self.after(item, err);
+                if let SendOutcome::Retry { error, .. } | SendOutcome::Failed { error } = &outcome {
+                    self.accounts.sent(account, Some(error));
+                }
+                outcome
             }
             Err(late) => SendOutcome::Retry {
                 at: self.clock.now() + BASE_WAIT,

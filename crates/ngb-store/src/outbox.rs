@@ -86,6 +86,22 @@ pub(crate) async fn queue(tx: &mut Tx, rows: &[OutRow<'_>]) -> Result<Vec<Queued
     Ok(ids.into_iter().zip(kept).map(queued).collect())
 }
 
+impl Store {
+    /// How much waits to be sent, or is being sent, by account; those with nothing are left out.
+    pub async fn backlog(&self) -> Result<HashMap<Account, u64>, StoreError> {
+        let text = "SELECT account, count(*) AS n FROM outbox WHERE state IN ('pending', 'sending') GROUP BY account";
+        let rows = self.rows(sql("count what is to be sent", text)).await?;
+        let mut waiting = HashMap::new();
+        for row in rows {
+            // What is no name is of an account that can't be.
+            if let Ok(account) = row.text("account")?.parse() {
+                waiting.insert(account, row.count("n")?);
+            }
+        }
+        Ok(waiting)
+    }
+}
+
 /// Keeps what is said besides answers as messages of the chat, so that its history is whole: what an agent says before
 /// its answer, and what the gateway itself says. A question with buttons is kept as such, a live text becomes the answer.
 async fn keep_said(tx: &mut Tx, rows: &[OutRow<'_>]) -> Result<Vec<Option<MessageId>>, StoreError> {

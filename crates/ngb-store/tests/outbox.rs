@@ -18,6 +18,7 @@ use ngb_store::*;
 
 on_both!(
     order_within_a_place,
+    what_waits_by_account,
     a_retry_holds_its_place,
     a_failed_row_blocks_nobody,
     what_was_sent_can_fail_late,
@@ -32,6 +33,15 @@ on_both!(
     groups_and_bindings,
     people_and_logins,
 );
+
+async fn what_waits_by_account(fix: Fix) {
+    assert!(fix.store.backlog().await.unwrap().is_empty());
+    let queued = fix.store.say(vec![say("1", "a", None), say("1", "b", None)]).await.unwrap();
+    let account = place("1").jid.account().clone();
+    assert_eq!(fix.store.backlog().await.unwrap()[&account], 2);
+    fix.store.settle(vec![sent(queued[0].id, "1")]).await.unwrap();
+    assert_eq!(fix.store.backlog().await.unwrap()[&account], 1);
+}
 
 fn ids(items: &[OutboxItem]) -> Vec<OutboxId> {
     items.iter().map(|it| it.id).collect()

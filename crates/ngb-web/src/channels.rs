@@ -1,10 +1,15 @@
 //! `/api/channels`: the accounts on platforms.
 
+use std::time::Duration;
+
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, Query, State},
 };
-use ngb_channels::Answer;
+use ngb_channels::{
+    Answer,
+    setup::{self, Seen, Stage},
+};
 use ngb_core::address::Account;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,8 +17,8 @@ use serde_json::{Value, json};
 use crate::{App, door::Who, error::ApiError, input::Input, status};
 
 /// Every account, and how it is doing.
-pub(crate) async fn list(State(app): State<App>) -> Json<Value> {
-    Json(status::channels(&app).into())
+pub(crate) async fn list(State(app): State<App>) -> Result<Json<Value>, ApiError> {
+    Ok(Json(status::channels(&app).await?.into()))
 }
 
 /// The account that `name` is: `telegram@main`, or `telegram` where there is one only.
@@ -32,9 +37,9 @@ fn find(app: &App, name: &str) -> Result<Account, ApiError> {
     }
 }
 
-fn shown(app: &App, account: &Account) -> Value {
-    let found = status::channels(app).into_iter().find(|it| it["account"] == account.to_string());
-    found.unwrap_or(Value::Null)
+async fn shown(app: &App, account: &Account) -> Result<Value, ApiError> {
+    let all = status::channels(app).await?;
+    Ok(all.into_iter().find(|it| it["account"] == account.to_string()).unwrap_or(Value::Null))
 }
 
 #[derive(Deserialize)]
@@ -54,7 +59,7 @@ pub(crate) async fn change(
     app.gateway.pause_account(&account, change.paused).await?;
     let what = if change.paused { "channel paused" } else { "channel resumed" };
     app.gateway.store().audit(&who.name, what, &account.to_string()).await?;
-    Ok(Json(shown(&app, &account)))
+    Ok(Json(shown(&app, &account).await?))
 }
 
 /// Asks the platform who we are to it, and what stands in the way.
@@ -69,10 +74,95 @@ pub(crate) async fn test(
             (None, None, vec!["this platform can't be asked who we are".to_owned()])
         }
     };
-    let mut res = shown(&app, &account);
+    let mut res = shown(&app, &account).await?;
     res["me"] = json!({ "id": id, "name": name });
     res["remarks"] = remarks.into();
     Ok(Json(res))
+}
+
+/// Longest that somebody waits for the next stage of a set-up.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Asked {
+    /// The stage that is known: the answer comes once it is another.
+    after: Option<Stage>,
+    /// … or after so many seconds.
+    #[serde(default)]
+    wait_s: u64,
+}
+
+/// How far the setting up of an account has come, what to do next, and what may be missing.
+pub(crate) async fn setup(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Result<Json<Value>, ApiError> {
+    let account = find(&app, &name)?;
+    let wait = Duration::from_secs(asked.wait_s).min(MAX_WAIT);
+    let next = async {
+        while let Some(mut watch) = app.gateway.watch_account(&account) {
+            if asked.after != stage_of(&app, &account) {
+                return;
+            }
+            watch.changed().await;
+        }
+    };
+    if asked.after.is_some() && app.gateway.clock().timeout(wait, next).await.is_err() {
+        tracing::debug!("`{account}` is where it was after {wait:?}");
+    }
+    let shown = shown(&app, &account).await?;
+    let stage = stage_of(&app, &account).ok_or_else(|| ApiError::not_found("such account"))?;
+    let guide = setup::guide(account.channel(), !shown["webhook"].is_null());
+    // What the platform itself says is in the way comes first.
+    let mut missing = Vec::new();
+    let mut me = Value::Null;
+    if let Stage::Connected | Stage::CantAnswer = stage {
+        match app.gateway.test_account(&account).await {
+            Ok(Answer::Me { id, name, remarks }) => {
+                me = json!({ "id": id, "name": name });
+                missing = remarks;
+            }
+            Ok(Answer::Sent(_) | Answer::CanNot) => (),
+            Err(err) => missing.push(format!("{:#}", anyhow::Error::from(err))),
+        }
+    }
+    // A platform that calls us is not connected before it has called.
+    let is_called = !shown["webhook"].is_null();
+    let as_if = if is_called && stage == Stage::Connecting { Stage::Connected } else { stage };
+    missing.extend(guide.into_iter().flat_map(|it| it.missing(as_if)).map(|it| (*it).to_owned()));
+    let import = guide.and_then(|it| it.import).map(|it| {
+        let id = me["id"].as_str().unwrap_or("YOUR_APPLICATION_ID");
+        json!({ "place": it.place, "text": it.text.replace("{id}", id) })
+    });
+    Ok(Json(json!({
+        "account": account,
+        "stage": stage,
+        "why": match stage {
+            Stage::CantAnswer => &shown["send_error"],
+            _ => &shown["why"],
+        },
+        "missing": missing,
+        "me": me,
+        "console": guide.map(|it| it.console),
+        "steps": guide.map(|it| it.steps),
+        "import": import,
+        "write": guide.map(|it| it.write),
+        "others": guide.map(|it| it.others),
+        "webhook": shown["webhook"],
+    })))
+}
+
+fn stage_of(app: &App, account: &Account) -> Option<Stage> {
+    let it = app.gateway.accounts().into_iter().find(|it| it.account == *account)?;
+    Some(setup::stage(Seen {
+        connecting: it.state == "connecting",
+        up: it.state == "up",
+        heard: 0 < it.events,
+        sent: it.last_event_at <= it.last_sent_at,
+        failed: it.can_send == Some(false),
+    }))
 }
 
 /// Reads the accounts of the settings anew.
@@ -92,6 +182,6 @@ pub(crate) async fn reload(State(app): State<App>, who: Who) -> Result<Json<Valu
         "added": done.added,
         "changed": done.changed,
         "removed": done.removed,
-        "channels": status::channels(&app),
+        "channels": status::channels(&app).await?,
     })))
 }

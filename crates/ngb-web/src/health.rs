@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use axum::{Json, extract::State, response::IntoResponse};
 use http::{StatusCode, header};
-use ngb_gateway::{handle::SandboxState, store::Disk};
+use ngb_gateway::{accounts::AccountStatus, handle::SandboxState, store::Disk};
 use serde_json::{Value, json};
 
 use crate::{App, error::ApiError, messages::now, shape, status};
@@ -39,7 +39,8 @@ pub(crate) async fn health(State(app): State<App>) -> Json<Value> {
         SandboxState::Away { .. } => "away",
         SandboxState::Refused { .. } => "refused",
     };
-    let down = app.gateway.accounts().iter().filter(|it| it.state == "down").count();
+    let is_down = |it: &AccountStatus| matches!(it.state, "down" | "contested");
+    let down = app.gateway.accounts().iter().filter(|it| is_down(it)).count();
     let database = app.gateway.store().counts().await.is_ok();
     let room = has_room(&app);
     let well = !matches!(sandbox, "refused" | "away") && down == 0 && database && room;
@@ -65,7 +66,7 @@ pub(crate) async fn metrics(State(app): State<App>) -> Result<Json<Value>, ApiEr
         "active_tasks": counts.tasks_active,
         "connected_channels": accounts.iter().filter(|it| it.state == "up").count(),
         "total_channels": accounts.len(),
-        "channels": status::channels(&app),
+        "channels": status::channels(&app).await?,
         "agents": { "working": agents.working, "idle": agents.waiting },
         "counts": counts,
     })))
@@ -96,13 +97,34 @@ pub(crate) async fn prometheus(State(app): State<App>) -> Result<impl IntoRespon
         let help = format!("Rows: {}.", name.replace('_', " "));
         one(name, "gauge", &help, value.as_u64().unwrap_or_default());
     }
-    page += "# HELP nanogridbot_channel_up Whether an account is connected.\n";
-    page += "# TYPE nanogridbot_channel_up gauge\n";
-    for it in app.gateway.accounts() {
-        let up = u8::from(it.state == "up");
-        // An account's name has no character that would need an escape.
-        writeln!(page, "nanogridbot_channel_up{{account=\"{}\"}} {up}", it.account)
-            .expect("writing to memory");
-    }
+    channels(&mut page, &app).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], page))
+}
+
+/// The figures of each account.
+async fn channels(page: &mut String, app: &App) -> Result<(), ApiError> {
+    let accounts = app.gateway.accounts();
+    let backlog = app.gateway.store().backlog().await?;
+    type Figure<'a> = &'a dyn Fn(&AccountStatus) -> Option<u64>;
+    #[rustfmt::skip]
+    let figures: [(&str, &str, &str, Figure<'_>); 6] = [
+        ("up",          "gauge",   "Whether an account is connected.",                              &|it| Some(u64::from(it.state == "up"))),
+        ("contested",   "gauge",   "Whether another program seems to use the account.",             &|it| Some(u64::from(it.state == "contested"))),
+        ("can_send",    "gauge",   "Whether the platform took the last thing that was sent.",       &|it| it.can_send.map(u64::from)),
+        ("failures",    "counter", "How often the line was lost or could not be opened.",           &|it| Some(it.failures)),
+        ("events",      "counter", "What people did, as far as it was stored.",                     &|it| Some(it.events)),
+        ("backlog",     "gauge",   "Rows that wait to be sent or are being sent.",                  &|it| Some(backlog.get(&it.account).copied().unwrap_or(0))),
+    ];
+    for (name, kind, help, figure) in figures {
+        let name = format!("nanogridbot_channel_{name}");
+        writeln!(page, "# HELP {name} {help}\n# TYPE {name} {kind}").expect("writing to memory");
+        for it in &accounts {
+            // An account's name has no character that would need an escape.
+            if let Some(value) = figure(it) {
+                writeln!(page, "{name}{{account=\"{}\"}} {value}", it.account)
+                    .expect("writing to memory");
+            }
+        }
+    }
+    Ok(())
 }

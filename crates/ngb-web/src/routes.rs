@@ -113,6 +113,7 @@ table! {
     get    "/api/channels"                         READ_ALL,  channels::list,     "Every account and how it is doing.";
     post   "/api/channels/reload"                  CONFIGURE, channels::reload,   "Read the accounts of the settings anew.";
     patch  "/api/channels/{account}"               OPERATE,   channels::change,   "Have an account rest or go on: `paused`.";
+    get    "/api/channels/{account}/setup"         OPERATE,   channels::setup,    "What is left to do at the platform, and what may be missing: `after`, `wait_s`.";
     post   "/api/channels/{account}/test"          OPERATE,   channels::test,     "Ask the platform who we are to it.";
     get    "/api/health"                           READ_ALL,  health::health,     "One word for the whole.";
     get    "/api/health/metrics"                   READ_ALL,  health::metrics,    "Figures, with the original's names.";

@@ -1,6 +1,7 @@
 //! `/api/status`: everything that the page shows of the gateway itself.
 
 use axum::{Json, extract::State};
+use ngb_channels::setup;
 use ngb_core::{address::Account, role::Right};
 use ngb_gateway::{handle::SandboxState, start::Driver, store::Disk};
 use serde_json::{Value, json};
@@ -32,7 +33,7 @@ pub(crate) async fn show(State(app): State<App>, who: Who) -> Result<Json<Value>
         "sandbox": sandbox(&about.sandbox.borrow()),
         "disk": disk(*app.gateway.store().disk().borrow()),
         "agents": { "working": agents.working, "idle": agents.waiting },
-        "channels": if all { channels(&app) } else { Vec::new() },
+        "channels": if all { channels(&app).await? } else { Vec::new() },
         "counts": all.then_some(counts),
         "groups": groups.collect::<Vec<_>>(),
     })))
@@ -63,22 +64,33 @@ fn sandbox(state: &SandboxState) -> Value {
 }
 
 /// Every account, with the original's words beside ours.
-pub(crate) fn channels(app: &App) -> Vec<Value> {
+pub(crate) async fn channels(app: &App) -> Result<Vec<Value>, ApiError> {
+    let backlog = app.gateway.store().backlog().await?;
     let accounts = app.gateway.accounts().into_iter();
     let shown = accounts.map(|it| {
+        let failure = it.last_failure.map(|(at, why)| json!({ "at": shape::iso(at), "why": why }));
+        let guide = setup::guide(it.account.channel(), it.webhook);
         json!({
             "name": it.account.channel(),
             "account": it.account,
             "connected": it.state == "up",
             "state": it.state,
             "why": it.why,
+            "can_receive": it.can_receive,
+            "can_send": it.can_send,
+            "reconnects": it.failures,
+            "last_failure": failure,
+            "events": it.events,
+            "last_event_at": it.last_event_at.map(shape::iso),
+            "backlog": backlog.get(&it.account).copied().unwrap_or(0),
+            "others": guide.map(|it| it.others),
             "last_heard_at": it.last_heard_at.map(shape::iso),
             "last_sent_at": it.last_sent_at.map(shape::iso),
             "send_error": it.send_error,
             "webhook": it.webhook.then(|| webhook(app, &it.account)),
         })
     });
-    shown.collect()
+    Ok(shown.collect())
 }
 
 /// Where the platform calls: what to paste into its console, as far as the settings say it.

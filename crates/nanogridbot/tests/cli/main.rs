@@ -13,6 +13,7 @@ mod output;
 mod qq;
 mod refusals;
 mod secrets;
+mod setup;
 mod shell;
 mod sim;
 mod stand;

@@ -7,6 +7,9 @@ use crate::Retry;
 pub(super) const STALE_TOKEN: &[i64] =
     &[99_991_661, 99_991_663, 99_991_664, 99_991_668, 99_991_671];
 
+/// An app may have 50 connections, and has them.
+pub(super) const TOO_MANY_CONNECTIONS: &[i64] = &[1_000_040_350];
+
 /// The message that is answered was withdrawn or is gone.
 pub(super) const NO_PARENT: &[i64] = &[230_011, 230_019, 231_003];
 

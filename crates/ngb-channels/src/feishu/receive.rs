@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use super::{
     Feishu,
+    codes::TOO_MANY_CONNECTIONS,
     frame::{CONTROL, DATA, Frame, Parts},
     wire,
 };
@@ -38,6 +39,9 @@ const BATCH: usize = 64;
 
 const DOING: &str = "listen to Feishu";
 
+/// How long other connections count as there after Feishu last counted too many.
+const RIVAL_LINGERS: Duration = Duration::from_secs(3 * 60);
+
 /// A frame that wants its acknowledgement, and what it holds.
 struct Envelope {
     frame: Frame,
@@ -56,7 +60,7 @@ impl Feishu {
     pub(super) async fn listen(&self, intake: &mut Intake) -> Result<(), ChannelError> {
         let stop = intake.stop.clone();
         let mut line = tokio::select! {
-            line = self.connect() => line?,
+            line = self.connect(intake) => line?,
             () = stop.cancelled() => return Ok(()),
         };
         intake.pulse.beat(self.api.clock().now());
@@ -68,11 +72,16 @@ impl Feishu {
         done
     }
 
-    async fn connect(&self) -> Result<Line, ChannelError> {
+    async fn connect(&self, intake: &Intake) -> Result<Line, ChannelError> {
         const DOING: &str = "open a connection to Feishu";
         // Before the first event: whether the bot is meant must be known when it comes.
         let me = self.me().await?;
-        let endpoint = self.api.endpoint().await.map_err(|it| it.doing(DOING))?;
+        let endpoint = self.api.endpoint().await.map_err(|it| {
+            if it.is_one_of(TOO_MANY_CONNECTIONS) {
+                intake.pulse.rival(it.to_string(), self.api.clock().now(), Some(RIVAL_LINGERS));
+            }
+            it.doing(DOING)
+        })?;
         let url = Dial::handed(&endpoint.url, self.api.url()).map_err(|it| it.doing(DOING))?;
         let service = Url::parse(&url).ok();
         let service = service.as_ref().and_then(|it| {

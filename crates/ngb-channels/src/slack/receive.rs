@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 use super::{Slack, wire};
 use crate::{
-    Accepted, ChannelError, Intake, NotAccepted, Retry,
+    Accepted, ChannelError, Intake, NotAccepted, Pulse, Retry,
     http::HttpError,
     socket::{Beat, Dial, Event, Line, Lost, Seat, Socket, at, pending},
 };
@@ -32,6 +32,9 @@ const MAX_FRAME_BYTES: usize = 4 << 20;
 
 /// How long the greeting may take.
 const HELLO_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long Slack may count a socket of ours that was cut: it misses our pings by then.
+const CUT_IS_COUNTED: Duration = Duration::from_secs(60);
 
 /// Most envelopes that are stored together: what is here already, of a burst.
 const BATCH: usize = 64;
@@ -62,7 +65,7 @@ impl Slack {
     pub(super) async fn listen(&self, intake: &mut Intake) -> Result<(), ChannelError> {
         let stop = intake.stop.clone();
         let socket = tokio::select! {
-            socket = self.open_socket() => socket?,
+            socket = self.open_socket(&intake.pulse, 1) => socket?,
             () = stop.cancelled() => return Ok(()),
         };
         intake.pulse.beat(self.api.http.clock.now());
@@ -75,8 +78,8 @@ impl Slack {
         done
     }
 
-    /// A socket that has said hello; only then does Slack send events on it.
-    async fn open_socket(&self) -> Result<Socket, ChannelError> {
+    /// A socket that has said hello; only then does Slack send events on it. With it we have `ours`.
+    async fn open_socket(&self, pulse: &Pulse, ours: u64) -> Result<Socket, ChannelError> {
         const DOING: &str = "open a socket";
         let url = self.api.open_connection().await.map_err(|it| it.doing(DOING))?;
         let url = Dial::handed(&url, self.api.url()).map_err(|it| it.doing(DOING))?;
@@ -109,16 +112,28 @@ impl Slack {
                 .map_err(|err: crate::socket::SocketError| err.doing("wait for Slack's hello"))?,
             Err(late) => return Err(HttpError::from(late).doing("wait for Slack's hello")),
         };
-        let others = hello["num_connections"].as_u64().unwrap_or(1);
+        let sockets = hello["num_connections"].as_u64().unwrap_or(ours);
+        let now = self.api.http.clock.now();
+        // A socket that was cut is counted for a while.
+        let cut = pulse
+            .notes()
+            .borrow()
+            .last_failure
+            .as_ref()
+            .is_some_and(|it| now < it.0 + CUT_IS_COUNTED);
+        match sockets.saturating_sub(ours + u64::from(cut)) {
+            0 => pulse.no_rival(),
+            others => pulse.rival(others_there(others), now, None),
+        }
         let account = &self.profile.account;
-        info!(%account, sockets = others, "the bot is `@{}` in `{}`", me.name, me.team);
+        info!(%account, sockets, "the bot is `@{}` in `{}`", me.name, me.team);
         Ok(socket)
     }
 
     async fn take_all<'a>(
         &'a self,
         line: &mut Line<'a>,
-        intake: &Intake,
+        intake: &'a Intake,
     ) -> Result<(), ChannelError> {
         // Runs beside the socket, whose pings go on.
         let mut behind: Option<BoxFuture<'_, Result<(), ChannelError>>> =
@@ -160,7 +175,7 @@ impl Slack {
                 next = if more { line.next().now_or_never() } else { None };
             }
             if refresh {
-                line.replace(Box::pin(self.open_socket()));
+                line.replace(Box::pin(self.open_socket(&intake.pulse, 2)));
             } else {
                 intake.pulse.progress(self.api.http.clock.now());
             }
@@ -257,6 +272,13 @@ impl Slack {
 fn pressed(event: &Inbound) -> Option<(Place, String)> {
     let is_press = matches!(event.what, Happening::Pressed { .. });
     is_press.then(|| (event.place.clone(), event.sender.id.clone()))
+}
+
+fn others_there(others: u64) -> String {
+    format!(
+        "Slack counts {others} more of the app's sockets than are ours: another program uses its app-level token and takes \
+         some of the events; stop it, or give it an app of its own"
+    )
 }
 
 fn disabled() -> ChannelError {

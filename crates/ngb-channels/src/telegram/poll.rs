@@ -36,6 +36,10 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// The longest pause when nothing can be stored.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
+/// How long another poller counts as there after it was last noticed: two that poll take turns, so one poll that ends well
+/// proves nothing.
+const RIVAL_LINGERS: Duration = Duration::from_secs(3 * 60);
+
 /// Calls that delay nothing: who we are, and answers to button aside. What is left of them at the end is dropped.
 pub(super) type Aside<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
 
@@ -71,6 +75,10 @@ impl Telegram {
                     Err(ApiError::WebhookSet) => {
                         self.delete_webhook().await?;
                         continue;
+                    }
+                    Err(err @ ApiError::OtherPoller) => {
+                        intake.pulse.rival(err.to_string(), self.clock.now(), Some(RIVAL_LINGERS));
+                        return Err(err.doing("poll for updates"));
                     }
                     Err(err) => return Err(err.doing("poll for updates")),
                 },

@@ -103,7 +103,7 @@ pub(super) fn call(
     };
     let data = match asked.name {
         "bot" => {
-            let bot = json!({"activate_status": 2, "app_name": config.name, "open_id": BOT, "avatar_url": ""});
+            let bot = json!({"activate_status": if state.unpublished { 1 } else { 2 }, "app_name": config.name, "open_id": BOT, "avatar_url": ""});
             return Ok(Done::Json(json!({"bot": bot})));
         }
         "user" => {

@@ -102,6 +102,8 @@ pub(super) struct State {
     pub(super) cards: BTreeMap<String, (Value, i64)>,
     pub(super) reactions: BTreeMap<String, String>,
     pub(super) deaf: bool,
+    /// No version of the app is published.
+    pub(super) unpublished: bool,
     pub(super) faults: Faults,
 }
 
@@ -126,6 +128,7 @@ impl Platform {
             cards: BTreeMap::new(),
             reactions: BTreeMap::new(),
             deaf: false,
+            unpublished: false,
             faults: Faults::new(1),
         };
         Self {
@@ -291,6 +294,11 @@ impl Platform {
     /// Pings are not answered any more, or again.
     pub fn be_deaf(&self, deaf: bool) {
         self.lock().deaf = deaf;
+    }
+
+    /// No version of the app is published, or one is again.
+    pub fn unpublish(&self, unpublished: bool) {
+        self.lock().unpublished = unpublished;
     }
 
     /// The token is worth nothing from now on.

@@ -193,7 +193,11 @@ impl Bot {
                 match event {
                     Ok(Event::Text(text)) => match self.take(&text, desk) {
                         Ok(event) => batch.extend(event),
-                        Err(err) => over = Some(err),
+                        Err(err) => {
+                            // The one error of a frame.
+                            intake.pulse.rival(TAKEN_OVER, self.http.clock.now(), None);
+                            over = Some(err);
+                        }
                     },
                     Ok(Event::BeatDue) => {
                         let ping =
@@ -218,6 +222,10 @@ impl Bot {
     }
 
     /// What a frame holds: an event with its callback's `req_id`, or the answer to a frame of ours.
+    ///
+    /// # Errors
+    ///
+    /// When it says that another connection took over, and for no other reason.
     fn take(
         &self,
         text: &str,
@@ -308,13 +316,16 @@ fn refusal(answer: &Value) -> Option<(i64, String)> {
     (code != 0).then(|| (code, answer["errmsg"].as_str().unwrap_or("no reason").to_owned()))
 }
 
+const TAKEN_OVER: &str = "another program connected as this AI bot, and WeCom allows one connection; stop that program, then \
+     pause and resume the account";
+
 fn taken_over() -> ChannelError {
     ChannelError {
         doing: "listen to WeCom".into(),
         retry: Retry::Never,
         maybe_done: false,
         moved_to: None,
-        source: "another program connected as this AI bot, and WeCom allows one connection; stop that program, then restart the gateway".into(),
+        source: TAKEN_OVER.into(),
     }
 }
 
