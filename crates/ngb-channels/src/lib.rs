@@ -10,6 +10,8 @@ mod dialect;
 pub mod dingtalk;
 pub mod discord;
 pub mod feishu;
+#[cfg(test)]
+mod fuzz;
 mod grid;
 mod hook;
 pub mod http;

@@ -12,6 +12,8 @@ mod api;
 mod ask;
 mod card;
 mod file;
+#[cfg(test)]
+mod fuzz;
 mod markup;
 mod receive;
 mod send;

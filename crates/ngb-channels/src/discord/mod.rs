@@ -11,6 +11,8 @@ mod api;
 mod codes;
 mod commands;
 mod files;
+#[cfg(test)]
+mod fuzz;
 mod history;
 mod known;
 mod markup;

@@ -14,6 +14,8 @@ mod codes;
 mod crypt;
 mod files;
 mod frame;
+#[cfg(test)]
+mod fuzz;
 mod history;
 mod hook;
 mod names;

@@ -11,6 +11,8 @@
 
 mod api;
 mod file;
+#[cfg(test)]
+mod fuzz;
 mod segments;
 mod send;
 mod talk;

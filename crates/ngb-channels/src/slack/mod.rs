@@ -9,6 +9,8 @@
 
 mod api;
 mod files;
+#[cfg(test)]
+mod fuzz;
 mod history;
 mod markup;
 mod names;

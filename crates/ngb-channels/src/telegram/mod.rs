@@ -8,6 +8,8 @@
 
 mod api;
 mod fetch;
+#[cfg(test)]
+mod fuzz;
 mod markup;
 mod media;
 mod poll;

@@ -12,6 +12,8 @@ mod api;
 mod bot;
 mod codes;
 mod crypt;
+#[cfg(test)]
+mod fuzz;
 mod hook;
 mod markup;
 mod send;

@@ -8,6 +8,8 @@
 
 mod codes;
 mod fetch;
+#[cfg(test)]
+mod fuzz;
 mod graph;
 mod hook;
 mod markup;
