@@ -1,6 +1,6 @@
 //! Speed and size, measured on the real executable with simulators over real sockets, beside the floor.
 //!
-//! `bench <nanogridbot> <floor> <scratch folder> [--quick] [--only start|live|inbox|load]`; `scripts/bench` builds and
+//! `bench <nanogridbot> <floor> <scratch folder> [--quick] [--only start|live|inbox|load|channels]`; `scripts/bench` builds and
 //! calls it. What each figure means is in `docs/benchmarks.md`.
 #![expect(
     clippy::disallowed_methods,
@@ -8,6 +8,7 @@
     reason = "it measures time and processes, and prints"
 )]
 
+mod channels;
 mod fill;
 mod inbox;
 mod process;
@@ -37,6 +38,9 @@ struct Sizes {
     inbox: usize,
     waiting: usize,
     stored: usize,
+    /// Events of each platform, one at a time, and at once.
+    events: usize,
+    burst: usize,
 }
 
 const FULL: Sizes = Sizes {
@@ -46,6 +50,8 @@ const FULL: Sizes = Sizes {
     inbox: 60_000,
     waiting: 20_000,
     stored: 1_000_000,
+    events: 1_000,
+    burst: 10_000,
 };
 
 const QUICK: Sizes = Sizes {
@@ -55,6 +61,8 @@ const QUICK: Sizes = Sizes {
     inbox: 20_000,
     waiting: 5_000,
     stored: 100_000,
+    events: 200,
+    burst: 10_000,
 };
 
 /// The table, row by row.
@@ -148,7 +156,7 @@ async fn main() -> anyhow::Result<()> {
     let scratch = PathBuf::from(scratch);
 
     let wanted = |part: &str| only.as_ref().is_none_or(|it| it == part);
-    let parts = ["start", "live", "inbox", "load"];
+    let parts = ["start", "live", "inbox", "load", "channels"];
     anyhow::ensure!(parts.iter().any(|it| wanted(it)), "--only takes one of {parts:?}");
 
     Table::head();
@@ -170,6 +178,10 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted("load") {
         with_load(&programs, &scratch, &sizes).await?;
+    }
+    if wanted("channels") {
+        let (events, burst) = (sizes.events, sizes.burst);
+        channels::measure(&programs, &scratch.join("channels"), events, burst).await?;
     }
     Ok(())
 }

@@ -234,12 +234,12 @@ impl Drop for Subject {
 }
 
 /// The gateway's API on its local socket.
-struct Api {
+pub(crate) struct Api {
     http: reqwest::Client,
 }
 
 impl Api {
-    fn new(socket: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn new(socket: &Path) -> anyhow::Result<Self> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -247,6 +247,10 @@ impl Api {
             .with_no_client_auth();
         let builder = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy();
         Ok(Self { http: builder.unix_socket(socket).build()? })
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        Ok(self.http.get(format!("http://localhost{path}")).send().await?.json().await?)
     }
 
     async fn call(&self, method: &str, path: &str, body: Value) -> anyhow::Result<()> {
