@@ -108,6 +108,11 @@ impl Account {
         &self.name
     }
 
+    /// The address of a person on it, by the platform's stable id: `telegram@main#4711`.
+    pub fn person(&self, sender_id: &str) -> String {
+        format!("{self}#{sender_id}")
+    }
+
     /// The address of one of its chats.
     ///
     /// # Errors

@@ -56,6 +56,13 @@ pub struct Inbound {
     pub what: Happening,
 }
 
+impl Inbound {
+    /// Who did it, for the audit: `telegram@main#4711`.
+    pub fn by(&self) -> String {
+        self.place.jid.account().person(&self.sender.id)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Happening {

@@ -225,7 +225,7 @@ async fn decide(
     if code.is_empty() {
         return Ok(Reply::WantsCode(command.verb));
     }
-    let by = format!("{}#{}", asked.inbound.place.jid.account(), asked.inbound.sender.id);
+    let by = asked.inbound.by();
     let found = waiting_title(gateway, &code, gateway.clock().now()).await?;
     let Some(title) = found else { return Ok(Reply::NoCode { code }) };
     let decided = match command.verb {

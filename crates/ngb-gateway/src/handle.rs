@@ -304,7 +304,7 @@ impl Gateway {
             Pressed::NotYours(_) => return Err(HandleError::NotYours),
             Pressed::Nothing => return Err(HandleError::NoQuestion(chat.clone())),
         };
-        let by = format!("{door}#{sender}");
+        let by = door.person(sender);
         match shared.store.answer_ask(ask, value, &by).await? {
             Some(answered) => shared.answered(answered),
             None => return Err(HandleError::NoQuestion(chat.clone())),

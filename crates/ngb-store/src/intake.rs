@@ -461,7 +461,7 @@ async fn follow(tx: &mut Tx, item: &mut Item<'_>) -> Result<(), StoreError> {
         Plan::FailSend => item.message = moves::fail_send(tx, inbound, item.now).await?,
         Plan::Move { to } => moves::move_chat(tx, &inbound.place.jid, to).await?,
         Plan::AnswerAsk { ask, value } => {
-            let by = by(inbound);
+            let by = inbound.by();
             item.answered = moves::answer(tx, *ask, value, &by, item.now).await?;
             let detail = match &item.answered {
                 Some(_) => "it answers a question",
@@ -469,7 +469,7 @@ async fn follow(tx: &mut Tx, item: &mut Item<'_>) -> Result<(), StoreError> {
             };
             item.decide(tx, Decision::AskAnswered, detail);
         }
-        Plan::NotYours(what) => moves::not_yours(tx, *what, &by(inbound), item.now).await?,
+        Plan::NotYours(what) => moves::not_yours(tx, *what, &inbound.by(), item.now).await?,
     }
     Ok(())
 }
@@ -480,11 +480,6 @@ fn queue_full(item: &Item<'_>, full: Full) -> Outbound {
     let waiting = usize::try_from(full.waiting).unwrap_or(usize::MAX);
     let text = Notice::QueueFull { waiting }.say(lang, item.message);
     Outbound::Text { text, reply_to: None, buttons: Vec::new() }
-}
-
-/// Who did it, for the log.
-fn by(inbound: &Inbound) -> String {
-    format!("{}#{}", inbound.place.jid.account(), inbound.sender.id)
 }
 
 async fn say(tx: &mut Tx, item: &Item<'_>, items: &[Outbound]) -> Result<Vec<Queued>, StoreError> {

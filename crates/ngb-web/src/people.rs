@@ -32,7 +32,7 @@ fn shown(it: &Person) -> Value {
         "name": it.name,
         "role": wide_role(&it.roles),
         "groups": of_groups.map(|(group, role)| json!({ "id": group, "role": role })).collect::<Vec<_>>(),
-        "addresses": it.identities.iter().map(|(account, sender)| format!("{account}#{sender}")).collect::<Vec<_>>(),
+        "addresses": it.identities.iter().map(|(account, sender)| account.person(sender)).collect::<Vec<_>>(),
     })
 }
 
