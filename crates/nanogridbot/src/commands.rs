@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use ngb_core::clock::Timestamp;
+use ngb_core::clock::{Clock, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
@@ -41,10 +41,13 @@ pub(crate) async fn run(ctx: &Context, args: &cli::Run) -> anyhow::Result<ExitCo
         Some(text) => text.to_owned(),
     };
     let limit = parse_duration(&args.timeout).map_err(BadArgument)?;
+    let ends_at = Clock::System.now() + limit;
     let answer = ctx
-        .with_gateway(async |client| {
+        .with_gateway_until(Some(ends_at), async |client| {
+            // Its gateway may have had to start first, and that is time as well.
+            let left = ends_at.since(Clock::System.now()).as_secs_f64();
             let body = json!({
-                "group": args.group, "content": prompt, "wait": true, "wait_seconds": limit.as_secs(),
+                "group": args.group, "content": prompt, "wait": true, "wait_seconds": left,
             });
             client.post("/api/messages", body).await
         })

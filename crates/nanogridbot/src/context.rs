@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use ngb_core::tasks::Stopped;
+use ngb_core::{clock::Timestamp, tasks::Stopped};
 use serde_json::Value;
 
 use crate::{
@@ -17,6 +17,9 @@ use crate::{
 /// How long the work of a command's own gateway has to end, after the command.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// The same for a command whose time is over: enough to say so, and to end what ends by itself.
+const LATE_GRACE: Duration = Duration::from_secs(1);
+
 /// What every command gets.
 pub(crate) struct Context {
     pub(crate) home: Home,
@@ -27,6 +30,16 @@ impl Context {
     /// Runs `work` against the gateway of this home. Where none runs, one is started for it: no channel, no page.
     pub(crate) async fn with_gateway<T>(
         &self,
+        work: impl AsyncFnOnce(&Client) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        self.with_gateway_until(None, work).await
+    }
+
+    /// As [`Context::with_gateway`]. A gateway that was started for `work` ends soon after `ends_at`, whatever it does:
+    /// what it had under way waits for the next one.
+    pub(crate) async fn with_gateway_until<T>(
+        &self,
+        ends_at: Option<Timestamp>,
         work: impl AsyncFnOnce(&Client) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         if let Some(client) = Client::connect(&self.home.socket()).await? {
@@ -47,7 +60,16 @@ impl Context {
         let drain = tasks.drain.clone();
         tasks.spawn("web", web.run(gateway.clone(), drain.clone()));
         let clock = gateway.clock().clone();
-        let life = tasks.run(&clock, GRACE);
+        let life = async {
+            let life = tasks.run(&clock, GRACE);
+            match ends_at {
+                None => life.await,
+                Some(at) => tokio::select! {
+                    stopped = life => stopped,
+                    () = clock.sleep_until(at + LATE_GRACE) => Stopped::Aborted(Vec::new()),
+                },
+            }
+        };
         let command = async {
             // Whatever comes of it, the gateway ends with it.
             let _drained = drain.drop_guard();

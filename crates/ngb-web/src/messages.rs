@@ -130,7 +130,7 @@ pub(crate) struct NewMessage {
     idempotency_key: Option<String>,
     #[serde(default = "yes")]
     wait: bool,
-    wait_seconds: Option<u64>,
+    wait_seconds: Option<f64>,
 }
 
 fn yes() -> bool {
@@ -166,7 +166,8 @@ pub(crate) async fn post(
     if !new.wait {
         return Ok(Json(json!({ "id": posted.message, "repeat": posted.repeat })).into_response());
     }
-    let limit = new.wait_seconds.map_or(WAIT, Duration::from_secs).min(MAX_WAIT);
+    let limit = new.wait_seconds.map_or(Ok(WAIT), Duration::try_from_secs_f64);
+    let limit = limit.map_err(|err| ApiError::bad(format!("`wait_seconds`: {err}")))?.min(MAX_WAIT);
     wait(&app, posted, waiter, limit).await
 }
 

@@ -1,6 +1,8 @@
 //! What the commands print: words for people, one JSON document for programs, the agent's answer.
 
-use std::process::Stdio;
+use std::{net::TcpListener, process::Stdio, time::Duration};
+
+use ngb_core::clock::Clock;
 
 use crate::stand::{Stand, done};
 
@@ -24,6 +26,28 @@ fn a_prompt_is_answered_and_explained() {
     assert!(at("queued") < at("claimed"), "{}", why.out);
     assert!(at("claimed") < at("sent "), "{}", why.out);
     assert!(why.out.contains("ms"), "how long each step took: {}", why.out);
+}
+
+/// It went on for as long as the command's own gateway waits for work to end.
+#[test]
+fn a_model_that_never_answers_costs_no_more_than_the_timeout() {
+    const LATEST: Duration = Duration::from_secs(10);
+    // Connections are made by the kernel, and nobody takes them.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stand = Stand::with(&format!(
+        "[agent]\nmodel = \"m/x\"\n[providers.m]\nkind = \"openai\"\nbase_url = \"http://{}/v1\"\n",
+        silent.local_addr().unwrap()
+    ));
+    let started_at = Clock::System.now();
+    let got = stand.run(&["run", "-p", "hello", "--timeout", "2s"]);
+    let took = Clock::System.now().since(started_at);
+    assert_eq!(got.code, Some(1), "{got:?}");
+    assert!(got.err.contains("error: no answer within 2s; `nanogridbot why 1` tells more"), "{got:?}");
+    assert!(took < LATEST, "{took:?}");
+
+    // What it had under way is not lost: it waits for a gateway.
+    let status = stand.json(&["why", "1"]);
+    assert_eq!(status["jobs"][0]["state"], "queued", "{status}");
 }
 
 #[test]
