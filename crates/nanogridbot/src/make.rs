@@ -104,6 +104,9 @@ pub(crate) async fn make(
         info!("the model was found by `{variable}`; `[agent] model` sets another");
     }
     original::warn_of(&env);
+    if let Some(unread) = net.unread() {
+        warn!("certificates of its own are not trusted: {unread}");
+    }
 
     let store = open_store(home, &settings, &clock).await?;
     let lease = standby::take(&store, &clock, purpose).await?;

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use hyper_util::client::proxy::matcher::Matcher;
 use ngb_channels::http::Http;
 use ngb_core::{clock::Clock, proxy::Way};
+use ngb_net::Resolver;
 use reqwest::{ClientBuilder, NoProxy, Proxy, Url};
 use rustls::{
     ClientConfig, RootCertStore,
@@ -33,6 +34,7 @@ const THIS_MACHINE: &str = "localhost,127.0.0.0/8,::1";
 pub(crate) struct Net {
     exits: Exits,
     tls: ClientConfig,
+    resolver: Resolver,
 }
 
 /// What the settings say, each with where it was said.
@@ -42,6 +44,8 @@ struct Exits {
     https: Option<Exit>,
     no_proxy: String,
     ca_file: Option<(PathBuf, String)>,
+    /// A variable's file of certificates that can't be read, and why.
+    unread: Option<Arc<str>>,
 }
 
 /// A proxy.
@@ -62,15 +66,18 @@ impl Net {
         let exit = |names: &[&'static str]| {
             first(names).map(|(name, url)| Exit::read(url, format!("`{name}`"))).transpose()
         };
+        let (ca_file, unread) = match env.get(CA_FILE).map(|it| (it, std::fs::File::open(it))) {
+            None => (None, None),
+            Some((path, Ok(_))) => (Some((path.into(), CA_FILE.to_owned())), None),
+            // Meant for other programs too: one that can't be read is named, and not ours to stumble over.
+            Some((path, Err(err))) => (None, Some(format!("`{CA_FILE}` names `{path}`: {err}").into())),
+        };
         let from_env = Exits {
             http: exit(HTTP_PROXY)?,
             https: exit(HTTPS_PROXY)?,
             no_proxy: first(NO_PROXY).map_or_else(String::new, |it| it.1.to_owned()),
-            // Meant for other programs too: one that can't be read is not ours to stumble over.
-            ca_file: env
-                .get(CA_FILE)
-                .filter(|it| std::fs::File::open(it).is_ok())
-                .map(|it| (it.into(), CA_FILE.to_owned())),
+            ca_file,
+            unread,
         };
         Self::of(from_env.with(network, "network")?)
     }
@@ -85,13 +92,16 @@ impl Net {
     }
 
     fn of(exits: Exits) -> anyhow::Result<Self> {
-        Ok(Self { tls: tls(exits.ca_file.as_ref())?, exits })
+        Ok(Self { tls: tls(exits.ca_file.as_ref())?, exits, resolver: Resolver::default() })
     }
 
     /// A builder of clients.
     pub(crate) fn builder(&self) -> ClientBuilder {
         // Only what was read here counts, not what the library finds by itself.
-        let builder = ClientBuilder::new().tls_backend_preconfigured(self.tls.clone()).no_proxy();
+        let builder = ClientBuilder::new()
+            .tls_backend_preconfigured(self.tls.clone())
+            .dns_resolver(self.resolver.clone())
+            .no_proxy();
         let Exits { http, https, no_proxy, .. } = &self.exits;
         let none = || NoProxy::from_string(&without_proxy(no_proxy));
         let through = |of: fn(Url) -> reqwest::Result<Proxy>, exit: &Option<Exit>| {
@@ -121,7 +131,7 @@ impl Net {
 
     /// The way out in words, for people.
     pub(crate) fn shown(&self) -> String {
-        let Exits { http, https, no_proxy, ca_file } = &self.exits;
+        let Exits { http, https, no_proxy, ca_file, .. } = &self.exits;
         let mut words: Vec<String> = Vec::new();
         match (https, http) {
             (None, None) => words.push("reached directly".to_owned()),
@@ -142,7 +152,13 @@ impl Net {
         if let Some((path, setting)) = ca_file {
             words.push(format!("trusting `{}` (`{setting}`) as well", path.display()));
         }
+        words.extend(self.unread().map(|it| format!("without certificates of its own: {it}")));
         words.join(", ")
+    }
+
+    /// A variable's file of certificates that can't be read, and why; none where a setting names another.
+    pub(crate) fn unread(&self) -> Option<&str> {
+        self.exits.unread.as_deref()
     }
 
     /// An account's way to its platform.
@@ -165,6 +181,7 @@ impl Exits {
             http: own.clone().or(self.http),
             https: own.or(self.https),
             no_proxy: network.no_proxy.clone().unwrap_or(self.no_proxy),
+            unread: self.unread.filter(|_| ca_file.is_none()),
             ca_file: ca_file.or(self.ca_file),
         })
     }

@@ -23,14 +23,12 @@ use ngb_core::{
     proxy::Way,
     secret::{Redactor, Secret},
 };
-
-use address::PublicOnly;
+use ngb_net::{PublicOnly, Resolver};
 
 mod usage;
 
 mod count;
 
-mod address;
 mod reply;
 
 mod egress;
@@ -117,7 +115,7 @@ impl Client {
     ///
     /// When the client can't be built.
     pub fn of_hosts(builder: reqwest::ClientBuilder, way: Way) -> reqwest::Result<Self> {
-        let public = PublicOnly { way: way.clone() };
+        let public = PublicOnly { resolver: Resolver::default(), way: way.clone() };
         Self::of_model(builder.dns_resolver(public), way)
     }
 }

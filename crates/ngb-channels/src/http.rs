@@ -3,18 +3,17 @@
 //! The client has the proxy and the certificates of the settings, and sockets are opened through it as well
 //! ([`crate::socket`]). No error here holds a URL, because some platforms want the token in it.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use ngb_core::{
     clock::{Clock, TimedOut},
     proxy::{ProxyFault, Way},
-    public::is_public,
 };
+use ngb_net::{PublicOnly, Resolver};
 use reqwest::{
     Client, ClientBuilder, Method, RequestBuilder, Response, Url,
-    dns::{Addrs, Name, Resolve, Resolving},
     header::{HeaderMap, RETRY_AFTER},
     redirect::Policy,
 };
@@ -129,7 +128,7 @@ impl Http {
         // HTTP/1.1, since a WebSocket begins in it; for the few calls of a bot it does as well as HTTP/2.
         let base = || builder().http1_only().redirect(Policy::none());
         let way = way.unwrap_or_else(Way::direct);
-        let public = PublicOnly { way: way.clone() };
+        let public = PublicOnly { resolver: Resolver::default(), way: way.clone() };
         Ok(Self { api: base().build()?, handed: base().dns_resolver(public).build()?, way, clock })
     }
 
@@ -307,34 +306,6 @@ fn is_same_host(url: &Url, base: &str) -> bool {
             url.port_or_known_default() == base.port_or_known_default()
         }
     })
-}
-
-/// Resolves names to public addresses only, at the moment of connecting, so that a name that changes its mind between
-/// check and use gains nothing. Behind a proxy it is the proxy that resolves, and its own address may be private.
-#[derive(Clone, Debug)]
-struct PublicOnly {
-    way: Way,
-}
-
-impl Resolve for PublicOnly {
-    fn resolve(&self, name: Name) -> Resolving {
-        let any = self.way.is_proxy(name.as_str());
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<SocketAddr> = found.filter(|it| any || is_public(it.ip())).collect();
-            if public.is_empty() {
-                return Err(format!("`{}` has no public address", name.as_str()).into());
-            }
-            Ok(Box::new(public.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// reqwest wants the resolver shared.
-impl From<PublicOnly> for Arc<dyn Resolve> {
-    fn from(it: PublicOnly) -> Self {
-        Arc::new(it)
-    }
 }
 
 #[cfg(test)]

@@ -62,3 +62,15 @@ fn a_machine_without_certificates_runs_commands() {
     let got = done(command.output().unwrap());
     assert_eq!((got.code, got.out.as_str()), (Some(0), "hi\n"), "{got:?}");
 }
+
+#[test]
+fn certificates_that_cannot_be_read_are_named() {
+    const NAMED: &str = "`SSL_CERT_FILE` names `/nowhere`: No such file or directory";
+    let stand = Stand::new();
+    let mut command = stand.command(&["doctor", "--offline"]);
+    let said = done(command.env("SSL_CERT_FILE", "/nowhere").output().unwrap());
+    assert!(said.out.contains(NAMED), "{said:?}");
+    std::fs::write(stand.home().join(".env"), "SSL_CERT_FILE=/nowhere\n").unwrap();
+    let gateway = stand.serve(&["--port", "0"]);
+    assert!(gateway.log().contains(NAMED), "{}", gateway.log());
+}
