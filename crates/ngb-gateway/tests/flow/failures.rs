@@ -220,16 +220,34 @@ async fn a_failure_after_an_effect_goes_on_or_is_told() {
     }
 }
 
+/// How often an agent says a word that talks on and on.
+const A_WORD_EVERY: Duration = Duration::from_secs(10);
+
+/// Waits for the next word of an agent; false when its run is over.
+async fn heard_before_the_end(events: &mut Subscription) -> bool {
+    loop {
+        let Next::Events(batch) = events.next().await else { continue };
+        let has = |of: fn(&Event) -> bool| batch.iter().any(|it| of(&it.event));
+        if has(|it| matches!(it, Event::RunFinished { .. })) {
+            return false;
+        }
+        if has(|it| matches!(it, Event::Step { .. })) {
+            return true;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_run_has_a_time_limit_and_a_silence_limit() {
     let limits = ngb_core::group::Limits::default();
     #[rustfmt::skip]
     let table = [
-        // How long it goes on, a word a minute or none, and which limit ends it.
-        (limits.silence_seconds, false, limits.silence_seconds),
-        (limits.run_seconds,     true,  limits.run_seconds),
+        // Whether it goes on talking, which limit ends it, and how much later that may be seen.
+        (false, limits.silence_seconds, Duration::ZERO),
+        (true,  limits.run_seconds,     A_WORD_EVERY),
     ];
-    for (seconds, talks, ends_after) in table {
+    for (talks, ends_after, late) in table {
+        let ends_after = Duration::from_secs(ends_after);
         let (hand, clock) = Clock::manual(NOON);
         let its_clock = clock.clone();
         let script = move |mut actor: Actor| {
@@ -240,32 +258,35 @@ async fn a_run_has_a_time_limit_and_a_silence_limit() {
                         actor.done(prompt.id, "next").await;
                         continue;
                     }
-                    if !talks {
-                        std::future::pending::<()>().await;
-                    }
                     loop {
+                        // Known before the word is said: whoever hears it moves the clock.
+                        let next = clock.now() + A_WORD_EVERY;
                         let step = ngb_core::frame::Step::Thinking { delta: "hm".into() };
                         actor.say(&FromAgent::Progress { prompt: prompt.id, step }).await;
-                        clock.sleep(Duration::from_secs(60)).await;
+                        if !talks {
+                            std::future::pending::<()>().await;
+                        }
+                        clock.sleep_until(next).await;
                     }
                 }
             }
         };
-        let setting = Setting { clock, ..Setting::default() };
+        let setting = Setting { clock: clock.clone(), ..Setting::default() };
         let mut stage = Stage::set(setting, script).await;
         stage.group("home", "1", Scope::Thread).await;
         let mut events = stage.gateway.hub().subscribe(None);
         stage.write("1", "work").await;
-        let mut ended = std::pin::pin!(run_ended(&mut events));
-        let mut now = NOON;
-        // Step by step, so that everybody who waits for an instant sees it.
-        while Clock::System.timeout(Duration::from_millis(1), ended.as_mut()).await.is_err() {
-            now = now + Duration::from_secs(10);
-            assert!(now.since(NOON) < Duration::from_secs(2 * seconds), "it has no end");
-            hand.send_replace(now);
+        // The clock stands still until the word is heard that it brought about, however long that takes.
+        let mut last_heard = Duration::ZERO;
+        while heard_before_the_end(&mut events).await {
+            last_heard = clock.now().since(NOON);
+            let more = if talks { A_WORD_EVERY } else { ends_after };
+            hand.send_replace(clock.now() + more);
         }
-        assert!(Duration::from_secs(ends_after) <= now.since(NOON), "{:?}", now.since(NOON));
-        let want = format!("I stopped after {} minutes", ends_after.div_ceil(60));
+        assert!(last_heard <= ends_after, "a word at {last_heard:?}");
+        let ended = clock.now().since(NOON);
+        assert!(ends_after <= ended && ended <= ends_after + late, "{ended:?}");
+        let want = format!("I stopped after {} minutes", ends_after.as_secs().div_ceil(60));
         let told = loop {
             let (_, text) = stage.heard().await;
             if !text.starts_with("Still working") {
