@@ -91,7 +91,7 @@ mod tests {
         let names: Vec<&str> = all.iter().map(|it| it.name.as_str()).collect();
         #[rustfmt::skip]
         let want = [
-            "web", "database", "agent", "providers.<name>", "sandbox", "egress", "network",
+            "web", "database", "agent", "providers.<name>", "prices", "sandbox", "egress", "network",
             "log", "retention",
             "channels.telegram.<account>", "channels.slack.<account>", "channels.discord.<account>",
             "channels.feishu.<account>", "channels.whatsapp.<account>", "channels.wecom.<account>",

@@ -22,7 +22,7 @@ use ngb_store::{OpenOptions, Store};
 use ngb_web::{LogFilter, Web, WebSettings};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     channels, cli, engine,

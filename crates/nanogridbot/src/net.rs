@@ -70,7 +70,9 @@ impl Net {
             None => (None, None),
             Some((path, Ok(_))) => (Some((path.into(), CA_FILE.to_owned())), None),
             // Meant for other programs too: one that can't be read is named, and not ours to stumble over.
-            Some((path, Err(err))) => (None, Some(format!("`{CA_FILE}` names `{path}`: {err}").into())),
+            Some((path, Err(err))) => {
+                (None, Some(format!("`{CA_FILE}` names `{path}`: {err}").into()))
+            }
         };
         let from_env = Exits {
             http: exit(HTTP_PROXY)?,

@@ -163,6 +163,11 @@ impl Door {
     pub fn take_usage(&self) -> Vec<Usage> {
         self.state.ledger.take()
     }
+
+    /// What was used by requests that are over, and not taken before.
+    pub fn take_ended_usage(&self) -> Vec<Usage> {
+        self.state.ledger.take_ended()
+    }
 }
 
 impl Drop for Door {

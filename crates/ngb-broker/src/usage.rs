@@ -88,8 +88,20 @@ impl Ledger {
 
     /// What was used and not taken before.
     pub(crate) fn take(&self) -> Vec<Usage> {
+        self.take_those(|_| true)
+    }
+
+    /// The same of requests that are over: what is known of them changes no more.
+    pub(crate) fn take_ended(&self) -> Vec<Usage> {
+        self.take_those(|it| !it.open)
+    }
+
+    fn take_those(&self, which: impl Fn(&Entry) -> bool) -> Vec<Usage> {
         let mut res = Vec::new();
         self.entries().list.retain(|_, it| {
+            if !which(it) {
+                return true;
+            }
             let more = it.now.since(it.taken);
             if 0 < more.sum() {
                 res.push(Usage {
@@ -158,6 +170,14 @@ mod tests {
         drop(line);
         assert_eq!(told(&ledger), [(0, 6, true)]);
         assert_eq!(told(&ledger), []);
+
+        let (ended, open) = (ledger.begin(RunId(1), "p", "m"), ledger.begin(RunId(1), "p", "m"));
+        ended.set(Tokens { input: 3, ..Tokens::default() }, true);
+        open.set(Tokens { input: 4, ..Tokens::default() }, false);
+        drop(ended);
+        assert_eq!(ledger.take_ended().iter().map(|it| it.input_tokens).collect::<Vec<_>>(), [3]);
+        drop(open);
+        assert_eq!(told(&ledger), [(4, 0, false)]);
         assert!(ledger.entries().list.is_empty());
     }
 }

@@ -111,8 +111,8 @@ pub(crate) fn nothing_done(claim: Claim, now: Timestamp) -> Finish {
     }
 }
 
-/// What was used through `door` and not told before.
-pub(crate) fn usage(door: &ngb_broker::Door, prices: &Prices) -> Vec<Usage> {
+/// What was used, in tokens and in money.
+pub(crate) fn priced(used: Vec<ngb_broker::Usage>, prices: &Prices) -> Vec<Usage> {
     let counted = |it: ngb_broker::Usage| {
         let tokens = TokenCounts {
             input: it.input_tokens,
@@ -132,7 +132,7 @@ pub(crate) fn usage(door: &ngb_broker::Door, prices: &Prices) -> Vec<Usage> {
             is_estimated: !it.complete,
         }
     };
-    door.take_usage().into_iter().map(counted).collect()
+    used.into_iter().map(counted).collect()
 }
 
 /// Writes the end of a run. The answer was paid for, so a full disk or a locked database only delays it.

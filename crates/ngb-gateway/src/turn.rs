@@ -23,7 +23,7 @@ use crate::{
     answers::Answers,
     calls::OpenAsk,
     dispatch::{Asked, Order},
-    end::{nothing_done, usage, write_end},
+    end::{nothing_done, priced, write_end},
     engine::{self, NotStarted},
     events::Event,
     finish::{self, Ended},
@@ -103,7 +103,7 @@ pub(crate) async fn run(
     let close = |it: &Agent| {
         // Closed first: what is counted after that would be of no run.
         it.door.admit(None);
-        usage(&it.door, &gateway.0.limits.prices)
+        priced(it.door.take_usage(), &gateway.0.limits.prices)
     };
     let usage = agent.as_ref().map(close).unwrap_or_default();
     let more = match ended {
@@ -117,8 +117,8 @@ pub(crate) async fn run(
     (over, more)
 }
 
-/// Counts what a run used whose end somebody else writes: it was paid for all the same.
-async fn count(gateway: &Gateway, claim: &Claim, usage: Vec<Usage>) {
+/// Counts what a run used whose end somebody else writes, or is not near: it was paid for all the same.
+pub(crate) async fn count(gateway: &Gateway, claim: &Claim, usage: Vec<Usage>) {
     if usage.is_empty() {
         return;
     }
@@ -136,7 +136,8 @@ pub(crate) async fn broke(
     claim: Claim,
     reason: String,
 ) -> bool {
-    let usage = agent.map(|it| usage(&it.door, &gateway.0.limits.prices)).unwrap_or_default();
+    let usage =
+        agent.map(|it| priced(it.door.take_usage(), &gateway.0.limits.prices)).unwrap_or_default();
     match begin(gateway, Run { claim, work: None }).await {
         Ok(turn) => turn.end(Ended::Passing(reason), usage).await,
         // Its end was written before it panicked; what else waits there nobody has looked for.

@@ -18,14 +18,14 @@ use tokio::process::{Child, Command};
 const DATABASE_URL: &str = "NGB_DATABASE__URL";
 
 /// Longest that anything here may take; whoever waits so long has found a loss.
-const LIMIT: Duration = Duration::from_secs(90);
+pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 
 /// How long before a kill the platform may have answered a send whose receipt is not yet on the disk. A commit takes a
 /// millisecond here, but on a busy machine the task that asks for it may wait for a processor.
 const RECEIPT: Duration = Duration::from_millis(100);
 
 /// Between two looks at what a gateway has said: a file tells nobody that it grew.
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// What the tests share: the world outside of the gateway, and the folder that it keeps.
 pub(crate) struct Stage {

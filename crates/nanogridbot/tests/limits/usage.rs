@@ -3,7 +3,7 @@
 use ngb_sim::model::Fault;
 use serde_json::Value;
 
-use crate::common::Stage;
+use crate::common::{LIMIT, LOOK_AGAIN, Stage};
 
 async fn json(stage: &Stage, args: &[&str]) -> Value {
     let out = stage.output(&[&["--json"], args].concat()).await;
@@ -60,4 +60,26 @@ async fn use_is_shown_in_tokens_and_in_money() {
             "{out:?}"
         );
     }
+}
+
+/// It was lost with the run, and with the gateway.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_used_outlives_it_and_its_gateway() {
+    let mut stage = Stage::new().await;
+    stage.model.behave(|it| it.first_token_ms = 0);
+    let (gateway, chats) = stage.with_chats(1).await;
+    stage.push_with(&chats, &["tool:bash {\"command\":\"sleep 600\"}"]);
+    let seen = async {
+        while json(&stage, &["usage"]).await["lines"] == serde_json::json!([]) {
+            stage.clock.sleep(LOOK_AGAIN).await;
+        }
+    };
+    stage.clock.timeout(LIMIT, seen).await.expect("it is counted while it runs");
+    stage.kill(gateway).await;
+    let totals = stage.model.totals()["x"];
+    let database = rusqlite::Connection::open(stage.home.join("nanogridbot.db")).unwrap();
+    let text = "SELECT sum(input_tokens), sum(output_tokens) FROM usage_counts";
+    let kept = database.query_row(text, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let told = (totals.input_tokens.cast_signed(), totals.output_tokens.cast_signed());
+    assert_eq!(kept, told);
 }
