@@ -52,7 +52,7 @@ until http GET /readyz 2>/dev/null | grep -q '^HTTP/1.1 200'; do
 done
 walls=$(http POST /api/messages '{"group": "main", "content": "show the walls"}') || die "the API does not answer"
 [[ $walls == *'"outcome":"answered"'* ]] || die "no answer over the API: $walls"
-for wall in 'read /etc/shadow: No such file' '1.1.1.1:443: Network is unreachable' 'NoNewPrivs:\t1' 'Seccomp:\t2'; do
+for wall in 'read /etc/shadow: No such file' '1.1.1.1:443: Network is unreachable' 'network devices: lo\n' 'NoNewPrivs:\t1' 'Seccomp:\t2'; do
     [[ $walls == *"$wall"* ]] || die "no wall \`$wall\`: $walls"
 done
 health=$(http GET /api/status)

@@ -153,16 +153,21 @@ async fn add(
             set.push(((*key).to_owned(), asked(key, help)?));
         }
     }
+    if set.is_empty() {
+        let it = wanted(kind)
+            .unwrap_or_else(|| format!("docs/channels/{kind}.md says what `{kind}` wants"));
+        return Err(
+            BadArgument(format!("nothing is given to set `{account}` up with; {it}")).into()
+        );
+    }
     for (key, value) in &set {
         edit.set(&[at[0], at[1], at[2], key], value, &env)?;
     }
     if let Err(err) = edit.save(&env) {
-        let wanted: Vec<String> =
-            wants(kind).iter().map(|(key, help)| format!("  {key}=…  {help}")).collect();
-        if wanted.is_empty() {
-            return Err(err);
-        }
-        return Err(err.context(format!("`{kind}` wants\n{}", wanted.join("\n"))));
+        return Err(match wanted(kind) {
+            Some(wanted) => err.context(wanted),
+            None => err,
+        });
     }
     let Some(client) = Client::connect(&ctx.home.socket()).await? else {
         ctx.show(&json!({ "account": account, "running": false }), |_| {
@@ -187,6 +192,13 @@ async fn add(
         ));
     });
     Ok(if up { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What a platform's section wants, in words; none where that is not one thing.
+fn wanted(kind: ChannelKind) -> Option<String> {
+    let line = |(key, help): &(&str, &str)| format!("  {key}=…  {help}");
+    let lines: Vec<String> = wants(kind).iter().map(line).collect();
+    (!lines.is_empty()).then(|| format!("`{kind}` wants\n{}", lines.join("\n")))
 }
 
 /// Asks for one value at the terminal.

@@ -170,4 +170,16 @@ macro_rules! bad_input {
     )+};
 }
 
-bad_input!(AddressError, BadName, BadTrigger, ScheduleError, crate::BadLevel);
+impl From<AddressError> for ApiError {
+    fn from(err: AddressError) -> Self {
+        let res = Self::bad(err.to_string());
+        match err {
+            AddressError::NoSuchChannel(kind) => {
+                res.hint(format!("`nanogridbot channel add {kind}` sets one up"))
+            }
+            _ => res,
+        }
+    }
+}
+
+bad_input!(BadName, BadTrigger, ScheduleError, crate::BadLevel);

@@ -10,6 +10,7 @@ mod home;
 mod hooks;
 mod logs;
 mod output;
+mod pages;
 mod qq;
 mod refusals;
 mod secrets;

@@ -13,6 +13,9 @@ const INTERNET: &str = "1.1.1.1:443";
 /// Where a gateway's page usually is, on the host's loopback.
 const HOST_LOOPBACK: &str = "127.0.0.1:8080";
 
+/// The network devices of this network namespace.
+const DEVICES: &str = "/proc/net/dev";
+
 /// How long to wait for an answer from a network that may drop everything.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
@@ -39,6 +42,11 @@ pub(crate) async fn show(clock: &Clock, words: &Words) -> String {
         };
         tell(&format!("connect to {name}, {address}"), tried);
     }
+    // Where nothing listens a refusal proves nothing; that there is no other device does.
+    match devices() {
+        Ok(all) => res += &format!("network devices: {}\n", all.join(" ")),
+        Err(err) => res += &format!("network devices: {err}\n"),
+    }
     res += "```\n\n```text\n";
     let status = fs::read_to_string("/proc/self/status").unwrap_or_else(|err| err.to_string());
     for line in status.lines() {
@@ -50,6 +58,14 @@ pub(crate) async fn show(clock: &Clock, words: &Words) -> String {
     res + "```"
 }
 
+/// The network devices that there are here, the loopback's among them.
+fn devices() -> io::Result<Vec<String>> {
+    let text = fs::read_to_string(DEVICES)?;
+    // Two lines of headings, then one a device: `    lo: 0 0 …`.
+    let names = text.lines().skip(2).filter_map(|it| it.split_once(':'));
+    Ok(names.map(|it| it.0.trim().to_owned()).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,8 +73,14 @@ mod tests {
     #[tokio::test]
     async fn what_holds_and_what_does_not_is_said() {
         let text = show(&Clock::System, &Words::English).await;
-        for needle in ["read /etc/shadow: ", "list /root: ", "1.1.1.1:443: ", "NoNewPrivs:", "Uid:"]
-        {
+        for needle in [
+            "read /etc/shadow: ",
+            "list /root: ",
+            "1.1.1.1:443: ",
+            "NoNewPrivs:",
+            "Uid:",
+            "network devices: ",
+        ] {
             assert!(text.contains(needle), "{needle} in {text}");
         }
     }
