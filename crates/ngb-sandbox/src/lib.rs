@@ -165,6 +165,9 @@ pub enum SandboxError {
     FarEngine { variable: &'static str, address: String },
     #[error("image `{image}` is not on this machine")]
     NoImage { image: String },
+    /// The gateway is in a container itself.
+    #[error("`{}` is in the gateway's container only, where no engine can give it to an agent", path.display())]
+    NotOfTheHost { path: PathBuf },
 }
 
 /// Why a machine forbids user namespaces.
@@ -189,7 +192,10 @@ impl SandboxError {
     /// Whether trying again may help without anybody changing the machine.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::NotAllowed { .. } | Self::FarEngine { .. } | Self::NoImage { .. } => false,
+            Self::NotAllowed { .. }
+            | Self::FarEngine { .. }
+            | Self::NoImage { .. }
+            | Self::NotOfTheHost { .. } => false,
             Self::Setup { .. } | Self::EndedEarly { .. } | Self::NoEngine { .. } => true,
         }
     }
@@ -210,6 +216,10 @@ impl SandboxError {
             Self::NoImage { image } => {
                 Some(format!("docker pull {image}   # or: nanogridbot image build --name {image}"))
             }
+            Self::NotOfTheHost { path } => Some(format!(
+                "docker run --volume /srv/nanogridbot:{} ...   # a folder of the host",
+                path.display()
+            )),
             Self::Setup { .. } | Self::EndedEarly { .. } => None,
         }
     }

@@ -7,6 +7,7 @@
 mod common;
 
 mod authority;
+mod engine;
 mod model;
 mod prove;
 mod proxy;

@@ -24,6 +24,7 @@ mod error;
 mod image;
 mod inside;
 mod meeting;
+mod own;
 mod process;
 mod profile;
 mod reap;
@@ -31,7 +32,8 @@ mod socket;
 
 use std::{
     collections::{HashMap, HashSet},
-    fs, io,
+    fs::{self, File},
+    io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{
@@ -46,8 +48,9 @@ use futures_util::StreamExt as _;
 use ngb_core::{
     clock::Clock,
     id::{GroupId, LaneId},
-    tasks::Crew,
+    tasks::{Crew, blocking},
 };
+use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 pub(crate) use self::inside::{ARGUMENT, inside_main};
@@ -71,6 +74,9 @@ use crate::{
 
 /// What the folders begin with where containers are met.
 const MEETING_PREFIX: &str = "c-";
+
+/// The copy of our executable, where one is needed.
+const EXE_COPY: &str = "nanogridbot";
 
 /// What the engine needs to know.
 #[derive(Clone, Debug)]
@@ -188,7 +194,8 @@ impl Shared {
     /// Listens to what the engine tells of our containers, which ends when the engine does.
     async fn hear_events(&self) {
         let Ok(engine) = self.engine().await else { return };
-        let label = format!("{INSTALL_LABEL}={}", self.config.install_id);
+        let Ok(id) = self.install_id(&engine) else { return };
+        let label = format!("{INSTALL_LABEL}={id}");
         let options = EventsOptions {
             filters: Some([("label".to_owned(), vec![label])].into()),
             ..EventsOptions::default()
@@ -208,13 +215,54 @@ impl Shared {
 
     async fn image(&self, engine: &Engine) -> Result<Image, SandboxError> {
         let (socket, ours) = (self.config.socket.find()?, self.config.ours_dir());
-        match &self.config.image {
-            Some(name) => Image::named(engine, &socket, name, &ours).await,
-            None => Image::own(engine, &socket, &ours).await,
+        match (&self.config.image, &engine.own) {
+            (Some(name), _) => Image::named(engine, &socket, name, &ours).await,
+            // "This machine's programs" are those of our container.
+            (None, Some(own)) => Image::named(engine, &socket, &own.image, &ours).await,
+            (None, None) => Image::own(engine, &socket, &ours).await,
         }
     }
 
-    fn seccomp(&self, _traits: &Traits) -> &str {
+    /// Our executable where the engine finds it: where the gateway is in a container, and the executable of its image, it
+    /// is copied to the home, which is of the host.
+    async fn exe(&self, engine: &Engine) -> Result<PathBuf, SandboxError> {
+        match engine.outside(&self.config.exe) {
+            Err(SandboxError::NotOfTheHost { .. }) => {}
+            found => return found,
+        }
+        let (from, to) = (self.config.exe.clone(), self.config.run_dir().join(EXE_COPY));
+        let copied = engine.outside(&to)?;
+        let copy = move || {
+            if fs::metadata(&to).is_ok_and(|it| fs::metadata(&from).is_ok_and(|of| same(&it, &of)))
+            {
+                return Ok(());
+            }
+            // Beside it first: agents that live have the old one open.
+            let new = to.with_extension("new");
+            fs::copy(&from, &new)?;
+            File::options()
+                .write(true)
+                .open(&new)?
+                .set_modified(fs::metadata(&from)?.modified()?)?;
+            fs::rename(&new, &to)
+        };
+        blocking("copy the executable", copy).await.map_err(setup("copy our executable"))?;
+        Ok(copied)
+    }
+
+    /// Tells our containers from those of others. A home in a container is called the same by everybody, so what it is on
+    /// the host counts.
+    fn install_id(&self, engine: &Engine) -> Result<String, SandboxError> {
+        let id = &self.config.install_id;
+        if engine.own.is_none() {
+            return Ok(id.clone());
+        }
+        let home = engine.outside(&self.config.home)?;
+        let hash = format!("{:x}", Sha256::digest(home.to_string_lossy().as_bytes()));
+        Ok(format!("{id}-{}", &hash[..8]))
+    }
+
+    fn seccomp(&self) -> &str {
         self.seccomp.get_or_init(profile::profile)
     }
 
@@ -262,9 +310,11 @@ impl Sandbox for Docker {
         let made = ScratchDir::new(&dir)?;
         let mut started = process::start(&self.shared, &made.spec(), Work::Check).await?;
         let uid = if started.is_user_1000 { INNER_ID } else { started.owner.0 };
-        let expected = Expected { uid, own_root: self.shared.config.image.is_none() };
+        let engine = self.shared.engine().await?;
+        let own_root = self.shared.config.image.is_none() && engine.own.is_none();
+        let expected = Expected { uid, own_root };
         check::hear(&mut started.agent, &expected).await?;
-        let traits = self.shared.engine().await?.traits.clone();
+        let traits = engine.traits.clone();
         let kernel = |does: bool| if does { Kept::Kernel } else { Kept::NotEnforced };
         Ok(Probe {
             engine: "docker",
@@ -297,6 +347,11 @@ impl Sandbox for Docker {
         *self.shared.engine.lock().await = None;
         self.shared.away()
     }
+}
+
+/// Whether a copy is of what is there.
+fn same(copy: &fs::Metadata, of: &fs::Metadata) -> bool {
+    copy.len() == of.len() && copy.modified().ok() == of.modified().ok()
 }
 
 fn remarks(started: &process::Started, traits: &Traits) -> Vec<String> {

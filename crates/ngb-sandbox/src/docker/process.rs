@@ -1,7 +1,12 @@
 //! Starts a container, meets its process 1, and has somebody look after both.
 
 use std::{
-    io, os::unix::process::ExitStatusExt as _, process::ExitStatus, sync::Arc, time::Duration,
+    io,
+    os::unix::process::ExitStatusExt as _,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    sync::Arc,
+    time::Duration,
 };
 
 use bollard::query_parameters::{RemoveContainerOptions, WaitContainerOptions};
@@ -97,17 +102,20 @@ async fn begin(shared: &Arc<Shared>, spec: &RunSpec, work: Work) -> Result<Start
     };
     let engine = shared.engine().await?;
     let image = shared.image(&engine).await?;
+    let exe = shared.exe(&engine).await?;
+    let outside = |(from, to): &(PathBuf, PathBuf)| Ok((engine.outside(from)?, to.clone()));
+    let fixed: Vec<_> = image.fixed.iter().map(outside).collect::<Result<_, SandboxError>>()?;
     let body = Cell {
-        spec,
+        spec: &seen_from_outside(&engine, spec)?,
         traits: &engine.traits,
-        install_id: &shared.config.install_id,
+        install_id: &shared.install_id(&engine)?,
         image: &image.id,
         volumes: &image.volumes,
         owner,
-        seccomp: shared.seccomp(&engine.traits),
-        meeting: meeting.dir(),
-        exe: &shared.config.exe,
-        fixed: &image.fixed,
+        seccomp: shared.seccomp(),
+        meeting: &engine.outside(meeting.dir())?,
+        exe: &exe,
+        fixed: &fixed,
     }
     .body();
     let container = Container::make(shared, &engine, body).await?;
@@ -173,6 +181,21 @@ async fn begin(shared: &Arc<Shared>, spec: &RunSpec, work: Work) -> Result<Start
     };
     shared.spawn("container", tended);
     Ok(Started { agent, landlock, is_user_1000, owner, memory: kept })
+}
+
+/// The same with the paths that the engine has for them.
+fn seen_from_outside(engine: &Engine, spec: &RunSpec) -> Result<RunSpec, SandboxError> {
+    let at = |path: &Path| engine.outside(path);
+    let read_only = |(from, to): &(PathBuf, PathBuf)| Ok((at(from)?, to.clone()));
+    let mount = |it: &HostMount| Ok(HostMount { real: at(&it.real)?, ..it.clone() });
+    Ok(RunSpec {
+        group_dir: at(&spec.group_dir)?,
+        lane_dir: at(&spec.lane_dir)?,
+        read_only: spec.read_only.iter().map(read_only).collect::<Result<_, SandboxError>>()?,
+        mounts: spec.mounts.iter().map(mount).collect::<Result<_, SandboxError>>()?,
+        broker_dir: spec.broker_dir.as_deref().map(at).transpose()?,
+        ..spec.clone()
+    })
 }
 
 /// Until the agent runs; says whether Landlock is among the walls, and whether the agent is user 1000.

@@ -13,7 +13,7 @@ use crate::SandboxError;
 /// Removes containers of this installation, and of no other, that this process did not start; returns how many.
 pub(super) async fn reap(shared: &Arc<Shared>) -> Result<usize, SandboxError> {
     let engine = shared.engine().await?;
-    let label = format!("{INSTALL_LABEL}={}", shared.config.install_id);
+    let label = format!("{INSTALL_LABEL}={}", shared.install_id(&engine)?);
     let options = ListContainersOptions {
         all: true,
         filters: Some([("label".to_owned(), vec![label])].into()),

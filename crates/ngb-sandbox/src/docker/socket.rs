@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use bollard::{API_DEFAULT_VERSION, Docker, models::SystemInfo};
 
-use crate::{SandboxError, docker::error};
+use super::{error, own::Own};
+use crate::SandboxError;
 
 /// Longest that the engine may take to answer a request, in seconds: a slow disk makes a container slowly.
 const ANSWER_LIMIT_S: u64 = 60;
@@ -72,6 +73,8 @@ impl SocketNames {
 pub(super) struct Engine {
     pub(super) client: Docker,
     pub(super) traits: Traits,
+    /// The gateway's own container.
+    pub(super) own: Option<Own>,
 }
 
 /// What differs from one engine to another.
@@ -99,7 +102,20 @@ impl Engine {
         let components = version.components.unwrap_or_default();
         let info = client.info().await.map_err(away)?;
         let podman = components.iter().any(|it| it.name.starts_with("Podman"));
-        Ok(Self { client, traits: Traits { podman, ..Traits::of(&info) } })
+        let own = Own::find(&client, socket).await?;
+        Ok(Self { client, traits: Traits { podman, ..Traits::of(&info) }, own })
+    }
+
+    /// What the engine calls a path of ours.
+    ///
+    /// # Errors
+    ///
+    /// When the gateway is in a container, and the path only there.
+    pub(super) fn outside(&self, path: &Path) -> Result<PathBuf, SandboxError> {
+        match &self.own {
+            Some(own) => own.outside(path),
+            None => Ok(path.to_owned()),
+        }
     }
 }
 

@@ -129,3 +129,41 @@ fn apparmors_parser_takes_the_profile() {
         assert!(out.status.success(), "{exe}: {}", String::from_utf8_lossy(&out.stderr));
     }
 }
+
+/// A gateway in a container asks the engine for containers beside its own, and names its folders as the host does.
+#[test]
+fn a_gateway_in_a_container_has_its_agents_beside_it() {
+    let home = tempfile::tempdir().unwrap();
+    let engine = named("NGB_TEST_DOCKER");
+    let data = format!("--volume={}:/data", home.path().display());
+    let socket =
+        format!("--volume={}:/var/run/docker.sock", engine.strip_prefix("unix://").unwrap());
+    let fixed =
+        ["run", "--rm", "--network=none", "--env=NGB_SANDBOX__ENGINE=docker", &data, &socket];
+    let run = |args: &[&str]| {
+        let out = docker(&[&fixed, [image(), "/nanogridbot"].as_slice(), args].concat());
+        let text = |it| String::from_utf8(it).unwrap();
+        (out.status.code(), text(out.stdout), text(out.stderr))
+    };
+    let (code, out, err) = run(&["--home", "/data", "run", "-p", "hello from a container"]);
+    assert_eq!(code, Some(0), "{out} {err}");
+    assert!(out.contains("hello from a container"), "{out}");
+    assert!(home.path().join("groups/main").is_dir(), "the home is the host's");
+    let label = "label=nanogridbot.install";
+    let left = docker(&["ps", "--all", "--quiet", "--filter", label]);
+    let left = String::from_utf8(left.stdout).unwrap();
+    for id in left.lines() {
+        let of = docker(&["inspect", "--format", "{{json .Mounts}}", id]).stdout;
+        let of = String::from_utf8(of).unwrap();
+        assert!(!of.contains(home.path().to_str().unwrap()), "{id} is left: {of}");
+    }
+
+    // What the engine can't reach is refused, with the line that mends it.
+    let (code, out, err) = run(&["--home", "/tmp/home", "--json", "doctor", "--offline"]);
+    let said: Value = serde_json::from_str(&out).unwrap_or_else(|it| panic!("{it}: {out} {err}"));
+    let findings = said["findings"].as_array().unwrap();
+    let sandbox = findings.iter().find(|it| it["what"] == "sandbox").unwrap();
+    assert!(code.is_some_and(|it| it != 0) && sandbox["ok"] == false, "{sandbox}");
+    let mend = sandbox["mend"].as_str().unwrap();
+    assert!(mend.starts_with("docker run --volume /srv/nanogridbot:/tmp/home"), "{sandbox}");
+}

@@ -9,6 +9,7 @@ mod common;
 mod death;
 mod engines;
 mod hogs;
+mod images;
 mod mounts;
 mod refusals;
 mod walls;
