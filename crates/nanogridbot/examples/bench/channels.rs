@@ -112,7 +112,7 @@ pub(crate) async fn measure(
 
 /// How many messages of people are on disk.
 async fn stored(api: &Api) -> anyhow::Result<u64> {
-    let metrics = api.get("/api/metrics").await?;
+    let metrics = api.get("/api/status").await?;
     metrics["counts"]["messages_in"].as_u64().context("no count of messages")
 }
 
