@@ -36,7 +36,10 @@ pub(crate) fn make(
     maker.make(&all.feishu, feishu)?;
     maker.make(&all.wecom, wecom)?;
     maker.make(&all.dingtalk, dingtalk)?;
-    maker.make(&all.qq, qq)?;
+    let is_bot = |it: &(String, Qq)| it.1.app_id.is_some();
+    let (bots, accounts) = all.qq.clone().into_iter().partition(is_bot);
+    maker.make(&accounts, qq)?;
+    maker.make(&bots, qq_bot)?;
     Ok(maker.made)
 }
 
@@ -235,6 +238,10 @@ fn dingtalk(it: &Dingtalk, hand: Hand<'_>) -> Result<dingtalk::Dingtalk, Setting
 }
 
 fn qq(it: &Qq, hand: Hand<'_>) -> Result<qq::Qq, SettingsError> {
+    if it.app_secret.is_some() || it.webhook.is_some() || it.guilds.is_some() {
+        let why = "`app_secret`, `webhook` and `guilds` are of an official bot, which has an `app_id`";
+        return Err(hand.bad(why));
+    }
     let token = hand.secret_if_set("token", &it.token)?.unwrap_or_else(|| Secret::new(""));
     let is_open = |to: std::net::SocketAddr| token.expose().is_empty() && !to.ip().is_loopback();
     let way = match (&it.url, it.listen) {
@@ -244,9 +251,28 @@ fn qq(it: &Qq, hand: Hand<'_>) -> Result<qq::Qq, SettingsError> {
         }
         (None, Some(listen)) => qq::Way::Reverse { listen },
         (Some(_), Some(_)) | (None, None) => {
-            return Err(hand.bad("it wants either `url` (forward) or `listen` (reverse)"));
+            return Err(hand.bad("it wants `url` (forward), `listen` (reverse) or `app_id` (official bot)"));
         }
     };
     let config = qq::QqConfig { account: hand.account, way, token, pace: qq::DEFAULT_PACE };
     Ok(qq::Qq::new(config, hand.http))
+}
+
+fn qq_bot(it: &Qq, hand: Hand<'_>) -> Result<qq::bot::QqBot, SettingsError> {
+    if it.url.is_some() || it.listen.is_some() || it.token.is_some() {
+        return Err(hand.bad("an official bot (`app_id`) has no `url`, `listen` or `token`"));
+    }
+    let Some(secret) = hand.secret_if_set("app_secret", &it.app_secret)? else {
+        return Err(hand.bad("an official bot (`app_id`) wants its `app_secret`"));
+    };
+    let config = qq::bot::BotConfig {
+        app_id: it.app_id.clone().unwrap_or_default(),
+        secret,
+        webhook: it.webhook.unwrap_or(false),
+        guilds: it.guilds.unwrap_or(true),
+        api_url: or(&it.api_url, qq::bot::DEFAULT_API_URL),
+        token_url: or(&it.token_url, qq::bot::DEFAULT_TOKEN_URL),
+        account: hand.account,
+    };
+    Ok(qq::bot::QqBot::new(config, hand.http))
 }

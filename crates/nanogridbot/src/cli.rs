@@ -510,6 +510,11 @@ pub(crate) enum Sim {
         #[arg(long, default_value = "127.0.0.1:8087")]
         bind: std::net::SocketAddr,
     },
+    /// QQ's open platform with one official bot.
+    QqBot {
+        #[arg(long, default_value = "127.0.0.1:8091")]
+        bind: std::net::SocketAddr,
+    },
     /// A model server (Anthropic, OpenAI and Ollama shapes).
     Model {
         #[arg(long, default_value = "127.0.0.1:8082")]

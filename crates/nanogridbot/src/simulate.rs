@@ -126,6 +126,19 @@ pub(crate) async fn simulate(ctx: &Context, sim: cli::Sim) -> anyhow::Result<Exi
             })
             .await?;
         }
+        cli::Sim::QqBot { bind } => {
+            let config = ngb_sim::qqbot::Config { addr: bind, ..Default::default() };
+            let shown = config.clone();
+            ngb_sim::qqbot::serve(config, |server| {
+                print::lines(&[
+                    format!("app_id = \"{}\"", shown.app_id),
+                    format!("app_secret = \"{}\"", shown.secret),
+                    format!("api_url = \"{}\"", server.url),
+                    format!("token_url = \"{}\"", server.token_url),
+                ]);
+            })
+            .await?;
+        }
         cli::Sim::Model { bind } => {
             print::lines(&[format!("base_url = \"http://{bind}\"")]);
             ngb_sim::model::serve(bind).await?;

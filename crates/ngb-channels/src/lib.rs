@@ -19,6 +19,7 @@ mod lists;
 mod marks;
 mod pulse;
 pub mod qq;
+mod session;
 pub mod setup;
 pub mod slack;
 pub mod socket;

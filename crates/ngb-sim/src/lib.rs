@@ -11,6 +11,7 @@ pub mod fault;
 pub mod feishu;
 pub mod model;
 pub mod qq;
+pub mod qqbot;
 pub mod slack;
 pub mod telegram;
 pub mod wecom;

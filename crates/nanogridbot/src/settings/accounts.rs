@@ -209,17 +209,32 @@ pub(crate) struct Dingtalk {
     pub(crate) network: Network,
 }
 
-/// `[channels.qq.<account>]`: a QQ account behind a OneBot 11 implementation (NapCat, …); `<account>` is any name.
+/// `[channels.qq.<account>]`: a QQ account behind a OneBot 11 implementation (NapCat, …), or an official bot; `<account>` is
+/// any name.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Qq {
-    /// Where the implementation waits for us (forward): `ws://127.0.0.1:3001`. Either this or `listen`.
+    /// Where the implementation waits for us (forward): `ws://127.0.0.1:3001`. Either this, `listen` or `app_id`.
     #[serde(serialize_with = "shown::url")]
     pub(crate) url: Option<String>,
     /// Where we wait for it (reverse): an address with a port, `127.0.0.1:8095`.
     pub(crate) listen: Option<SocketAddr>,
     /// What both sides know; `listen` wants it unless it is on this machine only.
     pub(crate) token: Option<SecretSetting>,
+    /// Instead of both: the AppID of an official bot (QQ 开放平台, 开发设置).
+    pub(crate) app_id: Option<String>,
+    /// The bot's AppSecret.
+    pub(crate) app_secret: Option<SecretSetting>,
+    /// Whether QQ calls the bot under `[web] public_url`, instead of the gateway; default false.
+    pub(crate) webhook: Option<bool>,
+    /// Whether the bot is also in channels (频道); default true. A bot without that right wants false.
+    pub(crate) guilds: Option<bool>,
+    /// Where an official bot's API is; default `https://api.sgroup.qq.com`.
+    #[serde(serialize_with = "shown::url")]
+    pub(crate) api_url: Option<String>,
+    /// Where an official bot gets its access token; default `https://bots.qq.com/app/getAppAccessToken`.
+    #[serde(serialize_with = "shown::url")]
+    pub(crate) token_url: Option<String>,
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,

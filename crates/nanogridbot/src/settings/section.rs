@@ -291,11 +291,12 @@ impl Section for Qq {
     }
 
     fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
-        set(&[("token", self.token.as_ref())])
+        set(&[("token", self.token.as_ref()), ("app_secret", self.app_secret.as_ref())])
     }
 
     fn addresses(&self) -> Vec<Option<&str>> {
-        vec![self.url.as_deref(), self.network.proxy.as_deref()]
+        let urls = [&self.url, &self.api_url, &self.token_url, &self.network.proxy];
+        urls.into_iter().map(|it| it.as_deref()).collect()
     }
 }
 

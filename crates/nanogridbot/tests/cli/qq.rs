@@ -36,6 +36,51 @@ async fn a_group_is_let_in_and_answered_once() {
     assert_eq!(account.sent().iter().filter(|it| is_answer(it)).count(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_official_bot_lets_somebody_in_and_answers_once() {
+    let config = ngb_sim::qqbot::Config::default();
+    let server = ngb_sim::qqbot::Server::start(config.clone()).await.unwrap();
+    let (url, token_url) = (&server.url, &server.token_url);
+    let stand = Stand::with(&format!(
+        "[web]\nport = 0\n[sandbox]\nengine = \"bare\"\n\
+         [channels.qq.bot]\napp_id = \"{}\"\napp_secret = \"{}\"\n\
+         api_url = \"{url}\"\ntoken_url = \"{token_url}\"\n",
+        config.app_id, config.secret
+    ));
+    let gateway = stand.serve(&[]);
+    assert!(gateway.announced.contains("qq@bot"), "{}", gateway.announced);
+    let platform = &server.platform;
+    platform.wait(|it| it.identified == 1).await;
+    platform.asks("G1", "U1", "hi");
+    platform.wait(|it| it.sent == 1).await;
+    let offer = platform.sent()[0].body["content"].to_string();
+    let code = offer.split_once("the code ").unwrap().1;
+    let code: String =
+        code.chars().take_while(|it| *it == '-' || it.is_ascii_alphanumeric()).collect();
+    assert_eq!(stand.run(&["approve", &code, "--me"]).code, Some(0));
+
+    let asked = platform.asks("G1", "U1", "hello there");
+    platform.wait(|it| it.sent == 2).await;
+    assert_eq!(gateway.stop().code, Some(0));
+    let sent = platform.sent();
+    let answer = &sent.last().unwrap().body;
+    assert!(answer["content"].as_str().unwrap().contains("hello there"), "{answer}");
+    assert_eq!((sent.len(), &answer["msg_id"]), (2, &json!(asked)));
+}
+
+#[test]
+fn a_bot_and_an_account_are_two_things() {
+    for (keys, want) in [
+        ("app_id = \"1\"\nurl = \"ws://127.0.0.1:1\"", "has no `url`"),
+        ("app_id = \"1\"", "wants its `app_secret`"),
+        ("guilds = true\nurl = \"ws://127.0.0.1:1\"", "which has an `app_id`"),
+    ] {
+        let got = Stand::with(&format!("[channels.qq.main]\n{keys}\n")).run(&["serve"]);
+        assert_ne!(got.code, Some(0), "{keys}");
+        assert!(got.err.contains(want), "{keys}: {}", got.err);
+    }
+}
+
 #[test]
 fn an_open_door_wants_a_token() {
     let stand = Stand::with("[channels.qq.main]\nlisten = \"0.0.0.0:0\"\n");

@@ -21,7 +21,6 @@ mod plain;
 mod press;
 mod receive;
 mod send;
-mod session;
 mod wire;
 
 use std::time::Duration;
@@ -36,8 +35,9 @@ use ngb_core::{
 
 use crate::{
     Answer, Channel, ChannelError, Delivery, Intake, MediaStream, Question,
-    discord::{api::Api, commands::Offered, known::Known, session::Sessions},
+    discord::{api::Api, commands::Offered, known::Known},
     http::Http,
+    session::Sessions,
 };
 
 /// Where Discord's REST API is.

@@ -22,12 +22,12 @@ use super::{
     Discord,
     codes::{Closed, closed},
     press::Waiting,
-    session::Session,
     wire,
 };
 use crate::{
     ChannelError, Intake, NotAccepted, Retry,
     http::HttpError,
+    session::Session,
     socket::{Beat, Dial, Event, Socket, SocketError, pending},
 };
 

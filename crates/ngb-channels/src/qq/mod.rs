@@ -1,4 +1,5 @@
-//! QQ, by OneBot 11 (NapCat, Lagrange, …): one WebSocket for events and calls, opened by us or by them.
+//! QQ, by OneBot 11 (NapCat, Lagrange, …): one WebSocket for events and calls, opened by us or by them. Official bots are in
+//! [`bot`].
 //!
 //! ```text
 //! forward: Socket::open ─┐
@@ -10,6 +11,7 @@
 //! agent writes can become one.
 
 mod api;
+pub mod bot;
 mod file;
 #[cfg(test)]
 mod fuzz;

@@ -12,7 +12,7 @@ use super::{
 use crate::dialect::{self, Dialect};
 
 /// QQ shows text as it is.
-const QQ: Dialect =
+pub(super) const QQ: Dialect =
     Dialect { bold: "", italic: "", struck: "", fence: "", headings: false, links: false };
 
 /// The target of a place.

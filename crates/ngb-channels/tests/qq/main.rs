@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
 
 mod counterpart;
+mod official;
 mod outbound;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
