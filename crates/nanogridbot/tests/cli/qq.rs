@@ -60,12 +60,13 @@ async fn an_official_bot_lets_somebody_in_and_answers_once() {
     assert_eq!(stand.run(&["approve", &code, "--me"]).code, Some(0));
 
     let asked = platform.asks("G1", "U1", "hello there");
-    platform.wait(|it| it.sent == 2).await;
+    // The code, the welcome, the answer.
+    platform.wait(|it| it.sent == 3).await;
     assert_eq!(gateway.stop().code, Some(0));
     let sent = platform.sent();
     let answer = &sent.last().unwrap().body;
     assert!(answer["content"].as_str().unwrap().contains("hello there"), "{answer}");
-    assert_eq!((sent.len(), &answer["msg_id"]), (2, &json!(asked)));
+    assert_eq!((sent.len(), &answer["msg_id"]), (3, &json!(asked)));
 }
 
 #[test]
