@@ -239,7 +239,8 @@ fn dingtalk(it: &Dingtalk, hand: Hand<'_>) -> Result<dingtalk::Dingtalk, Setting
 
 fn qq(it: &Qq, hand: Hand<'_>) -> Result<qq::Qq, SettingsError> {
     if it.app_secret.is_some() || it.webhook.is_some() || it.guilds.is_some() {
-        let why = "`app_secret`, `webhook` and `guilds` are of an official bot, which has an `app_id`";
+        let why =
+            "`app_secret`, `webhook` and `guilds` are of an official bot, which has an `app_id`";
         return Err(hand.bad(why));
     }
     let token = hand.secret_if_set("token", &it.token)?.unwrap_or_else(|| Secret::new(""));
@@ -251,7 +252,9 @@ fn qq(it: &Qq, hand: Hand<'_>) -> Result<qq::Qq, SettingsError> {
         }
         (None, Some(listen)) => qq::Way::Reverse { listen },
         (Some(_), Some(_)) | (None, None) => {
-            return Err(hand.bad("it wants `url` (forward), `listen` (reverse) or `app_id` (official bot)"));
+            return Err(
+                hand.bad("it wants `url` (forward), `listen` (reverse) or `app_id` (official bot)")
+            );
         }
     };
     let config = qq::QqConfig { account: hand.account, way, token, pace: qq::DEFAULT_PACE };

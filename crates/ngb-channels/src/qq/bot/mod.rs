@@ -85,6 +85,7 @@ impl QqBot {
             edit_interval: Duration::ZERO,
             typing: true,
             buttons: false,
+            live_buttons: false,
             max_file_bytes: MAX_FILE_BYTES,
             // Answers are dropped when they come again, what is said of itself is not.
             idempotent_sends: false,
