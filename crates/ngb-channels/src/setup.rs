@@ -329,6 +329,7 @@ const QQ: Guide = Guide {
     console: "the page of your OneBot implementation (NapCat: 网络配置)",
     steps: &[
         "网络配置 (network): with `url` a WebSocket server (WebSocket 服务器), with `listen` a WebSocket client (WebSocket 客户端) that calls us, enabled, with the same token and messages as array",
+        "an official bot instead (q.qq.com): under 回调配置 (callbacks) no address, or with `webhook` the one below; under 沙箱配置 (sandbox) the groups and people for as long as it is not published",
     ],
     import: None,
     write: "write to the QQ account, or write @ and its name in a group",
@@ -336,10 +337,12 @@ const QQ: Guide = Guide {
         "the account is not logged in to QQ: look at the implementation's page",
         "the connection there is not enabled, or another account is logged in",
         "in a group the agent is meant only by name",
+        "an official bot: an address under 回调配置 takes the events from the gateway, or the group is not in its sandbox",
     ],
     mute: &[
         "QQ limits the account (risk control): log in with the phone, wait, and write less",
         "the account is muted in that group, or not a friend of that person",
+        "an official bot may only answer: within 5 minutes in groups, an hour in private chats, five times to a message",
     ],
     others: "every program that is connected to the implementation gets every message, so two of them answer twice; this can't be seen from here",
 };
