@@ -36,7 +36,7 @@ static FILED: std::sync::LazyLock<std::path::PathBuf> = std::sync::LazyLock::new
 });
 
 /// Where each platform's outbox is driven into an error.
-const PLACES: [&str; 7] = [
+const PLACES: [&str; 10] = [
     "telegram:5",
     "slack:C1",
     "discord:channel:9",
@@ -44,6 +44,9 @@ const PLACES: [&str; 7] = [
     "wecom@app:zhangsan",
     "wecom@bot:zhangsan",
     "wecom@robot:group",
+    "feishu:oc_1",
+    "dingtalk:cid1",
+    "qq:group:7",
 ];
 
 /// Settings with a secret of each kind; who listens at `port` refuses, so that each use of one is an error.
@@ -108,6 +111,23 @@ ws_url = "ws://127.0.0.1:{port}"
 [channels.wecom.robot]
 robot_key = "planted-wecom-robot-key"
 api_url = "http://127.0.0.1:{port}"
+
+[channels.feishu.main]
+app_id = "cli_1"
+app_secret = "planted-feishu-secret"
+encrypt_key = "planted-feishu-encrypt"
+verification_token = "planted-feishu-verify"
+api_url = "http://127.0.0.1:{port}"
+
+[channels.dingtalk.main]
+client_id = "ding1"
+client_secret = "planted-dingtalk-secret"
+api_url = "http://127.0.0.1:{port}"
+upload_url = "http://127.0.0.1:{port}"
+
+[channels.qq.main]
+url = "ws://127.0.0.1:{port}"
+token = "planted-qq-token"
 "#,
         filed = FILED.display(),
     )
@@ -137,7 +157,7 @@ fn planted_secrets_stay_in() {
         assert_eq!(said.code, Some(0), "{place}: {said:?}");
         shown.push((format!("{place} said"), format!("{said:?}")));
     }
-    for hook in ["whatsapp/main", "wecom/app", "telegram/main"] {
+    for hook in ["whatsapp/main", "wecom/app", "telegram/main", "feishu/main"] {
         shown.push((hook.to_owned(), gateway.get(&format!("/hooks/{hook}?hub.verify_token=x"))));
     }
     #[rustfmt::skip]
@@ -145,7 +165,8 @@ fn planted_secrets_stay_in() {
         &["config"], &["--json", "config"], &["status"], &["--json", "status"], &["doctor"], &["--json", "doctor"],
         &["why", "1"], &["--json", "why", "1"], &["dead", "list"], &["group", "show", "main"], &["serve"],
         &["channel", "list"], &["--json", "channel", "list"], &["channel", "test", "slack"], &["channel", "test", "discord"],
-        &["channel", "test", "whatsapp"], &["channel", "test", "wecom@app"], &["task", "list"], &["logs"], &["why", "2"],
+        &["channel", "test", "whatsapp"], &["channel", "test", "feishu"], &["channel", "test", "dingtalk"],
+        &["channel", "test", "qq"], &["channel", "test", "wecom@app"], &["task", "list"], &["logs"], &["why", "2"],
     ];
     for args in commands {
         shown.push((format!("{args:?}"), format!("{:?}", stand.run(args))));
@@ -160,7 +181,7 @@ fn planted_secrets_stay_in() {
         shown.push((path.to_owned(), gateway.get(path)));
     }
     let done = gateway.stop();
-    for account in ["slack@main", "discord@main", "wecom@bot"] {
+    for account in ["slack@main", "discord@main", "wecom@bot", "dingtalk@main", "qq@main"] {
         assert!(done.err.contains(account), "{account} failed, in the log: {}", done.err);
     }
     assert!(done.err.contains("could not send row"), "{}", done.err);
