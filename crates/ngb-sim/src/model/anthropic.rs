@@ -1,8 +1,16 @@
 //! The Messages shape: <https://docs.anthropic.com/en/api/messages>.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde_json::{Value, json};
 
 use super::{Answer, Asked, Cost, Item, Piece, pieces};
+
+/// An id that no other answer has: clients put together what has the same one.
+fn next_id() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("msg_sim_{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
 
 pub(super) fn parse(body: &Value) -> Asked {
     let mut asked = Asked {
@@ -17,6 +25,12 @@ pub(super) fn parse(body: &Value) -> Asked {
     for message in body["messages"].as_array().into_iter().flatten() {
         let content = &message["content"];
         let blocks: &[Value] = content.as_array().map_or(&[], Vec::as_slice);
+        // Said by the program that asks, in the midst of the conversation (beta).
+        if message["role"] == "system" {
+            asked.system.push('\n');
+            asked.system += &text_of(content);
+            continue;
+        }
         if message["role"] == "assistant" {
             let uses = blocks.iter().filter(|it| it["type"] == "tool_use");
             let calls = uses.map(|it| it["id"].as_str().unwrap_or_default().to_owned()).collect();
@@ -59,7 +73,7 @@ pub(super) fn whole(asked: &Asked, answer: &Answer, cost: Cost) -> Value {
         content.push(json!({"type": "tool_use", "id": it.id, "name": it.name, "input": it.input}));
     }
     json!({
-        "id": "msg_sim", "type": "message", "role": "assistant", "model": asked.model, "content": content,
+        "id": next_id(), "type": "message", "role": "assistant", "model": asked.model, "content": content,
         "stop_reason": stop_reason(answer), "usage": usage(cost, cost.output),
     })
 }
@@ -80,7 +94,7 @@ pub(super) fn stream(asked: &Asked, answer: &Answer, cost: Cost, size: usize) ->
         format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap_or_default())
     };
     let start = json!({"type": "message_start", "message": {
-        "id": "msg_sim", "type": "message", "role": "assistant", "model": asked.model, "content": [],
+        "id": next_id(), "type": "message", "role": "assistant", "model": asked.model, "content": [],
         "stop_reason": null, "usage": usage(cost, 1),
     }});
     let mut res = vec![Piece::bare(event(start)), Piece::bare(event(json!({"type": "ping"})))];
