@@ -1,9 +1,10 @@
 //! Looking for what is missing or wrong: each finding with the command that mends it.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use anyhow::Context as _;
 use ngb_core::clock::Clock;
+use ngb_gateway::programs::{CLAUDE_VERSION, NoProgram};
 use ngb_sandbox::{Probe, Refusal, SandboxError};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -51,6 +52,7 @@ pub(crate) async fn doctor(ctx: &Context, args: &cli::Doctor) -> anyhow::Result<
     findings.push(network(ctx));
     findings.push(room(ctx));
     findings.push(model(ctx, args.offline).await);
+    findings.extend(agent(ctx));
     let (finding, probe) = sandbox(ctx).await;
     findings.push(finding);
     match Client::connect(&ctx.home.socket()).await? {
@@ -193,6 +195,40 @@ async fn model(ctx: &Context, offline: bool) -> Finding {
             ..Finding::failed("model", &anyhow::Error::from(err).context(name))
         },
     }
+}
+
+/// The agent that others wrote, where the settings choose one.
+fn agent(ctx: &Context) -> Option<Finding> {
+    let (settings, env) = make::settings(&ctx.home, &cli::Serve::default()).ok()?;
+    let programs = models::programs(&settings.agent, &env);
+    Some(match settings.agent.driver.as_str() {
+        "claude-code" => match programs.find_claude() {
+            Ok(path) => {
+                let version = package_version(&path).map(|it| format!(" {it}")).unwrap_or_default();
+                Finding::fine("agent", format!("Claude Code{version} at `{}`", path.display()))
+            }
+            Err(err) => Finding {
+                mend: Some(format!(
+                    "`npm install --global @anthropic-ai/claude-code@{CLAUDE_VERSION}`, or set `[agent] claude_path`"
+                )),
+                ..Finding::failed("agent", &err.into())
+            },
+        },
+        "acp" if programs.acp.is_empty() => Finding {
+            mend: Some("set `[agent] acp_command`; docs/drivers.md has examples".to_owned()),
+            ..Finding::failed("agent", &NoProgram::NoCommand.into())
+        },
+        "acp" => Finding::fine("agent", format!("acp: `{}`", programs.acp.join(" "))),
+        _ => return None,
+    })
+}
+
+/// The version of the npm package that an executable is of.
+fn package_version(program: &Path) -> Option<String> {
+    let of = |folder: &Path| std::fs::read(folder.join("package.json")).ok();
+    let package = program.ancestors().skip(1).take(2).find_map(of)?;
+    let package: Value = serde_json::from_slice(&package).ok()?;
+    Some(package["version"].as_str()?.to_owned())
 }
 
 async fn sandbox(ctx: &Context) -> (Finding, Option<Probe>) {

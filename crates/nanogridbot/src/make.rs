@@ -148,6 +148,7 @@ pub(crate) async fn make(
             prices: settings.prices.table()?,
         },
         answers: Answers { driver, model },
+        programs: models::programs(&settings.agent, &env),
         set_model,
         caps: Caps {
             max_runs: settings.agent.max_runs.max(1),

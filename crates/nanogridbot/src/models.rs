@@ -7,7 +7,7 @@ use ngb_core::{
     frame::{ModelSpec, ProviderKind},
     secret::Secret,
 };
-use ngb_gateway::start::Driver;
+use ngb_gateway::{programs::Programs, start::Driver};
 use reqwest::header::{HeaderName, HeaderValue};
 
 use crate::{
@@ -31,6 +31,16 @@ pub(crate) struct Models {
     pub(crate) secrets: Vec<Secret>,
 }
 
+/// Where drivers find the agents that others wrote.
+pub(crate) fn programs(settings: &settings::Agent, env: &Environment) -> Programs {
+    Programs {
+        claude: settings.claude_path.clone(),
+        search: env.get("PATH").map(std::env::split_paths).into_iter().flatten().collect(),
+        acp: settings.acp_command.clone(),
+        acp_folder: settings.acp_folder.clone(),
+    }
+}
+
 pub(crate) fn find(settings: &Settings, env: &Environment, net: &Net) -> anyhow::Result<Models> {
     let mut named = settings.providers.clone();
     let found = found_in_env(env, &mut named)?;
@@ -49,6 +59,12 @@ pub(crate) fn find(settings: &Settings, env: &Environment, net: &Net) -> anyhow:
     };
     if driver == Driver::Builtin && model.is_none() {
         let why = "the driver `builtin` needs a `model`, written `<provider>/<model>`".to_owned();
+        return Err(SettingsError::BadValue { from: "[agent]".to_owned(), why }.into());
+    }
+    let is_anthropic = model.as_ref().is_some_and(|it| it.kind == ProviderKind::Anthropic);
+    if driver == Driver::ClaudeCode && !is_anthropic {
+        let why =
+            "the driver `claude-code` needs a `model` of a provider of kind `anthropic`".to_owned();
         return Err(SettingsError::BadValue { from: "[agent]".to_owned(), why }.into());
     }
     let mut providers = Vec::new();

@@ -83,7 +83,8 @@ impl Place {
             edit.set(&at("api_key"), key.expose(), &env)?;
         }
         edit.set(&["agent", "model"], &format!("{provider}/{}", new.model), &env)?;
-        if settings.agent.driver != "auto" {
+        // Whoever chose another agent keeps it.
+        if settings.agent.driver == "demo" {
             edit.set(&["agent", "driver"], "auto", &env)?;
         }
         Ok((edit, env))

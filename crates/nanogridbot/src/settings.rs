@@ -83,8 +83,15 @@ pub(crate) struct Database {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Agent {
-    /// `auto` (default: `builtin` when a model is set or found, else `demo`), `builtin`, `demo`.
+    /// `auto` (default: `builtin` when a model is set or found, else `demo`), `builtin`, `claude-code`, `acp`, `demo`; see
+    /// docs/drivers.md.
     pub(crate) driver: String,
+    /// Claude Code's executable, for the driver `claude-code`; default `claude` on the search path.
+    pub(crate) claude_path: Option<PathBuf>,
+    /// The command of the driver `acp`, as a list of words; it is run inside the sandbox.
+    pub(crate) acp_command: Vec<String>,
+    /// A folder of this machine that the command needs besides the system's; it stands at the same place inside, read-only.
+    pub(crate) acp_folder: Option<PathBuf>,
     /// `<provider>/<model>`, where `<provider>` is the name of a section below; default the first that the usual variables
     /// (`ANTHROPIC_API_KEY`, `ANTHROPIC_AUTH_TOKEN`, `OPENAI_API_KEY`) give a key for.
     pub(crate) model: Option<String>,
@@ -110,6 +117,9 @@ impl Default for Agent {
     fn default() -> Self {
         Self {
             driver: "auto".to_owned(),
+            claude_path: None,
+            acp_command: Vec::new(),
+            acp_folder: None,
             model: None,
             window_tokens: 128_000,
             max_output_tokens: 8_192,

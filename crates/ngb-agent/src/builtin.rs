@@ -19,7 +19,7 @@ mod transcript;
 
 mod compact;
 mod model;
-mod prompt;
+pub(crate) mod prompt;
 mod shape;
 
 use compact::{compact, estimate};

@@ -23,7 +23,9 @@ use tokio::{
 
 use crate::{
     DriverKind, Folders,
+    acp::Acp,
     builtin::Builtin,
+    claude::Claude,
     demo::Demo,
     turn::{MAX_WAITING_FRAMES, OpenCalls, Turn, Worked},
 };
@@ -34,6 +36,8 @@ const JOINED_BYTES: usize = 16 * 1024;
 enum Driver {
     Demo(Box<Demo>),
     Builtin(Box<Builtin>),
+    Claude(Box<Claude>),
+    Acp(Box<Acp>),
 }
 
 impl Driver {
@@ -41,6 +45,8 @@ impl Driver {
         match self {
             Self::Demo(it) => it.work(prompt, turn).await,
             Self::Builtin(it) => it.work(prompt, turn).await,
+            Self::Claude(it) => it.work(prompt, turn).await,
+            Self::Acp(it) => it.work(prompt, turn).await,
         }
     }
 }
@@ -60,6 +66,10 @@ pub(crate) async fn serve(
     let mut driver = match driver {
         DriverKind::Demo => Driver::Demo(Box::new(Demo::new(folders, clock))),
         DriverKind::Builtin => Driver::Builtin(Box::new(Builtin::new(folders, clock))),
+        DriverKind::ClaudeCode { program } => {
+            Driver::Claude(Box::new(Claude::new(program, folders, clock)))
+        }
+        DriverKind::Acp { command } => Driver::Acp(Box::new(Acp::new(command, folders, clock))),
     };
     let (out, waiting) = mpsc::channel(MAX_WAITING_FRAMES);
     let mut line = Line {

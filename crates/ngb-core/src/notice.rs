@@ -48,6 +48,8 @@ pub enum Notice {
     Flooded,
     /// The sandbox can't be started on this machine.
     NoSandbox,
+    /// The agent that was chosen is not on this machine.
+    NoProgram,
     /// A folder of the host that the group is given may not be mounted.
     MountRefused,
     /// Somebody stopped it.
@@ -137,6 +139,9 @@ impl Notice {
             Self::NoSandbox => f.write_str(
                 "I can't work safely on this machine at the moment. Whoever runs me can run `nanogridbot doctor`.",
             ),
+            Self::NoProgram => f.write_str(
+                "I can't begin: the agent that was chosen is not installed. Whoever runs me can run `nanogridbot doctor`.",
+            ),
             Self::MountRefused => f.write_str(
                 "I could not begin: a folder that this group is given may not be shown to me. Whoever runs me can ask why.",
             ),
@@ -215,6 +220,9 @@ impl Notice {
             Self::NoSandbox => {
                 f.write_str("目前无法在这台机器上安全运行。管理员可运行 `nanogridbot doctor`。")
             }
+            Self::NoProgram => {
+                f.write_str("无法开始：所选的代理程序没有安装。管理员可运行 `nanogridbot doctor`。")
+            }
             Self::MountRefused => {
                 f.write_str("无法开始：分配给这个群组的一个文件夹不允许挂载。管理员可查询原因。")
             }
@@ -264,6 +272,7 @@ impl Notice {
                 | Self::TookTooLong { .. }
                 | Self::Flooded
                 | Self::NoSandbox
+                | Self::NoProgram
                 | Self::MountRefused
                 | Self::QueueFull { .. }
                 | Self::DailyCap { .. }
@@ -304,6 +313,7 @@ mod tests {
             Notice::TookTooLong { minutes: 30 },
             Notice::Flooded,
             Notice::NoSandbox,
+            Notice::NoProgram,
             Notice::MountRefused,
             Notice::Stopped,
             Notice::Done,

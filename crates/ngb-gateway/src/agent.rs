@@ -14,7 +14,11 @@ use ngb_sandbox::{
 use thiserror::Error;
 use tokio::io::{BufReader, ReadHalf, WriteHalf};
 
-use crate::homes::Homes;
+use crate::{
+    homes::{GLOBAL, Homes},
+    programs::{NoProgram, Outfit, Programs},
+    start::Driver,
+};
 
 /// Longest that an agent may take from its start to its first frame.
 const READY_LIMIT: Duration = Duration::from_secs(20);
@@ -30,7 +34,7 @@ pub(crate) struct Agent {
     last_words: LastWords,
     pub(crate) memory: Arc<MemoryGauge>,
     pub(crate) door: ngb_broker::Door,
-    pub(crate) driver: &'static str,
+    pub(crate) driver: Driver,
     /// What it was started with, so that a change counts from the next run on.
     pub(crate) limits: Limits,
     pub(crate) mounts: Vec<HostMount>,
@@ -43,7 +47,8 @@ pub(crate) struct Start<'a> {
     pub(crate) broker: &'a ngb_broker::Broker,
     pub(crate) group: &'a Group,
     pub(crate) lane: LaneId,
-    pub(crate) driver: &'static str,
+    pub(crate) driver: Driver,
+    pub(crate) programs: &'a Programs,
     pub(crate) mounts: Vec<HostMount>,
     pub(crate) clock: &'a Clock,
 }
@@ -55,6 +60,8 @@ pub(crate) enum AgentError {
     Sandbox(#[from] SandboxError),
     #[error("could not prepare the sandbox's folders")]
     Folder(#[source] io::Error),
+    #[error(transparent)]
+    NoProgram(#[from] NoProgram),
     #[error("the agent said nothing for {READY_LIMIT:?} after its start: {last_words}")]
     NotReady { last_words: String },
     #[error("the agent ended: {last_words}")]
@@ -73,7 +80,7 @@ impl AgentError {
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Sandbox(err) => err.is_passing(),
-            Self::Protocol(ProtocolError::WrongVersion(_)) => false,
+            Self::NoProgram(_) | Self::Protocol(ProtocolError::WrongVersion(_)) => false,
             Self::Folder(_) | Self::NotReady { .. } | Self::Ended { .. } | Self::Protocol(_) => {
                 true
             }
@@ -84,23 +91,37 @@ impl AgentError {
 impl Agent {
     /// Starts one and waits for its first frame.
     pub(crate) async fn start(start: Start<'_>) -> Result<Self, AgentError> {
-        let Start { sandbox, homes, broker, group, lane, driver, mounts, clock } = start;
+        let Start { sandbox, homes, broker, group, lane, driver, programs, mounts, clock } = start;
+        let Outfit { args, mut read_only } =
+            programs.outfit(driver, sandbox.engine() != ngb_sandbox::bare::ENGINE)?;
         let lane_dir = homes.make_lane(lane).await.map_err(AgentError::Folder)?;
         homes.make_group(&group.folder).await.map_err(AgentError::Folder)?;
         let instructions = homes
             .stage_instructions(&group.folder, sandbox.owner(group.id), clock.now())
             .await
             .map_err(AgentError::Folder)?;
+        // The main group is where the instructions for the others are written.
+        read_only.extend(
+            instructions.into_iter().filter(|(_, it)| !(group.is_main && it.ends_with(GLOBAL))),
+        );
+        if driver == Driver::ClaudeCode {
+            read_only.extend(
+                homes
+                    .stage_rules(&group.folder, sandbox.owner(group.id))
+                    .await
+                    .map_err(AgentError::Folder)?,
+            );
+        }
         let door = broker.open(lane, group.id).map_err(AgentError::Folder)?;
         let spec = RunSpec {
             group: group.id,
             lane,
             group_dir: homes.group(&group.folder),
             lane_dir,
-            read_only: instructions,
+            read_only,
             mounts: mounts.clone(),
             broker_dir: Some(PathBuf::from(door.dir())),
-            args: vec!["--driver".to_owned(), driver.to_owned()],
+            args,
             limits: group.limits.clone(),
         };
         let AgentProcess { io, last_words, exited, memory } = sandbox.start(&spec).await?;

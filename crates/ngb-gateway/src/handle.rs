@@ -32,6 +32,7 @@ use crate::{
     mounts,
     outbox::Outboxes,
     pairs::Pairs,
+    programs::Programs,
     questions::Questions,
     registry::Directory,
     start::RunLimits,
@@ -59,6 +60,7 @@ pub(crate) struct Shared {
     pub(crate) broker: Broker,
     pub(crate) sandbox: watch::Receiver<Option<Arc<dyn Sandbox>>>,
     pub(crate) limits: RunLimits,
+    pub(crate) programs: Programs,
     pub(crate) answers: Current,
     pub(crate) about: About,
     /// Fires once messages are no longer taken.

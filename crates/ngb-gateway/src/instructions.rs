@@ -21,6 +21,11 @@ const INSTRUCTIONS_INSIDE: &str = "/workspace/instructions";
 /// What an agent reads as instructions.
 const INSTRUCTION_FILES: [&str; 2] = ["AGENTS.md", "CLAUDE.md"];
 
+/// The operator's rules for Claude Code, under the home, and where it reads them: what stands there wins over all other
+/// settings; see <https://code.claude.com/docs/en/settings>.
+const RULES: &str = "claude-code/managed-settings.json";
+const RULES_INSIDE: &str = "/etc/claude-code/managed-settings.json";
+
 /// How old a change has to be before a file is known by its time: a second one within a tick of the file system's clock,
 /// which is up to 10 ms, would not show.
 const SETTLED_MS: i64 = 1_000;
@@ -130,6 +135,26 @@ impl Homes {
             return Ok(());
         }
         self.stage_instructions(folder, owner, now).await.map(drop)
+    }
+
+    /// Copies the operator's rules for Claude Code, if there are any, and returns where the copy is and where it stands
+    /// inside.
+    pub(crate) async fn stage_rules(
+        &self,
+        folder: &FolderName,
+        owner: Option<(u32, u32)>,
+    ) -> io::Result<Option<(PathBuf, PathBuf)>> {
+        let from = self.home().join(RULES);
+        let to = self.home().join("run/instructions").join(folder.as_str()).join("rules.json");
+        blocking("stage rules", move || match std::fs::read(from) {
+            Ok(text) => {
+                stage(&to, &text, owner)?;
+                Ok(Some((to, PathBuf::from(RULES_INSIDE))))
+            }
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(err) => Err(err),
+        })
+        .await
     }
 
     /// Where the operator writes, and the word for it inside.

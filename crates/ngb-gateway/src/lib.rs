@@ -42,6 +42,7 @@ pub mod mounts;
 mod outbox;
 mod pairs;
 mod people;
+pub mod programs;
 mod prompt;
 mod questions;
 pub mod retention;

@@ -29,6 +29,7 @@ use crate::{
     local::LocalChannel,
     outbox::Outboxes,
     pairs::Pairs,
+    programs::Programs,
     questions::Questions,
     registry::Directory,
     retention::Retention,
@@ -41,6 +42,10 @@ pub enum Driver {
     Demo,
     /// Our own loop of model and tools.
     Builtin,
+    /// Claude Code's command line.
+    ClaudeCode,
+    /// Any agent that speaks the Agent Client Protocol.
+    Acp,
 }
 
 impl Driver {
@@ -48,6 +53,8 @@ impl Driver {
         match self {
             Self::Demo => "demo",
             Self::Builtin => "builtin",
+            Self::ClaudeCode => "claude-code",
+            Self::Acp => "acp",
         }
     }
 }
@@ -59,7 +66,7 @@ impl fmt::Display for Driver {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown driver `{0}`; known: auto, builtin, demo")]
+#[error("unknown driver `{0}`; known: auto, builtin, claude-code, acp, demo")]
 pub struct UnknownDriver(String);
 
 impl FromStr for Driver {
@@ -69,6 +76,8 @@ impl FromStr for Driver {
         match s {
             "demo" => Ok(Self::Demo),
             "builtin" => Ok(Self::Builtin),
+            "claude-code" => Ok(Self::ClaudeCode),
+            "acp" => Ok(Self::Acp),
             other => Err(UnknownDriver(other.to_owned())),
         }
     }
@@ -103,6 +112,8 @@ pub struct Parts {
     pub limits: RunLimits,
     /// Who answers.
     pub answers: Answers,
+    /// Where drivers find the agents that others wrote.
+    pub programs: Programs,
     /// Changes that while the gateway runs; none where there are no settings to write.
     pub set_model: Option<Box<SetModel>>,
     pub caps: Caps,
@@ -136,6 +147,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         sandbox_state,
         limits,
         answers,
+        programs,
         set_model,
         caps,
         retention,
@@ -171,6 +183,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         closed: stop.clone(),
         limits,
         answers: Current::new(answers, set_model),
+        programs,
         store,
         clock: clock.clone(),
         tasks_changed: Notify::new(),

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, error, warn};
 
 use crate::{
-    agent::{Agent, Start},
+    agent::{Agent, AgentError, Start},
     answers::Answers,
     calls::OpenAsk,
     dispatch::{Asked, Order},
@@ -292,7 +292,7 @@ impl Turn<'_> {
             Err(refused) => return (Some(refused), Over::Useless),
         };
         // Another driver was chosen since, another limit set, or a folder of the host taken away.
-        let driver = self.answers.driver.as_str();
+        let driver = self.answers.driver;
         let is_of_before = |it: &mut Agent| {
             it.driver != driver || it.limits != self.group.limits || it.mounts != mounts
         };
@@ -391,7 +391,8 @@ impl Turn<'_> {
                 broker: &shared.broker,
                 group: &self.group,
                 lane: self.claim.lane,
-                driver: self.answers.driver.as_str(),
+                driver: self.answers.driver,
+                programs: &shared.programs,
                 mounts: mounts.clone(),
                 clock: &shared.clock,
             };
@@ -405,6 +406,10 @@ impl Turn<'_> {
                 Err(err) => err,
             };
             let (passing, away) = (err.is_passing(), err.is_engine_away());
+            let notice = match err {
+                AgentError::NoProgram(_) => Notice::NoProgram,
+                _ => Notice::NoSandbox,
+            };
             let reason = format!("{:#}", anyhow::Error::from(err));
             let run = self.claim.run;
             warn!(%run, messages = self.named(), "could not start the agent of run {run}: {reason}");
@@ -415,7 +420,7 @@ impl Turn<'_> {
             return Err(NotStarted::Ended(if passing {
                 Ended::Passing(reason)
             } else {
-                Ended::Permanent { reason, notice: Notice::NoSandbox }
+                Ended::Permanent { reason, notice }
             }));
         }
     }

@@ -210,6 +210,7 @@ async fn start(home: &Path, store: &Store, clock: &Clock, flood: Flood) -> anyho
             prices: Prices::default(),
         },
         answers: Answers { driver: Driver::Demo, model: None },
+        programs: ngb_gateway::programs::Programs::default(),
         set_model: None,
         caps: Caps { max_runs: 0, max_live_bytes: 0 },
         retention: ngb_gateway::retention::Retention::default(),

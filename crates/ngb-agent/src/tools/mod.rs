@@ -23,7 +23,7 @@ mod offspring;
 mod search;
 
 pub(crate) use notes::MAX_MEMORY_BYTES;
-pub(crate) use offspring::adopt;
+pub(crate) use offspring::{Offspring, adopt};
 
 use file::Seen;
 
@@ -37,7 +37,7 @@ const MAX_SUMMARY_CHARS: usize = 120;
 const HEARD_EVERY: Duration = Duration::from_secs(30);
 
 /// Longest output of a tool that is shown to people while it works, in bytes. The model gets more.
-const MAX_SHOWN_BYTES: usize = 4 * 1024;
+pub(crate) const MAX_SHOWN_BYTES: usize = 4 * 1024;
 
 /// A call of a tool, as a model or a driver writes it.
 #[derive(Clone, Debug, Deserialize)]
@@ -235,8 +235,9 @@ async fn ask_host(turn: &Turn, what: HostCall) -> Result<String, String> {
 }
 
 /// One line of what is done, from the argument that says most.
-fn summary(input: &Value) -> String {
-    const TELLING: &[&str] = &["command", "path", "pattern", "url", "text", "question"];
+pub(crate) fn summary(input: &Value) -> String {
+    const TELLING: &[&str] =
+        &["command", "path", "file_path", "pattern", "url", "text", "question"];
     let told = TELLING.iter().find_map(|key| input.get(*key)?.as_str());
     let line = told.unwrap_or_default().lines().next().unwrap_or_default();
     shorten(line, MAX_SUMMARY_CHARS)

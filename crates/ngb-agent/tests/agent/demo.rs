@@ -22,7 +22,7 @@ async fn what_it_says() {
         ("ask for an approval m-6",     &["m-6", "The answer was: No"]),
         ("show the walls m-7",          &["m-7", "/etc/shadow", "/root", "1.1.1.1:443", "127.0.0.1:8080", "Uid:", "CapEff:", "NoNewPrivs:", "Seccomp:"]),
     ];
-    let mut agent = Agent::start("demo", workspace()).await;
+    let mut agent = Agent::start(&["demo"], workspace()).await;
     agent.host = |what| {
         let value = match what {
             HostCall::Ask { options, .. } => json!(options[1].value),
@@ -48,7 +48,7 @@ async fn what_it_says() {
 
 #[tokio::test]
 async fn an_effect_is_announced_before_the_first_and_only_the_first() {
-    let mut agent = Agent::start("demo", workspace()).await;
+    let mut agent = Agent::start(&["demo"], workspace()).await;
     agent.ask("write a file", None, None).await;
     let call = agent
         .until(|frame| match frame {
@@ -67,7 +67,7 @@ async fn an_effect_is_announced_before_the_first_and_only_the_first() {
 
 #[tokio::test]
 async fn a_long_answer_is_interrupted_and_the_next_prompt_works() {
-    let mut agent = Agent::start("demo", workspace()).await;
+    let mut agent = Agent::start(&["demo"], workspace()).await;
     let long = agent.ask("a long answer", None, None).await;
     let follow_up = agent.ask("echo later", None, None).await;
     let dropped = agent.ask("echo never", None, None).await;
@@ -82,7 +82,7 @@ async fn a_long_answer_is_interrupted_and_the_next_prompt_works() {
 
 #[tokio::test]
 async fn an_answer_that_is_too_long_is_cut_with_a_remark() {
-    let mut agent = Agent::start("demo", workspace()).await;
+    let mut agent = Agent::start(&["demo"], workspace()).await;
     agent.ask(&format!("echo {}", "日".repeat(300_000)), None, None).await;
     let text = agent.answer().await;
     assert!(text.starts_with('日') && text.ends_with("of 900000 bytes]"), "{} bytes", text.len());
@@ -91,7 +91,7 @@ async fn an_answer_that_is_too_long_is_cut_with_a_remark() {
 #[tokio::test]
 async fn it_ends_when_told_and_when_left() {
     for busy in [false, true] {
-        let mut agent = Agent::start("demo", workspace()).await;
+        let mut agent = Agent::start(&["demo"], workspace()).await;
         if busy {
             agent.ask("a long answer", None, None).await;
             agent.step(|it| matches!(it, Step::Text { .. })).await;
@@ -105,7 +105,7 @@ async fn it_ends_when_told_and_when_left() {
 
 #[tokio::test]
 async fn nonsense_ends_it_with_a_word() {
-    let mut agent = Agent::start("demo", workspace()).await;
+    let mut agent = Agent::start(&["demo"], workspace()).await;
     let call = 1;
     let outcome = CallOutcome::Refused { reason: "nobody asked".into() };
     agent.send(ToAgent::CallResult { call, outcome }).await;

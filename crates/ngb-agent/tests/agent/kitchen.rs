@@ -1,4 +1,4 @@
-//! An agent with the driver `builtin`, a real broker and the model simulator.
+//! An agent, a real broker and the model simulator.
 
 use futures_util::future::join_all;
 use ngb_broker::{Allowed, Auth, Broker, BrokerConfig, Client, Current, Door, Provider};
@@ -29,6 +29,7 @@ pub(crate) struct Kitchen {
     pub(crate) door: Door,
     pub(crate) spec: ModelSpec,
     pub(crate) mark: Option<SessionMark>,
+    driver: Vec<String>,
     _sockets: tempfile::TempDir,
 }
 
@@ -39,6 +40,11 @@ pub(crate) fn current(tokens_left: Option<u64>) -> Option<Current> {
 
 impl Kitchen {
     pub(crate) async fn open(kind: ProviderKind, auth: Auth) -> Self {
+        Self::with(&["builtin"], kind, auth).await
+    }
+
+    /// One whose agent has another driver, with what it needs.
+    pub(crate) async fn with(driver: &[&str], kind: ProviderKind, auth: Auth) -> Self {
         rustls::crypto::ring::default_provider().install_default().ok();
         let plain = || reqwest::Client::builder().no_proxy();
         let sim = ModelServer::start().await.unwrap();
@@ -69,7 +75,7 @@ impl Kitchen {
         let dir = workspace();
         let socket = dir.path().join("broker/broker.sock");
         std::os::unix::fs::symlink(door.dir().join("broker.sock"), socket).unwrap();
-        let agent = Agent::start("builtin", dir).await;
+        let agent = Agent::start(driver, dir).await;
         let spec = ModelSpec {
             provider: "sim".into(),
             kind,
@@ -77,7 +83,8 @@ impl Kitchen {
             window_tokens: 100_000,
             max_output_tokens: 2_000,
         };
-        Self { agent, sim, door, spec, mark: None, _sockets: sockets }
+        let driver = driver.iter().map(ToString::to_string).collect();
+        Self { agent, sim, door, spec, mark: None, driver, _sockets: sockets }
     }
 
     pub(crate) async fn all() -> Vec<Self> {
@@ -99,7 +106,8 @@ impl Kitchen {
     }
 
     pub(crate) async fn restart(&mut self) {
-        self.agent = Agent::start("builtin", self.agent.dir.clone()).await;
+        let driver: Vec<&str> = self.driver.iter().map(String::as_str).collect();
+        self.agent = Agent::start(&driver, self.agent.dir.clone()).await;
     }
 
     pub(crate) fn path(&self, path: &str) -> std::path::PathBuf {

@@ -9,3 +9,8 @@ mod process;
 mod builtin;
 #[cfg(test)]
 mod demo;
+
+#[cfg(test)]
+mod acp;
+#[cfg(test)]
+mod claude;

@@ -44,9 +44,10 @@ const EXECUTABLE: &str = env!("CARGO_BIN_EXE_ngb-agent");
 
 impl Agent {
     #[expect(clippy::disallowed_methods, reason = "the agent is tested as the process that it is")]
-    pub(crate) async fn start(driver: &str, dir: std::sync::Arc<TempDir>) -> Self {
+    pub(crate) async fn start(driver: &[&str], dir: std::sync::Arc<TempDir>) -> Self {
         let mut child = tokio::process::Command::new(EXECUTABLE)
-            .args(["--driver", driver])
+            .arg("--driver")
+            .args(driver)
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("NGB_WORKSPACE", dir.path())

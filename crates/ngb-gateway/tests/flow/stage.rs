@@ -38,6 +38,7 @@ use ngb_gateway::{
     dispatch::Caps,
     events::{Event, Next, Subscription},
     handle::{Bind, SandboxState},
+    programs::Programs,
     retention::Retention,
     start::Driver,
 };
@@ -287,6 +288,7 @@ impl Stage {
                 prices: Prices::default(),
             },
             answers: Answers { driver: Driver::Demo, model: None },
+            programs: Programs::default(),
             set_model: None,
             caps: Caps { max_runs: setting.max_runs, max_live_bytes: 1 << 40 },
             retention: Retention::default(),

@@ -28,6 +28,9 @@ use crate::{
     streams::Streams,
 };
 
+/// The word in `[sandbox] engine`: there is no other file system inside.
+pub const ENGINE: &str = "bare";
+
 /// Names the folder that has `group`, `lane`, `instructions` and `broker` in it; inside a real sandbox the first three
 /// stand in `/workspace`, and the last is `/run/ngb`.
 pub const WORKSPACE: &str = "NGB_WORKSPACE";
@@ -120,14 +123,14 @@ fn link(target: &Path, at: &Path) -> io::Result<()> {
 #[async_trait]
 impl Sandbox for Bare {
     fn engine(&self) -> &'static str {
-        "bare"
+        ENGINE
     }
 
     async fn probe(&self) -> Result<Probe, SandboxError> {
         let none = Kept::NotEnforced;
         tracing::warn!("agents run without any isolation: `[sandbox] engine` is \"bare\"");
         Ok(Probe {
-            engine: "bare",
+            engine: ENGINE,
             memory: none,
             cpu: none,
             pids: none,
