@@ -6,7 +6,19 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 /// A chat platform, or a door of our own that works like one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum ChannelKind {
     Whatsapp,
@@ -243,7 +255,9 @@ fn valid_chat(chat: &str) -> Result<Box<str>, AddressError> {
 }
 
 /// A chat and, where the platform has one, a thread in it, written `telegram@main:-100123/7`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct Place {
     pub jid: Jid,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -266,7 +280,7 @@ impl fmt::Display for Place {
 }
 
 macro_rules! as_text {
-    ($($name:ident),+) => {$(
+    ($($name:ident $says:literal),+ $(,)?) => {$(
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
                 to.collect_str(self)
@@ -278,10 +292,23 @@ macro_rules! as_text {
                 String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
             }
         }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "description": $says })
+            }
+        }
     )+};
 }
 
-as_text!(Account, Jid);
+as_text!(
+    Account "An account on a channel: `<channel>@<name>`.",
+    Jid "A chat: `<channel>@<account>:<chat>`.",
+);
 
 /// An address that could not be understood; the text says how one looks.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]

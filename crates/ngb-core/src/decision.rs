@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 macro_rules! decisions {
     ($($(#[$doc:meta])* $name:ident = $word:literal),+ $(,)?) => {
         /// One kind of decision. The word is what is stored and shown.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
         pub enum Decision {
             $($(#[$doc])* #[serde(rename = $word)] $name,)+
         }

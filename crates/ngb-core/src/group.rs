@@ -30,7 +30,7 @@ pub struct Group {
 /// What a group's agent may use. One record, shown and set as a whole, taken up by the next run.
 ///
 /// What a later version wrote into it is read without what this one doesn't know, so that one can go back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Limits {
     /// Lanes of the group that may run at a time.
@@ -102,7 +102,7 @@ pub struct Binding {
 }
 
 /// Who is heard in a bound place in another way than the rest.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Exceptions {
     /// By the platform's stable id of the sender.
@@ -112,7 +112,7 @@ pub struct Exceptions {
 }
 
 /// When one sender is heard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Hearing {
     /// Whatever they write is for the agent.
@@ -226,7 +226,9 @@ impl FromStr for Trigger {
 }
 
 /// What shares one conversation: the lane is (group, scope).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// The thread where there is one, else the chat.
@@ -269,7 +271,9 @@ impl Scope {
 }
 
 /// Who may speak in an approved place.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Senders {
     #[default]
@@ -295,7 +299,7 @@ impl Senders {
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident { $what:literal, $max:literal, $ok:expr }),+ $(,)?) => {$(
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(Box<str>);
 

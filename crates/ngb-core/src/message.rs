@@ -17,7 +17,7 @@ pub const ALBUM_WAIT: Duration = Duration::from_millis(1_000);
 pub const MAX_TEXT_BYTES: usize = 64 * 1024;
 
 /// Who a message is from, in the conversation with the agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Author {
     /// A person.
@@ -203,7 +203,7 @@ pub enum Outbound {
     Typing,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Button {
     pub label: String,
     /// What comes back in [`Happening::Pressed`]; at most [`MAX_BUTTON_BYTES`].

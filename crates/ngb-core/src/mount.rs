@@ -56,7 +56,7 @@ const ALWAYS_BLOCKED: &[&str] = &[
 const NEVER: &[&str] = &["/proc", "/sys", "/dev", "/run", "/var/run", "/boot"];
 
 /// One folder or file of the host in an agent's sandbox.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mount {
     /// Where it is on the host: an absolute path, or one that begins with `~/`.
@@ -76,7 +76,9 @@ impl Mount {
 }
 
 /// A name of one component, for a mount inside.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct MountName(String);
 

@@ -9,7 +9,9 @@ use thiserror::Error;
 use crate::{clock::Timestamp, notice::Lang};
 
 /// What becomes of a message that comes while the agent of its lane works.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// All that came meanwhile becomes one prompt, after the answer.
@@ -42,7 +44,9 @@ impl Mode {
 }
 
 /// What becomes of a message that waited too long.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Stale {
     /// The chat is asked whether it is to be answered.
@@ -55,7 +59,7 @@ pub enum Stale {
 }
 
 /// How the messages of a binding wait. One record, set and shown as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Queue {
     pub mode: Mode,

@@ -72,7 +72,9 @@ pub enum ScheduleError {
 }
 
 /// What becomes of fires whose time passed while nobody looked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Misfire {
     /// They are left out.
@@ -85,7 +87,9 @@ pub enum Misfire {
 }
 
 /// What happens when a fire finds the one before still at work.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Overlap {
     /// It is left out.

@@ -22,7 +22,7 @@ const RING_EVENTS: usize = 4_096;
 const RING_BYTES: usize = 16 << 20;
 
 /// Something that happened.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// A message is stored: a person's, the agent's or the gateway's.
@@ -104,7 +104,7 @@ impl Event {
 }
 
 /// An event with its place in the stream.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Numbered {
     pub number: u64,
     #[serde(flatten)]
@@ -112,7 +112,7 @@ pub struct Numbered {
 }
 
 /// Where a reader stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Cursor {
     /// Which start of the gateway it is of.
     pub instance: u64,

@@ -16,6 +16,7 @@ use ngb_core::{
     route::Access,
     tasks::blocking,
 };
+pub use ngb_sandbox::Probe;
 use ngb_sandbox::Sandbox;
 use ngb_store::{NewGroup, Pairing, Store, StoreError};
 use thiserror::Error;
@@ -82,7 +83,7 @@ pub struct About {
 #[derive(Clone, Debug, PartialEq)]
 pub enum SandboxState {
     Proving,
-    Ready(ngb_sandbox::Probe),
+    Ready(Probe),
     /// The engine does not answer; what is asked waits for it.
     Away {
         why: String,

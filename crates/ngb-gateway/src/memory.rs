@@ -35,7 +35,7 @@ const MAX_BYTES: u64 = 64 * 1024;
 const MAX_VERSIONS: usize = 100;
 
 /// What one lane remembers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Memory {
     pub lane: LaneId,
     /// The lane's place, chat or person; see [`ngb_core::group::Scope`].

@@ -43,7 +43,7 @@ const KEEP_OUTGOING: Duration = Duration::from_secs(24 * 60 * 60);
 const YOUNGEST_FILE: Duration = Duration::from_secs(60 * 60);
 
 /// What was forgotten, or would be.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Forgotten {
     #[serde(flatten)]
     pub rows: Pruned,

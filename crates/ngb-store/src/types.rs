@@ -561,7 +561,7 @@ pub struct Session {
 }
 
 /// Numbers for health and metrics, each a count of rows.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Counts {
     pub groups: u64,
     pub messages_in: u64,
@@ -598,7 +598,7 @@ impl From<Timestamp> for Cutoffs {
 }
 
 /// What `prune` removed, or would.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Pruned {
     pub dead_letters: u64,
     pub usage: u64,

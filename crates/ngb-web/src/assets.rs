@@ -39,6 +39,9 @@ assets! {
     "icons.js" SCRIPT;
     "live.js" SCRIPT;
     "markdown.js" SCRIPT;
+    "reader.html" HTML;
+    "reader.css" STYLE;
+    "reader.js" SCRIPT;
     "store.js" SCRIPT;
     "ui.js" SCRIPT;
     "pages/approvals.js" SCRIPT;

@@ -2,23 +2,26 @@
 
 use std::time::Duration;
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-};
+use axum::{Json, extract::State};
 use ngb_channels::{
     Answer,
     setup::{self, Seen, Stage},
 };
 use ngb_core::address::Account;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use crate::{App, door::Who, error::ApiError, input::Input, status};
+use crate::{
+    App,
+    door::Who,
+    error::ApiError,
+    input::{Input, Path, Query},
+    status::{self, ChannelView, Webhook},
+};
 
 /// Every account, and how it is doing.
-pub(crate) async fn list(State(app): State<App>) -> Result<Json<Value>, ApiError> {
-    Ok(Json(status::channels(&app).await?.into()))
+pub(crate) async fn list(State(app): State<App>) -> Result<Json<Vec<ChannelView>>, ApiError> {
+    Ok(Json(status::channels(&app).await?))
 }
 
 /// The account that `name` is: `telegram@main`, or `telegram` where there is one only.
@@ -37,12 +40,13 @@ fn find(app: &App, name: &str) -> Result<Account, ApiError> {
     }
 }
 
-async fn shown(app: &App, account: &Account) -> Result<Value, ApiError> {
-    let all = status::channels(app).await?;
-    Ok(all.into_iter().find(|it| it["account"] == account.to_string()).unwrap_or(Value::Null))
+async fn shown(app: &App, account: &Account) -> Result<ChannelView, ApiError> {
+    let found = status::channels(app).await?.into_iter().find(|it| it.account == *account);
+    found.ok_or_else(|| ApiError::not_found(format_args!("account `{account}`")))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ChannelChange")]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Change {
     paused: bool,
@@ -54,7 +58,7 @@ pub(crate) async fn change(
     who: Who,
     Path(name): Path<String>,
     Input(change): Input<Change>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<ChannelView>, ApiError> {
     let account = find(&app, &name)?;
     app.gateway.pause_account(&account, change.paused).await?;
     let what = if change.paused { "channel paused" } else { "channel resumed" };
@@ -62,11 +66,30 @@ pub(crate) async fn change(
     Ok(Json(shown(&app, &account).await?))
 }
 
+/// What the platform said.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChannelTest")]
+pub(crate) struct Tested {
+    #[serde(flatten)]
+    channel: ChannelView,
+    me: Me,
+    /// What stands in the way.
+    remarks: Vec<String>,
+}
+
+/// Who we are on the platform.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OwnAccount")]
+struct Me {
+    id: Option<String>,
+    name: Option<String>,
+}
+
 /// Asks the platform who we are to it, and what stands in the way.
 pub(crate) async fn test(
     State(app): State<App>,
     Path(name): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Tested>, ApiError> {
     let account = find(&app, &name)?;
     let (id, name, remarks) = match app.gateway.test_account(&account).await? {
         Answer::Me { id, name, remarks } => (Some(id), Some(name), remarks),
@@ -74,16 +97,13 @@ pub(crate) async fn test(
             (None, None, vec!["this platform can't be asked who we are".to_owned()])
         }
     };
-    let mut res = shown(&app, &account).await?;
-    res["me"] = json!({ "id": id, "name": name });
-    res["remarks"] = remarks.into();
-    Ok(Json(res))
+    Ok(Json(Tested { channel: shown(&app, &account).await?, me: Me { id, name }, remarks }))
 }
 
 /// Longest that somebody waits for the next stage of a set-up.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
     /// The stage that is known: the answer comes once it is another.
@@ -93,12 +113,39 @@ pub(crate) struct Asked {
     wait_s: u64,
 }
 
+/// How far the setting up of an account has come.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChannelSetup")]
+pub(crate) struct Setup {
+    account: Account,
+    stage: Stage,
+    why: Option<String>,
+    /// What may be missing, the likeliest first.
+    missing: Vec<String>,
+    me: Option<Me>,
+    /// Where it is done.
+    console: Option<&'static str>,
+    steps: Option<&'static [&'static str]>,
+    import: Option<Paste>,
+    /// How the first message is written.
+    write: Option<&'static str>,
+    others: Option<&'static str>,
+    webhook: Option<Webhook>,
+}
+
+/// Something to paste into a platform's console.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Paste {
+    place: &'static str,
+    text: String,
+}
+
 /// How far the setting up of an account has come, what to do next, and what may be missing.
 pub(crate) async fn setup(
     State(app): State<App>,
     Path(name): Path<String>,
     Query(asked): Query<Asked>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Setup>, ApiError> {
     let account = find(&app, &name)?;
     let wait = Duration::from_secs(asked.wait_s).min(MAX_WAIT);
     let next = async {
@@ -114,14 +161,14 @@ pub(crate) async fn setup(
     }
     let shown = shown(&app, &account).await?;
     let stage = stage_of(&app, &account).ok_or_else(|| ApiError::not_found("such account"))?;
-    let guide = setup::guide(account.channel(), !shown["webhook"].is_null());
+    let guide = setup::guide(account.channel(), shown.webhook.is_some());
     // What the platform itself says is in the way comes first.
     let mut missing = Vec::new();
-    let mut me = Value::Null;
+    let mut me = None;
     if let Stage::Connected | Stage::CantAnswer = stage {
         match app.gateway.test_account(&account).await {
             Ok(Answer::Me { id, name, remarks }) => {
-                me = json!({ "id": id, "name": name });
+                me = Some(Me { id: Some(id), name: Some(name) });
                 missing = remarks;
             }
             Ok(Answer::Sent(_) | Answer::CanNot) => (),
@@ -129,29 +176,29 @@ pub(crate) async fn setup(
         }
     }
     // A platform that calls us is not connected before it has called.
-    let is_called = !shown["webhook"].is_null();
+    let is_called = shown.webhook.is_some();
     let as_if = if is_called && stage == Stage::Connecting { Stage::Connected } else { stage };
     missing.extend(guide.into_iter().flat_map(|it| it.missing(as_if)).map(|it| (*it).to_owned()));
     let import = guide.and_then(|it| it.import).map(|it| {
-        let id = me["id"].as_str().unwrap_or("YOUR_APPLICATION_ID");
-        json!({ "place": it.place, "text": it.text.replace("{id}", id) })
+        let id = me.as_ref().and_then(|it| it.id.as_deref()).unwrap_or("YOUR_APPLICATION_ID");
+        Paste { place: it.place, text: it.text.replace("{id}", id) }
     });
-    Ok(Json(json!({
-        "account": account,
-        "stage": stage,
-        "why": match stage {
-            Stage::CantAnswer => &shown["send_error"],
-            _ => &shown["why"],
+    Ok(Json(Setup {
+        account: account.clone(),
+        stage,
+        why: match stage {
+            Stage::CantAnswer => shown.send_error,
+            _ => Some(shown.why),
         },
-        "missing": missing,
-        "me": me,
-        "console": guide.map(|it| it.console),
-        "steps": guide.map(|it| it.steps),
-        "import": import,
-        "write": guide.map(|it| it.write),
-        "others": guide.map(|it| it.others),
-        "webhook": shown["webhook"],
-    })))
+        missing,
+        me,
+        console: guide.map(|it| it.console),
+        steps: guide.map(|it| it.steps),
+        import,
+        write: guide.map(|it| it.write),
+        others: guide.map(|it| it.others),
+        webhook: shown.webhook,
+    }))
 }
 
 fn stage_of(app: &App, account: &Account) -> Option<Stage> {
@@ -165,8 +212,18 @@ fn stage_of(app: &App, account: &Account) -> Option<Stage> {
     }))
 }
 
+/// What is different now.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChannelsReloaded")]
+pub(crate) struct Reloaded {
+    added: Vec<Account>,
+    changed: Vec<Account>,
+    removed: Vec<Account>,
+    channels: Vec<ChannelView>,
+}
+
 /// Reads the accounts of the settings anew.
-pub(crate) async fn reload(State(app): State<App>, who: Who) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn reload(State(app): State<App>, who: Who) -> Result<Json<Reloaded>, ApiError> {
     let done = app.gateway.reload_accounts().await?;
     let list = |it: &[Account]| it.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     for (what, accounts) in [
@@ -178,10 +235,10 @@ pub(crate) async fn reload(State(app): State<App>, who: Who) -> Result<Json<Valu
             app.gateway.store().audit(&who.name, what, &list(accounts)).await?;
         }
     }
-    Ok(Json(json!({
-        "added": done.added,
-        "changed": done.changed,
-        "removed": done.removed,
-        "channels": status::channels(&app).await?,
-    })))
+    Ok(Json(Reloaded {
+        added: done.added,
+        changed: done.changed,
+        removed: done.removed,
+        channels: status::channels(&app).await?,
+    }))
 }

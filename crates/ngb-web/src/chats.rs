@@ -1,20 +1,26 @@
 //! Chats that wrote, and those that ask to be let in.
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-};
+use axum::{Json, extract::State};
 use ngb_core::role::Right;
 use ngb_gateway::handle::Approve;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
-use crate::{App, door::Who, error::ApiError, groups, input::Input, messages::now, shape};
+use crate::{
+    App,
+    door::Who,
+    error::ApiError,
+    groups::{self, Name},
+    input::{Input, Path, Query},
+    messages::now,
+    shape::{self, ChatView, DONE, Done, PairingView, ThreadView},
+};
 
 /// Chats of one page when nobody says how many, and the most.
 const MAX_CHATS: u32 = 500;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ChatsPage")]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Page {
     limit: Option<u32>,
@@ -25,7 +31,7 @@ pub(crate) async fn list(
     State(app): State<App>,
     who: Who,
     Query(page): Query<Page>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Vec<ChatView>>, ApiError> {
     let limit = page.limit.unwrap_or(MAX_CHATS).clamp(1, MAX_CHATS);
     let chats = app.gateway.store().chats(limit).await?;
     let snapshot = app.gateway.directory().snapshot();
@@ -33,7 +39,7 @@ pub(crate) async fn list(
     Ok(Json(mine.map(shape::chat).collect()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OfChat {
     #[serde(alias = "chatJid", alias = "jid")]
@@ -45,7 +51,7 @@ pub(crate) async fn threads(
     State(app): State<App>,
     who: Who,
     Query(of): Query<OfChat>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Vec<ThreadView>>, ApiError> {
     let jid = groups::resolve(&app, &of.chat_jid)?;
     who.need_for(&jid, &app.gateway.directory().snapshot(), Right::Read)?;
     let threads = app.gateway.store().threads(&jid, MAX_CHATS).await?;
@@ -53,17 +59,19 @@ pub(crate) async fn threads(
 }
 
 /// Codes that wait for somebody to decide.
-pub(crate) async fn pairings(State(app): State<App>) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn pairings(State(app): State<App>) -> Result<Json<Vec<PairingView>>, ApiError> {
     let open = app.gateway.store().pairings(now(&app)).await?;
     Ok(Json(open.iter().map(shape::pairing).collect()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Approval")]
 #[serde(deny_unknown_fields)]
 pub(crate) struct How {
     #[serde(default)]
     me: bool,
-    group: Option<Value>,
+    /// Its number, name or folder.
+    group: Option<Name>,
 }
 
 /// Lets a chat in.
@@ -72,12 +80,9 @@ pub(crate) async fn approve(
     who: Who,
     Path(code): Path<String>,
     Input(how): Input<How>,
-) -> Result<Json<Value>, ApiError> {
-    let group = match how.group {
-        None | Some(Value::Null) => None,
-        Some(Value::String(name)) => Some(groups::find(&app, &name)?.id),
-        Some(other) => Some(groups::find(&app, &other.to_string())?.id),
-    };
+) -> Result<Json<PairingView>, ApiError> {
+    let group = how.group.map(|it| groups::find(&app, &it.to_string())).transpose()?;
+    let group = group.map(|it| it.id);
     let me = match how.me {
         // Whoever comes by the local socket is the owner.
         true => Some(match who.user {
@@ -95,8 +100,8 @@ pub(crate) async fn deny(
     State(app): State<App>,
     who: Who,
     Path(code): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Done>, ApiError> {
     app.gateway.deny(&code).await?;
     app.gateway.store().audit(&who.name, "denied", &code).await?;
-    Ok(Json(json!({ "ok": true })))
+    Ok(Json(DONE))
 }

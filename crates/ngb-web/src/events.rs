@@ -12,21 +12,23 @@ use std::time::Duration;
 use axum::{
     extract::{
         State, WebSocketUpgrade,
-        ws::{CloseFrame, Message, WebSocket},
+        ws::{CloseFrame, Message, WebSocket, rejection::WebSocketUpgradeRejection},
     },
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use ngb_core::role::Right;
 use ngb_gateway::{
-    events::{Cursor, Event, Next, Subscription},
+    events::{Cursor, Event, Next, Numbered, Subscription},
     registry::Snapshot,
 };
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     App,
+    describe::{Given, Operation},
     door::{self, Who},
+    error::ApiError,
 };
 
 /// How often something is sent at least; a client may take a longer silence for a dead connection.
@@ -53,12 +55,34 @@ struct Hello {
     resume: Option<Cursor>,
 }
 
+/// The connection becomes a WebSocket.
+pub(crate) struct Upgraded(Response);
+
+impl IntoResponse for Upgraded {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl Given for Upgraded {
+    fn describe(to: &mut Operation<'_>) {
+        let frame = to.schemas.subschema_for::<Frame>().to_value();
+        to.answers("101", "A WebSocket of such text frames.", "application/json", frame);
+    }
+}
+
 /// Opens the stream.
-pub(crate) async fn open(State(app): State<App>, who: Who, upgrade: WebSocketUpgrade) -> Response {
-    upgrade
+pub(crate) async fn open(
+    State(app): State<App>,
+    who: Who,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Upgraded, ApiError> {
+    let upgrade = upgrade
+        .map_err(|err| ApiError::bad(err.body_text()))?
         .max_message_size(MAX_CLIENT_BYTES)
         .max_frame_size(MAX_CLIENT_BYTES)
-        .on_upgrade(move |socket| stream(app, who, socket))
+        .on_upgrade(move |socket| stream(app, who, socket));
+    Ok(Upgraded(upgrade))
 }
 
 async fn stream(app: App, mut who: Who, mut socket: WebSocket) {
@@ -92,7 +116,8 @@ async fn stream(app: App, mut who: Who, mut socket: WebSocket) {
             }
             () = app.drain.cancelled() => break CLOSE_AWAY,
         };
-        let sent = clock.timeout(SEND_LIMIT, socket.send(Message::Text(frame.to_string().into())));
+        let text = serde_json::to_string(&frame).expect("events have only string keys");
+        let sent = clock.timeout(SEND_LIMIT, socket.send(Message::Text(text.into())));
         if !matches!(sent.await, Ok(Ok(()))) {
             return;
         }
@@ -127,11 +152,22 @@ fn may_see(event: &Event, who: &Who, snapshot: &Snapshot) -> bool {
     }
 }
 
-fn frame(next: Next, events: &Subscription) -> Value {
-    let Cursor { instance, number } = events.cursor();
+/// One frame of ours: events, or `reset` when some were missed.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Frame {
+    #[serde(flatten)]
+    cursor: Cursor,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<Vec<Numbered>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reset: Option<bool>,
+}
+
+fn frame(next: Next, events: &Subscription) -> Frame {
+    let cursor = events.cursor();
     match next {
-        Next::Events(events) => json!({ "instance": instance, "number": number, "events": events }),
-        Next::Reset => json!({ "instance": instance, "number": number, "reset": true }),
+        Next::Events(events) => Frame { cursor, events: Some(events), reset: None },
+        Next::Reset => Frame { cursor, events: None, reset: Some(true) },
     }
 }
 

@@ -1,9 +1,8 @@
 //! Groups and bindings.
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-};
+use std::fmt;
+
+use axum::{Json, extract::State};
 use ngb_core::{
     address::{Account, ChannelKind, Jid, Place},
     group::{Engage, Exceptions, Group, Limits, Scope, Senders},
@@ -13,18 +12,44 @@ use ngb_core::{
 };
 use ngb_gateway::{
     handle::{Bind, HandleError},
+    memory::Memory,
     store::GroupChange,
 };
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::{App, door::Who, error::ApiError, input::Input, shape};
+use crate::{
+    App,
+    door::Who,
+    error::ApiError,
+    input::{Input, Path, Query},
+    shape::{self, DONE, Done, GroupView},
+};
 
 /// The group's chat on the page.
 pub(crate) fn page_jid(group: &Group) -> Jid {
     let page = Account::new(ChannelKind::Web, Account::DEFAULT_NAME);
     let jid = page.and_then(|it| it.chat(group.folder.as_str()));
     jid.expect("a folder's name is a chat's, and the default name is an account's")
+}
+
+/// A group as people name it: its number, name or folder.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "GroupName")]
+pub(crate) enum Name {
+    Number(GroupId),
+    Text(String),
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(it) => it.fmt(f),
+            Self::Text(it) => f.write_str(it),
+        }
+    }
 }
 
 /// The group of that number, name or folder, or with that chat on the page.
@@ -59,7 +84,7 @@ pub(crate) fn resolve(app: &App, address: &str) -> Result<Jid, ApiError> {
 }
 
 /// Every group that one belongs to, the main one first.
-pub(crate) async fn list(State(app): State<App>, who: Who) -> Json<Value> {
+pub(crate) async fn list(State(app): State<App>, who: Who) -> Json<Vec<GroupView>> {
     let directory = app.gateway.directory().snapshot();
     let active = app.live.active();
     let mine = |it: &&Group| who.may_in(it.id, Right::Read);
@@ -74,18 +99,18 @@ pub(crate) async fn show(
     State(app): State<App>,
     who: Who,
     Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<GroupView>, ApiError> {
     Ok(Json(shown(&app, find_for(&app, &who, &id, Right::Read)?.id)?))
 }
 
-fn shown(app: &App, id: GroupId) -> Result<Value, ApiError> {
+fn shown(app: &App, id: GroupId) -> Result<GroupView, ApiError> {
     let directory = app.gateway.directory().snapshot();
     let group = directory.group(id);
     let group = group.ok_or_else(|| ApiError::not_found(format_args!("group `{id}`")))?;
     Ok(shape::group(group, &directory, app.live.active().contains(&id)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewGroup {
     name: String,
@@ -97,13 +122,14 @@ pub(crate) async fn add(
     State(app): State<App>,
     who: Who,
     Input(new): Input<NewGroup>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<GroupView>, ApiError> {
     let id = app.gateway.add_group(&new.name, new.folder.as_deref(), false).await?;
     app.gateway.store().audit(&who.name, "group added", &new.name).await?;
     Ok(Json(shown(&app, id)?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "GroupChange")]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Change {
     name: Option<String>,
@@ -119,7 +145,7 @@ pub(crate) async fn change(
     who: Who,
     Path(id): Path<String>,
     Input(change): Input<Change>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<GroupView>, ApiError> {
     let group = find(&app, &id)?;
     let limits = change.limits.map(|it| overlay(&group.limits, it)).transpose()?;
     let name = change.name.map(|it| it.parse()).transpose()?;
@@ -146,7 +172,7 @@ fn overlay(old: &Limits, new: serde_json::Map<String, Value>) -> Result<Limits, 
     serde_json::from_value(all).map_err(|err| ApiError::bad(format!("these are no limits: {err}")))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Removal {
     #[serde(default)]
@@ -159,14 +185,14 @@ pub(crate) async fn remove(
     who: Who,
     Path(id): Path<String>,
     Query(how): Query<Removal>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Done>, ApiError> {
     let group = find(&app, &id)?;
     app.gateway.remove_group(group.id, how.purge).await?;
     app.gateway.store().audit(&who.name, "group removed", group.name.as_str()).await?;
-    Ok(Json(json!({ "ok": true })))
+    Ok(Json(DONE))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewBinding {
     jid: String,
@@ -191,7 +217,7 @@ pub(crate) async fn bind(
     who: Who,
     Path(id): Path<String>,
     Input(new): Input<NewBinding>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<GroupView>, ApiError> {
     let group = find(&app, &id)?;
     let engage = match (new.engage.as_deref().unwrap_or("mention"), &new.pattern) {
         ("trigger", None) => return Err(ApiError::bad("`trigger` needs a `pattern`")),
@@ -221,7 +247,7 @@ pub(crate) async fn bind(
     Ok(Json(shown(&app, group.id)?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OldBinding {
     jid: String,
@@ -234,7 +260,7 @@ pub(crate) async fn unbind(
     who: Who,
     Path(id): Path<String>,
     Input(old): Input<OldBinding>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<GroupView>, ApiError> {
     let group = find(&app, &id)?;
     let place = Place { jid: resolve(&app, &old.jid)?, thread: old.thread.map(Into::into) };
     app.gateway.unbind(&place, group.id).await?;
@@ -245,6 +271,8 @@ pub(crate) async fn unbind(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -270,18 +298,24 @@ mod tests {
     }
 }
 
+/// What lanes remember.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Memories {
+    lanes: Vec<Memory>,
+}
+
 /// What the group's lanes remember.
 pub(crate) async fn memory(
     State(app): State<App>,
     who: Who,
     Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Memories>, ApiError> {
     let group = find_for(&app, &who, &id, Right::Operate)?;
     let lanes = app.gateway.memories(group.id).await?;
-    Ok(Json(json!({ "lanes": lanes })))
+    Ok(Json(Memories { lanes }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PutBack {
     version: u64,
@@ -293,7 +327,7 @@ pub(crate) async fn put_memory_back(
     who: Who,
     Path(lane): Path<LaneId>,
     Input(PutBack { version }): Input<PutBack>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Done>, ApiError> {
     let group = app.gateway.store().group_of_lane(lane).await?;
     let snapshot = app.gateway.directory().snapshot();
     match group.and_then(|it| snapshot.group(it)).filter(|it| who.may_in(it.id, Right::Read)) {
@@ -304,5 +338,5 @@ pub(crate) async fn put_memory_back(
     app.gateway.put_memory_back(lane, version).await?;
     let detail = format!("lane {lane}, version {version}");
     app.gateway.store().audit(&who.name, "memory put back", &detail).await?;
-    Ok(Json(json!({ "ok": true })))
+    Ok(Json(DONE))
 }

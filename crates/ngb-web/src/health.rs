@@ -2,12 +2,29 @@
 
 use std::fmt::Write as _;
 
-use axum::{Json, extract::State, response::IntoResponse};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use http::{StatusCode, header};
-use ngb_gateway::{accounts::AccountStatus, handle::SandboxState, store::Disk};
-use serde_json::{Value, json};
+use ngb_gateway::{
+    accounts::AccountStatus,
+    handle::SandboxState,
+    store::{Counts, Disk},
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
 
-use crate::{App, error::ApiError, messages::now, shape, status};
+use crate::{
+    App,
+    describe::{Given, Operation},
+    error::ApiError,
+    messages::now,
+    shape::Instant,
+    status::{self, AgentsView, ChannelView},
+};
 
 /// Whether the process answers at all.
 pub(crate) async fn live() -> &'static str {
@@ -30,8 +47,24 @@ fn has_room(app: &App) -> bool {
     *app.gateway.store().disk().borrow() == Disk::Roomy
 }
 
+/// How the whole is.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Health {
+    /// `healthy` or `degraded`
+    status: &'static str,
+    timestamp: Instant,
+    version: String,
+    /// `ready`, `proving`, `away` or `refused`
+    sandbox: &'static str,
+    channels_down: usize,
+    /// Whether it answers.
+    database: bool,
+    /// `ok` or `full`
+    disk: &'static str,
+}
+
 /// One word for the whole.
-pub(crate) async fn health(State(app): State<App>) -> Json<Value> {
+pub(crate) async fn health(State(app): State<App>) -> Json<Health> {
     let about = app.gateway.about();
     let sandbox = match *about.sandbox.borrow() {
         SandboxState::Ready(_) => "ready",
@@ -44,36 +77,65 @@ pub(crate) async fn health(State(app): State<App>) -> Json<Value> {
     let database = app.gateway.store().counts().await.is_ok();
     let room = has_room(&app);
     let well = !matches!(sandbox, "refused" | "away") && down == 0 && database && room;
-    Json(json!({
-        "status": if well { "healthy" } else { "degraded" },
-        "timestamp": shape::iso(now(&app)),
-        "version": about.version,
-        "sandbox": sandbox,
-        "channels_down": down,
-        "database": database,
-        "disk": if room { "ok" } else { "full" },
-    }))
+    Json(Health {
+        status: if well { "healthy" } else { "degraded" },
+        timestamp: Instant(now(&app)),
+        version: about.version.to_string(),
+        sandbox,
+        channels_down: down,
+        database,
+        disk: if room { "ok" } else { "full" },
+    })
 }
 
 /// The original's figures, and ours.
-pub(crate) async fn metrics(State(app): State<App>) -> Result<Json<Value>, ApiError> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Metrics {
+    /// Live agents.
+    active_containers: usize,
+    registered_groups: u64,
+    active_tasks: u64,
+    connected_channels: usize,
+    total_channels: usize,
+    channels: Vec<ChannelView>,
+    agents: AgentsView,
+    counts: Counts,
+}
+
+/// The original's figures, and ours.
+pub(crate) async fn metrics(State(app): State<App>) -> Result<Json<Metrics>, ApiError> {
     let agents = app.gateway.agents();
     let counts = app.gateway.store().counts().await?;
     let accounts = app.gateway.accounts();
-    Ok(Json(json!({
-        "active_containers": agents.working + agents.waiting,
-        "registered_groups": counts.groups,
-        "active_tasks": counts.tasks_active,
-        "connected_channels": accounts.iter().filter(|it| it.state == "up").count(),
-        "total_channels": accounts.len(),
-        "channels": status::channels(&app).await?,
-        "agents": { "working": agents.working, "idle": agents.waiting },
-        "counts": counts,
-    })))
+    Ok(Json(Metrics {
+        active_containers: agents.working + agents.waiting,
+        registered_groups: counts.groups,
+        active_tasks: counts.tasks_active,
+        connected_channels: accounts.iter().filter(|it| it.state == "up").count(),
+        total_channels: accounts.len(),
+        channels: status::channels(&app).await?,
+        agents: AgentsView { working: agents.working, idle: agents.waiting },
+        counts,
+    }))
+}
+
+/// A page of figures for Prometheus.
+pub(crate) struct Page(String);
+
+impl IntoResponse for Page {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], self.0).into_response()
+    }
+}
+
+impl Given for Page {
+    fn describe(to: &mut Operation<'_>) {
+        to.answers("200", "The figures.", "text/plain", json!({ "type": "string" }));
+    }
 }
 
 /// The same for Prometheus, in its text format 0.0.4.
-pub(crate) async fn prometheus(State(app): State<App>) -> Result<impl IntoResponse, ApiError> {
+pub(crate) async fn prometheus(State(app): State<App>) -> Result<Page, ApiError> {
     let mut page = String::new();
     let mut one = |name: &str, kind: &str, help: &str, value: u64| {
         let name = format!("nanogridbot_{name}");
@@ -98,7 +160,7 @@ pub(crate) async fn prometheus(State(app): State<App>) -> Result<impl IntoRespon
         one(name, "gauge", &help, value.as_u64().unwrap_or_default());
     }
     channels(&mut page, &app).await?;
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], page))
+    Ok(Page(page))
 }
 
 /// The figures of each account.

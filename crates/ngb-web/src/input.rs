@@ -1,12 +1,13 @@
-//! Bodies of requests: bounded, in time, text, JSON.
+//! What requests bring along: their bodies (bounded, in time, text, JSON), paths and queries.
 
 use std::time::Duration;
 
 use axum::{
     body::{Body, to_bytes},
-    extract::{FromRequest, Request},
+    extract::{FromRequest, FromRequestParts, Request},
 };
 use bytes::Bytes;
+use http::request::Parts;
 use http_body_util::LengthLimitError;
 use ngb_core::clock::Clock;
 use serde::de::DeserializeOwned;
@@ -32,6 +33,32 @@ impl<T: DeserializeOwned, const LIMIT_BYTES: usize> FromRequest<App> for Input<T
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         let bytes = read(request.into_body(), LIMIT_BYTES, BODY_LIMIT, app.gateway.clock()).await?;
         parse(&bytes).map(Self)
+    }
+}
+
+/// What stands in the path; what can't be understood is refused like everything else.
+#[derive(Debug)]
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let found = axum::extract::Path::from_request_parts(parts, state).await;
+        found.map(|it| Self(it.0)).map_err(|err| ApiError::bad(err.body_text()))
+    }
+}
+
+/// What stands after the path.
+#[derive(Debug)]
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let found = axum::extract::Query::from_request_parts(parts, state).await;
+        found.map(|it| Self(it.0)).map_err(|err| ApiError::bad(err.body_text()))
     }
 }
 

@@ -10,6 +10,7 @@ mod caller;
 mod channels;
 mod chats;
 mod dead;
+mod describe;
 mod door;
 mod error;
 mod events;

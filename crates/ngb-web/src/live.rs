@@ -16,8 +16,8 @@ use ngb_gateway::{
     Gateway,
     events::{Cursor, Event, Next, Subscription},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::{App, door::Who};
 
@@ -44,7 +44,8 @@ struct Now {
     asks: BTreeMap<AskId, Ask>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LiveRun")]
 struct Run {
     run: RunId,
     lane: LaneId,
@@ -56,7 +57,8 @@ struct Run {
     tools: Vec<Tool>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LiveTool")]
 struct Tool {
     id: String,
     tool: String,
@@ -66,12 +68,23 @@ struct Tool {
     output: String,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LiveAsk")]
 struct Ask {
     ask: AskId,
     place: Place,
     question: String,
     options: Vec<Button>,
+}
+
+/// What agents do at this moment, and where `/ws` goes on.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Live")]
+pub(crate) struct LiveView {
+    #[serde(flatten)]
+    cursor: Cursor,
+    runs: Vec<Run>,
+    asks: Vec<Ask>,
 }
 
 impl Live {
@@ -108,15 +121,16 @@ impl Live {
         now.runs.values().map(|it| it.group).collect()
     }
 
-    fn snapshot(&self, app: &App, who: &Who) -> Value {
+    fn snapshot(&self, app: &App, who: &Who) -> LiveView {
         let directory = app.gateway.directory().snapshot();
         let now = self.now.lock().expect("nobody panics while holding it");
-        json!({
-            "instance": now.cursor.instance,
-            "number": now.cursor.number,
-            "runs": now.runs.values().filter(|it| who.may_in(it.group, Right::Read)).collect::<Vec<_>>(),
-            "asks": now.asks.values().filter(|it| who.sees(None, &it.place, &directory)).collect::<Vec<_>>(),
-        })
+        let runs = now.runs.values().filter(|it| who.may_in(it.group, Right::Read));
+        let asks = now.asks.values().filter(|it| who.sees(None, &it.place, &directory));
+        LiveView {
+            cursor: now.cursor,
+            runs: runs.cloned().collect(),
+            asks: asks.cloned().collect(),
+        }
     }
 }
 
@@ -189,7 +203,7 @@ fn append(to: &mut String, more: &str) {
 }
 
 /// What is being done now, and the cursor where `/ws` goes on.
-pub(crate) async fn show(State(app): State<App>, who: Who) -> Json<Value> {
+pub(crate) async fn show(State(app): State<App>, who: Who) -> Json<LiveView> {
     Json(app.live.snapshot(&app, &who))
 }
 

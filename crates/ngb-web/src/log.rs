@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, str::FromStr};
 
 use axum::{Json, extract::State};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{Registry, filter::Targets, reload};
@@ -100,19 +100,28 @@ fn filter(app: &App) -> Result<&LogFilter, ApiError> {
     app.settings.log.as_ref().ok_or_else(missing)
 }
 
-fn shown(levels: &Levels) -> Json<Value> {
+/// The levels that hold now.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LogLevels")]
+pub(crate) struct LevelsView {
+    level: String,
+    /// Of parts of the program.
+    targets: BTreeMap<String, String>,
+}
+
+fn shown(levels: &Levels) -> LevelsView {
     let of = |it: &LevelFilter| it.to_string();
-    let targets: BTreeMap<&String, String> =
-        levels.targets.iter().map(|(name, level)| (name, of(level))).collect();
-    Json(json!({ "level": of(&levels.all), "targets": targets }))
+    let targets = levels.targets.iter().map(|(name, level)| (name.clone(), of(level))).collect();
+    LevelsView { level: of(&levels.all), targets }
 }
 
 /// The levels that hold now.
-pub(crate) async fn show(State(app): State<App>) -> Result<Json<Value>, ApiError> {
-    Ok(shown(&filter(&app)?.levels()?))
+pub(crate) async fn show(State(app): State<App>) -> Result<Json<LevelsView>, ApiError> {
+    Ok(Json(shown(&filter(&app)?.levels()?)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "LogChange")]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Change {
     level: String,
@@ -125,7 +134,7 @@ pub(crate) async fn change(
     State(app): State<App>,
     who: Who,
     Input(change): Input<Change>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<LevelsView>, ApiError> {
     let filter = filter(&app)?;
     let levels = match change.target {
         None => change.level.parse()?,
@@ -137,8 +146,9 @@ pub(crate) async fn change(
     };
     filter.set(&levels)?;
     let shown = shown(&levels);
-    app.gateway.store().audit(&who.name, "log level set", &shown.0.to_string()).await?;
-    Ok(shown)
+    let detail = format!("{}, {:?}", shown.level, shown.targets);
+    app.gateway.store().audit(&who.name, "log level set", &detail).await?;
+    Ok(Json(shown))
 }
 
 #[cfg(test)]

@@ -2,20 +2,16 @@
 
 use std::time::Duration;
 
-use axum::{
-    Extension, Json,
-    extract::State,
-    response::{AppendHeaders, IntoResponse},
-};
+use axum::{Extension, Json, extract::State, response::AppendHeaders};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use http::header;
+use http::{HeaderName, header};
 use ngb_core::{
-    id::UserId,
-    role::{Right, role_in},
+    id::{GroupId, UserId},
+    role::{Right, Role, role_in},
 };
 use ngb_gateway::{Gateway, handle::HandleError};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -25,6 +21,7 @@ use crate::{
     error::ApiError,
     guard::Secure,
     input::Input,
+    shape::{DONE, Done},
 };
 
 /// How long a one-time link works.
@@ -73,11 +70,20 @@ pub(crate) fn hash(value: &str) -> String {
     digest(value).iter().map(|it| format!("{it:02x}")).collect()
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Login {
     code: Option<String>,
     token: Option<String>,
+}
+
+/// An answer that sets the session's cookie.
+type WithCookie = (AppendHeaders<[(HeaderName, String); 1]>, Json<Done>);
+
+/// A link that logs in whoever opens it first.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Link {
+    pub(crate) url: String,
 }
 
 /// Takes a code or the token, gives a session.
@@ -86,7 +92,7 @@ pub(crate) async fn login(
     from: Option<Extension<Caller>>,
     secure: Option<Extension<Secure>>,
     Input(login): Input<Login>,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<WithCookie, ApiError> {
     let now = app.gateway.clock().now();
     // The local socket has no address; whoever may open it is owner already.
     let from = from.map(|it| it.0.0);
@@ -117,7 +123,7 @@ pub(crate) async fn login(
     store.add_session(&hash(&session), user, now, now + SESSION_LIFE).await?;
     store.audit(name, "login", &format!("by {how} from {shown}")).await?;
     let cookie = set_cookie(&app, &session, SESSION_LIFE, secure.is_some());
-    Ok((AppendHeaders([(header::SET_COOKIE, cookie)]), Json(json!({ "ok": true }))))
+    Ok((AppendHeaders([(header::SET_COOKIE, cookie)]), Json(DONE)))
 }
 
 fn set_cookie(app: &App, value: &str, life: Duration, secure: bool) -> String {
@@ -127,42 +133,63 @@ fn set_cookie(app: &App, value: &str, life: Duration, secure: bool) -> String {
 }
 
 /// Makes a fresh one-time link.
-pub(crate) async fn link(State(app): State<App>, who: Who) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn link(State(app): State<App>, who: Who) -> Result<Json<Link>, ApiError> {
     let url = login_link(&app.gateway, &app.base_url).await?;
     app.gateway.store().audit(&who.name, "login link made", "").await?;
-    Ok(Json(json!({ "url": url })))
+    Ok(Json(Link { url }))
 }
 
 /// Ends the session that asks.
-pub(crate) async fn logout(
-    State(app): State<App>,
-    who: Who,
-) -> Result<impl IntoResponse, ApiError> {
+pub(crate) async fn logout(State(app): State<App>, who: Who) -> Result<WithCookie, ApiError> {
     if let Some(session) = &who.session {
         app.gateway.store().end_session(session).await?;
     }
     let gone = set_cookie(&app, "", Duration::ZERO, false);
-    Ok((AppendHeaders([(header::SET_COOKIE, gone)]), Json(json!({ "ok": true }))))
+    Ok((AppendHeaders([(header::SET_COOKIE, gone)]), Json(DONE)))
+}
+
+/// Who one is.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Me {
+    /// None for whoever sits at this machine.
+    id: Option<UserId>,
+    name: String,
+    /// The highest anywhere.
+    role: Option<Role>,
+    /// What one may in the whole gateway.
+    rights: Vec<&'static str>,
+    groups: Vec<MyGroup>,
+    /// What the assistant is called.
+    assistant: String,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct MyGroup {
+    id: GroupId,
+    role: Option<Role>,
+    rights: Vec<&'static str>,
 }
 
 /// Who one is, and what one may.
-pub(crate) async fn me(State(app): State<App>, who: Who) -> Json<Value> {
-    let words = |may: &dyn Fn(Right) -> bool| -> Vec<&str> {
+pub(crate) async fn me(State(app): State<App>, who: Who) -> Json<Me> {
+    let words = |may: &dyn Fn(Right) -> bool| -> Vec<&'static str> {
         Right::ALL.iter().filter(|it| may(**it)).map(|it| word(*it)).collect()
     };
     let directory = app.gateway.directory().snapshot();
-    let groups = directory.groups().filter(|it| who.may_in(it.id, Right::Read)).map(|it| {
-        let role = role_in(&who.roles, it.id);
-        json!({ "id": it.id, "role": role, "rights": words(&|right| who.may_in(it.id, right)) })
+    let groups = directory.groups().filter(|it| who.may_in(it.id, Right::Read));
+    let groups = groups.map(|it| MyGroup {
+        id: it.id,
+        role: role_in(&who.roles, it.id),
+        rights: words(&|right| who.may_in(it.id, right)),
     });
-    Json(json!({
-        "id": who.user,
-        "name": who.name,
-        "role": who.role(),
-        "rights": words(&|right| who.may(right)),
-        "groups": groups.collect::<Vec<_>>(),
-        "assistant": app.settings.name,
-    }))
+    Json(Me {
+        id: who.user,
+        groups: groups.collect(),
+        role: who.role(),
+        rights: words(&|right| who.may(right)),
+        assistant: app.settings.name.clone(),
+        name: who.name,
+    })
 }
 
 /// The word of a right in the API.

@@ -4,7 +4,7 @@ use std::{convert::Infallible, time::Duration};
 
 use axum::{
     Json,
-    extract::{Path, Query, State},
+    extract::State,
     response::{
         IntoResponse, Response,
         sse::{self, KeepAlive, Sse},
@@ -23,17 +23,19 @@ use ngb_gateway::{
     handle::{Post, Posted},
     store::{MAX_PAGE, MessageFilter},
 };
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
     App,
     answer::{Heard, Settled, Waiter},
+    describe::{Given, Operation},
     door::Who,
     error::ApiError,
     groups,
-    input::{Input, MAX_MESSAGE_BYTES},
-    shape,
+    input::{Input, MAX_MESSAGE_BYTES, Path, Query},
+    shape::{self, DONE, Done, MessageView, WhyView},
 };
 
 /// Messages of one page when nobody says how many; the original's number.
@@ -48,7 +50,8 @@ const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// Longest idempotency key, in bytes.
 const MAX_KEY_BYTES: usize = 200;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "MessageFilter")]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Filter {
     #[serde(alias = "chatJid", alias = "jid")]
@@ -66,7 +69,7 @@ pub(crate) async fn list(
     State(app): State<App>,
     who: Who,
     Query(filter): Query<Filter>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Vec<MessageView>>, ApiError> {
     let jid = filter.chat_jid.as_deref().map(|it| groups::resolve(&app, it)).transpose()?;
     let named = |it| groups::find_for(&app, &who, it, Right::Read);
     let group = filter.group.as_deref().map(named).transpose()?;
@@ -99,7 +102,7 @@ pub(crate) async fn show(
     State(app): State<App>,
     who: Who,
     Path(id): Path<MessageId>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<MessageView>, ApiError> {
     let found = app.gateway.store().message(id).await?;
     let message = found.ok_or_else(|| ApiError::not_found(format_args!("message `{id}`")))?;
     who.need_message(&message, &app.gateway.directory().snapshot())?;
@@ -111,13 +114,13 @@ pub(crate) async fn why(
     State(app): State<App>,
     who: Who,
     Path(id): Path<MessageId>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<WhyView>, ApiError> {
     let why = app.gateway.store().why(id).await?;
     who.need_message(&why.message, &app.gateway.directory().snapshot())?;
     Ok(Json(shape::why(&why)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewMessage {
     /// An address of the page or a terminal; or else `group`.
@@ -143,7 +146,7 @@ pub(crate) async fn post(
     who: Who,
     headers: HeaderMap,
     Input(new): Input<NewMessage, MAX_MESSAGE_BYTES>,
-) -> Result<Response, ApiError> {
+) -> Result<Reply, ApiError> {
     let jid = match (&new.chat_jid, &new.group) {
         (Some(jid), None) => groups::resolve(&app, jid)?,
         (None, Some(group)) => groups::page_jid(&groups::find(&app, group)?),
@@ -161,10 +164,10 @@ pub(crate) async fn post(
         .and_then(|it| it.to_str().ok())
         .is_some_and(|it| it.contains("text/event-stream"));
     if streams {
-        return Ok(stream_answer(app, posted, waiter).into_response());
+        return Ok(Reply(stream_answer(app, posted, waiter).into_response()));
     }
     if !new.wait {
-        return Ok(Json(json!({ "id": posted.message, "repeat": posted.repeat })).into_response());
+        return Ok(Reply(Json(taken(posted)).into_response()));
     }
     let limit = new.wait_seconds.map_or(Ok(WAIT), Duration::try_from_secs_f64);
     let limit = limit.map_err(|err| ApiError::bad(format!("`wait_seconds`: {err}")))?.min(MAX_WAIT);
@@ -219,7 +222,7 @@ async fn wait(
     posted: Posted,
     mut waiter: Waiter,
     limit: Duration,
-) -> Result<Response, ApiError> {
+) -> Result<Reply, ApiError> {
     let settled = async {
         loop {
             if let Heard::Settled(it) = waiter.next().await? {
@@ -232,20 +235,58 @@ async fn wait(
         () = app.drain.cancelled() => None,
     };
     let Some(settled) = settled else {
-        let body = json!({ "id": posted.message, "repeat": posted.repeat, "outcome": "pending" });
-        return Ok((StatusCode::ACCEPTED, Json(body)).into_response());
+        let pending = Answered { outcome: Some("pending"), ..taken(posted) };
+        return Ok(Reply((StatusCode::ACCEPTED, Json(pending)).into_response()));
     };
-    Ok(Json(shown(posted, &settled)).into_response())
+    Ok(Reply(Json(shown(posted, &settled)).into_response()))
 }
 
-fn shown(posted: Posted, settled: &Settled) -> Value {
-    json!({
-        "id": posted.message,
-        "repeat": posted.repeat,
-        "outcome": settled.outcome,
-        "text": settled.answer.as_ref().map(|it| &it.content.text),
-        "answer": settled.answer.as_ref().map(shape::message),
-    })
+/// What became of a message that was posted.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Answered {
+    id: MessageId,
+    /// Whether it was here already, by its key.
+    repeat: bool,
+    /// `answered`, `interrupted`, `failed`, `said`, `unanswered`, or `pending`; none for who does not wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<MessageView>,
+}
+
+/// An answer to a post: whole, or streamed.
+pub(crate) struct Reply(Response);
+
+impl IntoResponse for Reply {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl Given for Reply {
+    fn describe(to: &mut Operation<'_>) {
+        Json::<Answered>::describe(to);
+        let schema = to.answers["200"]["content"]["application/json"]["schema"].clone();
+        let streamed = json!({ "type": "string" });
+        to.answers("200", "Done.", "text/event-stream", streamed);
+        to.answers("202", "It is stored, and there is no answer yet.", "application/json", schema);
+    }
+}
+
+fn taken(posted: Posted) -> Answered {
+    let Posted { message: id, repeat, .. } = posted;
+    Answered { id, repeat, outcome: None, text: None, answer: None }
+}
+
+fn shown(posted: Posted, settled: &Settled) -> Answered {
+    Answered {
+        outcome: Some(settled.outcome),
+        text: settled.answer.as_ref().map(|it| it.content.text.clone()),
+        answer: settled.answer.as_ref().map(shape::message),
+        ..taken(posted)
+    }
 }
 
 /// `accepted`, then each step as it happens, then `done` with the stored answer.
@@ -267,7 +308,11 @@ fn stream_answer(
                 let data = serde_json::to_value(&it).expect("events have only string keys");
                 (event("event", &data), Some((app, waiter)))
             }
-            Ok(Heard::Settled(it)) => (event("done", &shown(posted, &it)), None),
+            Ok(Heard::Settled(it)) => {
+                let data =
+                    serde_json::to_value(shown(posted, &it)).expect("it has only string keys");
+                (event("done", &data), None)
+            }
             Err(err) => {
                 let err = ApiError::from(err);
                 (event("error", &json!({ "code": err.code, "message": err.message })), None)
@@ -279,7 +324,7 @@ fn stream_answer(
     Sse::new(stream::iter([Ok(first)]).chain(rest)).keep_alive(KeepAlive::default())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Press {
     #[serde(alias = "chatJid", alias = "chat_jid")]
@@ -292,11 +337,19 @@ pub(crate) async fn press(
     State(app): State<App>,
     who: Who,
     Input(press): Input<Press>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Done>, ApiError> {
     let jid = groups::resolve(&app, &press.jid)?;
     who.need_for(&jid, &app.gateway.directory().snapshot(), Right::StopOwn)?;
     app.gateway.press(&jid, &who.sender_id(), &press.value).await?;
-    Ok(Json(json!({ "ok": true })))
+    Ok(Json(DONE))
+}
+
+/// The original's answer.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Stopped {
+    success: bool,
+    /// Whether something ran.
+    interrupted: bool,
 }
 
 /// Stops what runs on a lane. Who may only stop what is their own must have asked for all of it.
@@ -304,7 +357,7 @@ pub(crate) async fn stop(
     State(app): State<App>,
     who: Who,
     Path(lane): Path<LaneId>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Stopped>, ApiError> {
     let mut interrupted = false;
     if let Some((group, asked)) = app.gateway.at_work(lane) {
         let snapshot = app.gateway.directory().snapshot();
@@ -319,7 +372,7 @@ pub(crate) async fn stop(
         }
         interrupted = app.gateway.interrupt(lane);
     }
-    Ok(Json(json!({ "success": true, "interrupted": interrupted })))
+    Ok(Json(Stopped { success: true, interrupted }))
 }
 
 /// Now, for those who compare clocks.

@@ -3,18 +3,28 @@
 use axum::{Json, extract::State};
 use ngb_core::{frame::ProviderKind, secret::Secret};
 use ngb_gateway::answers::NewModel;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::{App, door::Who, error::ApiError, input::Input};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "NewModel")]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     kind: ProviderKind,
     model: String,
     base_url: Option<String>,
+    #[schemars(with = "Option<String>")]
     api_key: Option<Secret>,
+}
+
+/// What answers from now on.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Answers {
+    agent: String,
+    /// How long the proof took.
+    took_ms: u64,
 }
 
 /// Has a model answer once, saves it, and has it answer from the next message on.
@@ -22,7 +32,7 @@ pub(crate) async fn set(
     State(app): State<App>,
     who: Who,
     Input(wanted): Input<Wanted>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Answers>, ApiError> {
     let Wanted { kind, model, base_url, api_key } = wanted;
     let given = |it: String| Some(it.trim().to_owned()).filter(|it| !it.is_empty());
     let Some(model) = given(model) else {
@@ -38,5 +48,5 @@ pub(crate) async fn set(
     let agent = saved.answers.to_string();
     app.gateway.store().audit(&who.name, "model set", &agent).await?;
     let took_ms = u64::try_from(saved.took.as_millis()).unwrap_or(u64::MAX);
-    Ok(Json(json!({ "agent": agent, "took_ms": took_ms })))
+    Ok(Json(Answers { agent, took_ms }))
 }

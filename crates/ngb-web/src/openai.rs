@@ -7,7 +7,7 @@ use std::convert::Infallible;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     response::{
         IntoResponse, Response,
         sse::{self, KeepAlive, Sse},
@@ -17,16 +17,18 @@ use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, StatusCode};
 use ngb_core::{address::Place, frame::Step, role::Right};
 use ngb_gateway::events::Event;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
     App,
     answer::{Heard, Settled, Waiter},
+    describe::{Given, Operation},
     door::Who,
     error::ApiError,
     groups,
-    input::Input,
+    input::{Input, Path},
     messages::{self, now},
 };
 
@@ -37,7 +39,8 @@ const DEFAULT_USER: &str = "api";
 const MAX_USER_CHARS: usize = 64;
 
 /// Fields that we have no use for are ignored, as OpenAI's own servers do with some.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ChatCompletion")]
 pub(crate) struct Completion {
     messages: Vec<Said>,
     #[serde(default)]
@@ -45,10 +48,48 @@ pub(crate) struct Completion {
     user: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ChatMessage")]
 struct Said {
     role: String,
     content: Value,
+}
+
+/// A list in OpenAI's shape.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Models {
+    object: &'static str,
+    data: Vec<Model>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Model {
+    id: String,
+    object: &'static str,
+    /// Seconds since 1970.
+    created: i64,
+    owned_by: &'static str,
+}
+
+/// A completion in OpenAI's shape: whole, or streamed.
+pub(crate) struct Completed(Response);
+
+impl IntoResponse for Completed {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl Given for Completed {
+    fn describe(to: &mut Operation<'_>) {
+        let whole = json!({
+            "type": "object",
+            "required": ["id", "object", "created", "model", "choices"],
+            "description": "See platform.openai.com/docs/api-reference/chat.",
+        });
+        to.answers("200", "The answer.", "application/json", whole);
+        to.answers("200", "The answer.", "text/event-stream", json!({ "type": "string" }));
+    }
 }
 
 /// The one "model" of a group: its agent.
@@ -56,13 +97,12 @@ pub(crate) async fn models(
     State(app): State<App>,
     who: Who,
     Path(group): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Models>, ApiError> {
     let group = groups::find_for(&app, &who, &group, Right::Read)?;
     let created = app.gateway.about().started_at.0 / 1000;
-    let model = json!({
-        "id": group.folder, "object": "model", "created": created, "owned_by": "nanogridbot",
-    });
-    Ok(Json(json!({ "object": "list", "data": [model] })))
+    let id = group.folder.to_string();
+    let model = Model { id, object: "model", created, owned_by: "nanogridbot" };
+    Ok(Json(Models { object: "list", data: vec![model] }))
 }
 
 /// Sends what was said last, and gives the agent's answer.
@@ -72,7 +112,7 @@ pub(crate) async fn complete(
     Path(group): Path<String>,
     headers: HeaderMap,
     Input(asked): Input<Completion>,
-) -> Result<Response, ApiError> {
+) -> Result<Completed, ApiError> {
     let group = groups::find_for(&app, &who, &group, Right::Speak)?;
     let text = last_said(&asked.messages)?;
     let user = asked.user.as_deref().unwrap_or(DEFAULT_USER);
@@ -89,7 +129,7 @@ pub(crate) async fn complete(
         model: group.folder.to_string(),
     };
     if asked.stream {
-        return Ok(streamed(app, shape, waiter).into_response());
+        return Ok(Completed(streamed(app, shape, waiter).into_response()));
     }
     let settled = loop {
         let heard = tokio::select! {
@@ -102,7 +142,7 @@ pub(crate) async fn complete(
     };
     let message = json!({ "role": "assistant", "content": text_of(&settled)? });
     let choice = json!({ "index": 0, "message": message, "finish_reason": "stop" });
-    Ok(Json(shape.wrap("chat.completion", &choice)).into_response())
+    Ok(Completed(Json(shape.wrap("chat.completion", &choice)).into_response()))
 }
 
 /// The texts after the last answer, as one message.

@@ -1,48 +1,82 @@
 //! People: who has which role, inviting them, and letting them go.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use http::StatusCode;
 use ngb_core::{
     id::{GroupId, UserId},
     role::{Right, Role, wide_role},
 };
 use ngb_gateway::store::Person;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use crate::{App, door::Who, error::ApiError, groups, input::Input, login};
+use crate::{
+    App,
+    door::Who,
+    error::ApiError,
+    groups::{self, Name},
+    input::{Input, Path},
+    login::{self, Link},
+    shape::{DONE, Done},
+};
 
 /// Longest name of a person, in characters.
 const MAX_NAME_CHARS: usize = 60;
 
 /// Everybody who has a role.
-pub(crate) async fn list(State(app): State<App>) -> Json<Value> {
+pub(crate) async fn list(State(app): State<App>) -> Json<Vec<PersonView>> {
     let snapshot = app.gateway.directory().snapshot();
     let people = snapshot.people().iter().filter(|it| !it.roles.is_empty());
     Json(people.map(shown).collect())
 }
 
-fn shown(it: &Person) -> Value {
-    let of_groups = it.roles.iter().filter_map(|(group, role)| Some((((*group)?), role)));
-    json!({
-        "id": it.user,
-        "name": it.name,
-        "role": wide_role(&it.roles),
-        "groups": of_groups.map(|(group, role)| json!({ "id": group, "role": role })).collect::<Vec<_>>(),
-        "addresses": it.identities.iter().map(|(account, sender)| account.person(sender)).collect::<Vec<_>>(),
-    })
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Person")]
+pub(crate) struct PersonView {
+    id: UserId,
+    name: String,
+    /// For the whole gateway.
+    role: Option<Role>,
+    groups: Vec<RoleView>,
+    /// `<channel>@<account>#<id>`, as platforms know them.
+    addresses: Vec<String>,
 }
 
-#[derive(Deserialize)]
+/// A role in one group.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RoleInGroup")]
+struct RoleView {
+    id: GroupId,
+    role: Role,
+}
+
+fn shown(it: &Person) -> PersonView {
+    let of_groups =
+        it.roles.iter().filter_map(|(group, role)| Some(RoleView { id: (*group)?, role: *role }));
+    PersonView {
+        id: it.user,
+        name: it.name.to_string(),
+        role: wide_role(&it.roles),
+        groups: of_groups.collect(),
+        addresses: it.identities.iter().map(|(account, sender)| account.person(sender)).collect(),
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Invite {
     name: String,
     role: Role,
     /// Where the role counts; none for the whole gateway.
-    groups: Option<Vec<Value>>,
+    groups: Option<Vec<Name>>,
+}
+
+/// Somebody who was invited.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Invited {
+    id: UserId,
+    /// Logs them in, once.
+    url: String,
 }
 
 /// Makes a person, and a link that logs them in.
@@ -50,7 +84,7 @@ pub(crate) async fn invite(
     State(app): State<App>,
     who: Who,
     Input(new): Input<Invite>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Invited>, ApiError> {
     let name = new.name.trim();
     if name.is_empty() || MAX_NAME_CHARS < name.chars().count() || name.contains(char::is_control) {
         return Err(ApiError::bad(format!("a name has 1 to {MAX_NAME_CHARS} characters")));
@@ -61,14 +95,15 @@ pub(crate) async fn invite(
     let detail = format!("{name} as {}", new.role);
     app.gateway.store().audit(&who.name, "invited", &detail).await?;
     let url = login::link_for(&app.gateway, &app.base_url, user).await?;
-    Ok(Json(json!({ "id": user, "url": url })))
+    Ok(Json(Invited { id: user, url }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "PersonChange")]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Change {
     role: Role,
-    groups: Option<Vec<Value>>,
+    groups: Option<Vec<Name>>,
 }
 
 /// Gives a person other roles than they had.
@@ -77,7 +112,7 @@ pub(crate) async fn change(
     who: Who,
     Path(id): Path<UserId>,
     Input(change): Input<Change>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Done>, ApiError> {
     let person = find(&app, &who, id)?;
     let roles = roles(&app, change.role, change.groups)?;
     need_to_give(&who, &roles)?;
@@ -87,7 +122,7 @@ pub(crate) async fn change(
     app.gateway.set_roles(id, roles).await?;
     let detail = format!("{} is {}", person.name, change.role);
     app.gateway.store().audit(&who.name, "roles changed", &detail).await?;
-    Ok(Json(json!({ "ok": true })))
+    Ok(Json(DONE))
 }
 
 /// Takes every role of a person, and ends their logins.
@@ -95,12 +130,12 @@ pub(crate) async fn remove(
     State(app): State<App>,
     who: Who,
     Path(id): Path<UserId>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Done>, ApiError> {
     let person = find(&app, &who, id)?;
     need_another_owner(&app, id)?;
     app.gateway.let_go(id).await?;
     app.gateway.store().audit(&who.name, "person removed", &person.name).await?;
-    Ok(Json(json!({ "ok": true })))
+    Ok(Json(DONE))
 }
 
 /// Makes a fresh link for a person, who lost theirs or has another device.
@@ -108,11 +143,11 @@ pub(crate) async fn link(
     State(app): State<App>,
     who: Who,
     Path(id): Path<UserId>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Link>, ApiError> {
     let person = find(&app, &who, id)?;
     let url = login::link_for(&app.gateway, &app.base_url, id).await?;
     app.gateway.store().audit(&who.name, "login link made", &person.name).await?;
-    Ok(Json(json!({ "url": url })))
+    Ok(Json(Link { url }))
 }
 
 /// A person whom `who` may change: nobody ends or takes over a login of somebody as high as themselves, but an owner.
@@ -148,15 +183,12 @@ fn need_to_give(who: &Who, roles: &[(Option<GroupId>, Role)]) -> Result<(), ApiE
 fn roles(
     app: &App,
     role: Role,
-    of: Option<Vec<Value>>,
+    of: Option<Vec<Name>>,
 ) -> Result<Vec<(Option<GroupId>, Role)>, ApiError> {
     let Some(of) = of else { return Ok(vec![(None, role)]) };
     if of.is_empty() {
         return Err(ApiError::bad("`groups` names no group; leave it out for the whole gateway"));
     }
-    let find = |it: Value| {
-        let name = it.as_str().map_or_else(|| it.to_string(), str::to_owned);
-        Ok((Some(groups::find(app, &name)?.id), role))
-    };
+    let find = |it: Name| Ok((Some(groups::find(app, &it.to_string())?.id), role));
     of.into_iter().map(find).collect()
 }

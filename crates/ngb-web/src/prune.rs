@@ -3,11 +3,13 @@
 use axum::{Json, extract::State};
 use ngb_core::clock::Timestamp;
 use ngb_gateway::retention::Forgotten;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{App, door::Who, error::ApiError, input::Input};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Prune")]
 #[serde(deny_unknown_fields)]
 pub(crate) struct What {
     /// Milliseconds since 1970 in UTC.

@@ -9,9 +9,11 @@ use axum::{
     routing::{any, delete, get, patch, post},
 };
 use ngb_core::role::Right;
+use schemars::SchemaGenerator;
 
 use crate::{
     App, assets, channels, chats, dead,
+    describe::{Described as _, Operation},
     door::{self, Door, Gate, Want},
     error::ApiError,
     events, groups, guard, health, hooks, live, log, login, messages, model, openai, openapi,
@@ -35,6 +37,26 @@ macro_rules! table {
         fn api(app: &App, door: Door) -> Router<App> {
             let gate = |want| from_fn_with_state(Gate { app: app.clone(), door, want }, door::check);
             Router::new()$(.route($path, $method($handler).route_layer(gate($want))))+
+        }
+
+        /// Tells of each route what its handler's types say.
+        pub(crate) fn describe(
+            schemas: &mut SchemaGenerator,
+            mut tell: impl FnMut(&'static Route, Operation<'_>),
+        ) {
+            let mut table = TABLE.iter();
+            $(if let Some(route) = table.next() {
+                let names = route.path.split('/').filter_map(|it| it.strip_prefix('{')?.strip_suffix('}'));
+                let mut it = Operation {
+                    schemas: &mut *schemas,
+                    names: names.collect(),
+                    parameters: Vec::new(),
+                    body: None,
+                    answers: serde_json::Map::new(),
+                };
+                $handler.describe(&mut it);
+                tell(route, it);
+            })+
         }
     };
 }

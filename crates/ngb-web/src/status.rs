@@ -2,16 +2,81 @@
 
 use axum::{Json, extract::State};
 use ngb_channels::setup;
-use ngb_core::{address::Account, role::Right};
-use ngb_gateway::{handle::SandboxState, start::Driver, store::Disk};
-use serde_json::{Value, json};
+use ngb_core::{
+    address::{Account, ChannelKind, Jid},
+    id::GroupId,
+    role::Right,
+};
+use ngb_gateway::{
+    handle::{Probe, SandboxState},
+    start::Driver,
+    store::{Counts, Disk},
+};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::{App, door::Who, error::ApiError, hooks, messages::now, shape};
+use crate::{App, door::Who, error::ApiError, hooks, messages::now, shape::Instant};
+
+/// How the gateway is doing.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Status")]
+pub(crate) struct StatusView {
+    /// What the assistant is called.
+    name: String,
+    version: String,
+    started_at: Instant,
+    now: Instant,
+    /// Who answers.
+    agent: String,
+    demo: bool,
+    sandbox: SandboxView,
+    disk: DiskView,
+    agents: AgentsView,
+    /// Empty for those who belong to some groups only.
+    channels: Vec<ChannelView>,
+    /// None for those who belong to some groups only.
+    counts: Option<Counts>,
+    groups: Vec<GroupStatus>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct GroupStatus {
+    id: GroupId,
+    jid: Jid,
+    name: String,
+    active: bool,
+}
+
+/// Live agents.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Agents")]
+pub(crate) struct AgentsView {
+    pub(crate) working: usize,
+    pub(crate) idle: usize,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Disk")]
+#[serde(tag = "state", rename_all = "lowercase")]
+enum DiskView {
+    Ok,
+    Full { since: Instant },
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Sandbox")]
+#[serde(tag = "state", rename_all = "lowercase")]
+enum SandboxView {
+    Proving,
+    Ready(Probe),
+    Away { why: String, remedy: String, since: Instant },
+    Refused { why: String, remedy: String },
+}
 
 /// How the gateway is doing.
 ///
 /// Who belongs to some groups only is told nothing of the whole: no figures, no accounts.
-pub(crate) async fn show(State(app): State<App>, who: Who) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn show(State(app): State<App>, who: Who) -> Result<Json<StatusView>, ApiError> {
     let all = who.may(Right::Read);
     let about = app.gateway.about();
     let agents = app.gateway.agents();
@@ -19,82 +84,122 @@ pub(crate) async fn show(State(app): State<App>, who: Who) -> Result<Json<Value>
     let directory = app.gateway.directory().snapshot();
     let active = app.live.active();
     let mine = directory.groups().filter(|it| who.may_in(it.id, Right::Read));
-    let groups = mine.map(|it| {
-        let active = active.contains(&it.id);
-        json!({ "id": it.id, "jid": crate::groups::page_jid(it), "name": it.name, "active": active })
+    let groups = mine.map(|it| GroupStatus {
+        id: it.id,
+        jid: crate::groups::page_jid(it),
+        name: it.name.to_string(),
+        active: active.contains(&it.id),
     });
-    Ok(Json(json!({
-        "name": app.settings.name,
-        "version": about.version,
-        "started_at": shape::iso(about.started_at),
-        "now": shape::iso(now(&app)),
-        "agent": app.gateway.answers().to_string(),
-        "demo": app.gateway.answers().driver == Driver::Demo,
-        "sandbox": sandbox(&about.sandbox.borrow()),
-        "disk": disk(*app.gateway.store().disk().borrow()),
-        "agents": { "working": agents.working, "idle": agents.waiting },
-        "channels": if all { channels(&app).await? } else { Vec::new() },
-        "counts": all.then_some(counts),
-        "groups": groups.collect::<Vec<_>>(),
-    })))
+    let channels = if all { channels(&app).await? } else { Vec::new() };
+    Ok(Json(StatusView {
+        name: app.settings.name.clone(),
+        version: about.version.to_string(),
+        started_at: Instant(about.started_at),
+        now: Instant(now(&app)),
+        agent: app.gateway.answers().to_string(),
+        demo: app.gateway.answers().driver == Driver::Demo,
+        sandbox: sandbox(&about.sandbox.borrow()),
+        disk: disk(*app.gateway.store().disk().borrow()),
+        agents: AgentsView { working: agents.working, idle: agents.waiting },
+        channels,
+        counts: all.then_some(counts),
+        groups: groups.collect(),
+    }))
 }
 
-fn disk(disk: Disk) -> Value {
+fn disk(disk: Disk) -> DiskView {
     match disk {
-        Disk::Roomy => json!({ "state": "ok" }),
-        Disk::Full { since } => json!({ "state": "full", "since": shape::iso(since) }),
+        Disk::Roomy => DiskView::Ok,
+        Disk::Full { since } => DiskView::Full { since: Instant(since) },
     }
 }
 
-fn sandbox(state: &SandboxState) -> Value {
+fn sandbox(state: &SandboxState) -> SandboxView {
     match state {
-        SandboxState::Proving => json!({ "state": "proving" }),
-        SandboxState::Ready(probe) => {
-            let mut res = serde_json::to_value(probe).expect("a probe has only string keys");
-            res["state"] = "ready".into();
-            res
-        }
+        SandboxState::Proving => SandboxView::Proving,
+        SandboxState::Ready(probe) => SandboxView::Ready(probe.clone()),
         SandboxState::Away { why, remedy, since } => {
-            json!({ "state": "away", "why": why, "remedy": remedy, "since": shape::iso(*since) })
+            SandboxView::Away { why: why.clone(), remedy: remedy.clone(), since: Instant(*since) }
         }
         SandboxState::Refused { why, remedy } => {
-            json!({ "state": "refused", "why": why, "remedy": remedy })
+            SandboxView::Refused { why: why.clone(), remedy: remedy.clone() }
         }
     }
 }
 
-/// Every account, with the original's words beside ours.
-pub(crate) async fn channels(app: &App) -> Result<Vec<Value>, ApiError> {
+/// An account, with the original's words beside ours.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Channel")]
+pub(crate) struct ChannelView {
+    name: ChannelKind,
+    pub(crate) account: Account,
+    connected: bool,
+    /// `connecting`, `up`, `waiting`, `down`, `contested`, `paused`
+    pub(crate) state: String,
+    pub(crate) why: String,
+    can_receive: bool,
+    /// Whether the platform took the last thing that was sent; none before the first.
+    can_send: Option<bool>,
+    /// How often the line was lost or could not be opened.
+    reconnects: u64,
+    last_failure: Option<Failure>,
+    /// What people did, as far as it was stored.
+    events: u64,
+    last_event_at: Option<Instant>,
+    /// Rows that wait to be sent or are being sent.
+    backlog: u64,
+    /// What another program on the same account does to this one.
+    others: Option<&'static str>,
+    last_heard_at: Option<Instant>,
+    last_sent_at: Option<Instant>,
+    pub(crate) send_error: Option<String>,
+    /// Where the platform calls, for those that do.
+    pub(crate) webhook: Option<Webhook>,
+}
+
+/// How the line was lost last.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChannelFailure")]
+struct Failure {
+    at: Instant,
+    why: String,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Webhook {
+    path: String,
+    /// As far as `[web] public_url` says it.
+    url: Option<String>,
+}
+
+/// Every account.
+pub(crate) async fn channels(app: &App) -> Result<Vec<ChannelView>, ApiError> {
     let backlog = app.gateway.store().backlog().await?;
     let accounts = app.gateway.accounts().into_iter();
-    let shown = accounts.map(|it| {
-        let failure = it.last_failure.map(|(at, why)| json!({ "at": shape::iso(at), "why": why }));
-        let guide = setup::guide(it.account.channel(), it.webhook);
-        json!({
-            "name": it.account.channel(),
-            "account": it.account,
-            "connected": it.state == "up",
-            "state": it.state,
-            "why": it.why,
-            "can_receive": it.can_receive,
-            "can_send": it.can_send,
-            "reconnects": it.failures,
-            "last_failure": failure,
-            "events": it.events,
-            "last_event_at": it.last_event_at.map(shape::iso),
-            "backlog": backlog.get(&it.account).copied().unwrap_or(0),
-            "others": guide.map(|it| it.others),
-            "last_heard_at": it.last_heard_at.map(shape::iso),
-            "last_sent_at": it.last_sent_at.map(shape::iso),
-            "send_error": it.send_error,
-            "webhook": it.webhook.then(|| webhook(app, &it.account)),
-        })
+    let shown = accounts.map(|it| ChannelView {
+        name: it.account.channel(),
+        connected: it.state == "up",
+        state: it.state.to_string(),
+        why: it.why.clone(),
+        can_receive: it.can_receive,
+        can_send: it.can_send,
+        reconnects: it.failures,
+        last_failure: it.last_failure.map(|(at, why)| Failure { at: Instant(at), why }),
+        events: it.events,
+        last_event_at: it.last_event_at.map(Instant),
+        backlog: backlog.get(&it.account).copied().unwrap_or(0),
+        others: setup::guide(it.account.channel(), it.webhook).map(|it| it.others),
+        last_heard_at: it.last_heard_at.map(Instant),
+        last_sent_at: it.last_sent_at.map(Instant),
+        send_error: it.send_error.clone(),
+        webhook: it.webhook.then(|| webhook(app, &it.account)),
+        account: it.account,
     });
     Ok(shown.collect())
 }
 
 /// Where the platform calls: what to paste into its console, as far as the settings say it.
-fn webhook(app: &App, account: &Account) -> Value {
+fn webhook(app: &App, account: &Account) -> Webhook {
     let url = app.settings.public_url.as_deref().map(|it| hooks::address(it, account));
-    json!({ "path": hooks::address("", account), "url": url })
+    Webhook { path: hooks::address("", account), url }
 }

@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-};
+use axum::{Json, extract::State};
 use ngb_core::{
-    address::Place,
+    address::{Jid, Place},
     clock::Timestamp,
-    id::TaskId,
+    id::{GroupId, JobId, TaskId},
     role::{Right, Role, role_in},
     schedule::{Misfire, Overlap, Schedule, Zone, parse_interval},
 };
@@ -18,10 +15,18 @@ use ngb_gateway::{
     store::{FireRow, TaskDoes, TaskRow},
     timetable::Task,
 };
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{App, door::Who, error::ApiError, groups, input::Input, shape::iso};
+use crate::{
+    App,
+    door::Who,
+    error::ApiError,
+    groups,
+    input::{Input, Path, Query},
+    shape::Instant,
+};
 
 /// Fires that a preview shows unless it is told how many.
 const PREVIEW: usize = 20;
@@ -33,7 +38,8 @@ const MAX_FIRES: u32 = 500;
 const MAX_JITTER_SECONDS: u32 = 24 * 60 * 60;
 
 /// When something fires, as people write it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "Schedule")]
 #[serde(deny_unknown_fields)]
 pub(crate) struct When {
     /// `cron`, `interval` or `once`.
@@ -61,7 +67,8 @@ impl When {
 }
 
 /// A task as a client describes it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "NewTask")]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Draft {
     /// The group's number, name or folder.
@@ -88,7 +95,7 @@ pub(crate) struct Draft {
     thread: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Context {
     #[default]
@@ -96,7 +103,7 @@ enum Context {
     Isolated,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Does {
     #[default]
@@ -153,52 +160,106 @@ fn task(app: &App, who: &Who, draft: Draft) -> Result<Task, ApiError> {
     })
 }
 
-fn shown(app: &App, it: &TaskRow) -> Value {
+/// A task, as it stands.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Task")]
+pub(crate) struct TaskView {
+    id: TaskId,
+    group: GroupId,
+    group_name: Option<String>,
+    group_folder: Option<String>,
+    prompt: String,
+    does: &'static str,
+    schedule_type: &'static str,
+    schedule_value: String,
+    zone: String,
+    status: &'static str,
+    note: Option<String>,
+    next_run: Option<Instant>,
+    /// In the task's zone.
+    next_run_local: Option<String>,
+    last_run: Option<Instant>,
+    /// Fires that were left out.
+    missed: u64,
+    context_mode: &'static str,
+    misfire: &'static str,
+    overlap: &'static str,
+    jitter_s: u32,
+    target_chat_jid: Jid,
+    thread: Option<String>,
+    created_by: String,
+    created_at: Instant,
+}
+
+fn shown(app: &App, it: &TaskRow) -> TaskView {
     let directory = app.gateway.directory().snapshot();
     let group = directory.group(it.task.group);
     let zone = it.task.schedule.zone();
-    json!({
-        "id": it.id,
-        "group": it.task.group,
-        "group_name": group.map(|it| &it.name),
-        "group_folder": group.map(|it| &it.folder),
-        "prompt": it.task.text,
-        "does": it.task.does.as_str(),
-        "schedule_type": it.task.schedule.kind(),
-        "schedule_value": it.task.schedule.value(),
-        "zone": zone.name(),
-        "status": it.state.as_str(),
-        "note": it.note,
-        "next_run": it.next_at.map(iso),
-        "next_run_local": it.next_at.map(|at| zone.show(at)),
-        "last_run": it.last_at.map(iso),
-        "missed": it.missed,
-        "context_mode": if it.task.lane_key.is_some() { "group" } else { "isolated" },
-        "misfire": it.task.misfire.as_str(),
-        "overlap": it.task.overlap.as_str(),
-        "jitter_s": it.task.jitter_ms / 1_000,
-        "target_chat_jid": it.task.place.jid,
-        "thread": it.task.place.thread,
-        "created_by": it.task.made_by,
-        "created_at": iso(it.created_at),
-    })
+    TaskView {
+        id: it.id,
+        group: it.task.group,
+        group_name: group.map(|it| it.name.to_string()),
+        group_folder: group.map(|it| it.folder.to_string()),
+        prompt: it.task.text.clone(),
+        does: it.task.does.as_str(),
+        schedule_type: it.task.schedule.kind(),
+        schedule_value: it.task.schedule.value(),
+        zone: zone.name().to_owned(),
+        status: it.state.as_str(),
+        note: it.note.clone(),
+        next_run: it.next_at.map(Instant),
+        next_run_local: it.next_at.map(|at| zone.show(at)),
+        last_run: it.last_at.map(Instant),
+        missed: it.missed,
+        context_mode: if it.task.lane_key.is_some() { "group" } else { "isolated" },
+        misfire: it.task.misfire.as_str(),
+        overlap: it.task.overlap.as_str(),
+        jitter_s: it.task.jitter_ms / 1_000,
+        target_chat_jid: it.task.place.jid.clone(),
+        thread: it.task.place.thread.as_deref().map(str::to_owned),
+        created_by: it.task.made_by.clone(),
+        created_at: Instant(it.created_at),
+    }
 }
 
-fn fire(it: &FireRow) -> Value {
+/// One fire of a task.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Fire")]
+pub(crate) struct FireView {
+    /// The instant that was due.
+    slot: Instant,
+    fired_at: Instant,
+    /// Why it was left out.
+    skipped: Option<String>,
+    job: Option<JobId>,
+    outcome: Option<String>,
+    error: Option<String>,
+    duration_ms: Option<u64>,
+    delivery: Delivery,
+}
+
+/// Messages of a fire.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Delivery {
+    sent: u64,
+    not_sent: u64,
+}
+
+fn fire(it: &FireRow) -> FireView {
     let took = it.began_at.zip(it.ended_at).map(|(began, ended)| ended.since(began));
-    json!({
-        "slot": iso(it.slot_at),
-        "fired_at": iso(it.fired_at),
-        "skipped": it.skipped,
-        "job": it.job,
-        "outcome": it.state,
-        "error": it.error,
-        "duration_ms": took.map(|it: Duration| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
-        "delivery": { "sent": it.sent, "not_sent": it.unsent },
-    })
+    FireView {
+        slot: Instant(it.slot_at),
+        fired_at: Instant(it.fired_at),
+        skipped: it.skipped.clone(),
+        job: it.job,
+        outcome: it.state.clone(),
+        error: it.error.clone(),
+        duration_ms: took.map(|it: Duration| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
+        delivery: Delivery { sent: it.sent, not_sent: it.unsent },
+    }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OfGroup {
     group: Option<String>,
@@ -209,7 +270,7 @@ pub(crate) async fn list(
     State(app): State<App>,
     who: Who,
     Query(of): Query<OfGroup>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Vec<TaskView>>, ApiError> {
     let group = of.group.map(|it| groups::find_for(&app, &who, &it, Right::Read)).transpose()?;
     let tasks = app.gateway.store().tasks(group.map(|it| it.id)).await?;
     let mine = tasks.iter().filter(|it| who.may_in(it.task.group, Right::Read));
@@ -221,7 +282,7 @@ pub(crate) async fn add(
     State(app): State<App>,
     who: Who,
     Input(draft): Input<Draft>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<TaskView>, ApiError> {
     let made = app.gateway.add_task(task(&app, &who, draft)?).await?;
     audit(&app, &who, "task added", made.id).await?;
     Ok(Json(shown(&app, &made)))
@@ -231,7 +292,7 @@ pub(crate) async fn show(
     State(app): State<App>,
     who: Who,
     Path(id): Path<TaskId>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<TaskView>, ApiError> {
     Ok(Json(shown(&app, &find(&app, &who, id, Right::Read).await?)))
 }
 
@@ -253,13 +314,17 @@ fn draft(it: &TaskRow) -> Value {
     })
 }
 
+/// What is to change of a task: fields of a [`Draft`].
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct TaskChange(serde_json::Map<String, Value>);
+
 /// Changes what is named of a task; the rest stays.
 pub(crate) async fn change(
     State(app): State<App>,
     who: Who,
     Path(id): Path<TaskId>,
-    Input(change): Input<serde_json::Map<String, Value>>,
-) -> Result<Json<Value>, ApiError> {
+    Input(TaskChange(change)): Input<TaskChange>,
+) -> Result<Json<TaskView>, ApiError> {
     let mut all = draft(&find(&app, &who, id, Right::Schedule).await?);
     for (key, value) in change {
         let key = match key.as_str() {
@@ -280,7 +345,7 @@ pub(crate) async fn pause(
     State(app): State<App>,
     who: Who,
     Path(id): Path<TaskId>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<TaskView>, ApiError> {
     act(&app, &who, id, "task paused", app.gateway.pause_task(id)).await
 }
 
@@ -288,7 +353,7 @@ pub(crate) async fn resume(
     State(app): State<App>,
     who: Who,
     Path(id): Path<TaskId>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<TaskView>, ApiError> {
     act(&app, &who, id, "task resumed", app.gateway.resume_task(id)).await
 }
 
@@ -296,7 +361,7 @@ pub(crate) async fn cancel(
     State(app): State<App>,
     who: Who,
     Path(id): Path<TaskId>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<TaskView>, ApiError> {
     act(&app, &who, id, "task cancelled", app.gateway.cancel_task(id)).await
 }
 
@@ -305,11 +370,11 @@ pub(crate) async fn run(
     State(app): State<App>,
     who: Who,
     Path(id): Path<TaskId>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<TaskView>, ApiError> {
     act(&app, &who, id, "task run", app.gateway.run_task(id)).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HowMany {
     n: Option<u32>,
@@ -321,7 +386,7 @@ pub(crate) async fn next(
     who: Who,
     Path(id): Path<TaskId>,
     Query(HowMany { n }): Query<HowMany>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Fires>, ApiError> {
     let row = find(&app, &who, id, Right::Read).await?;
     // The row's own next fire is the truth; what follows is reckoned from it.
     let first = row.next_at.into_iter();
@@ -334,17 +399,31 @@ pub(crate) async fn preview(
     State(app): State<App>,
     Query(HowMany { n }): Query<HowMany>,
     Input(when): Input<When>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Fires>, ApiError> {
     let schedule = when.schedule(&app)?;
     let now = app.gateway.clock().now();
     Ok(Json(fires(&schedule, schedule.fires_after(now), n)))
 }
 
-fn fires(schedule: &Schedule, at: impl Iterator<Item = Timestamp>, n: Option<u32>) -> Value {
+/// The next fires of a schedule.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Fires {
+    zone: String,
+    fires: Vec<NextFire>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct NextFire {
+    at: Instant,
+    /// In the schedule's zone.
+    local: String,
+}
+
+fn fires(schedule: &Schedule, at: impl Iterator<Item = Timestamp>, n: Option<u32>) -> Fires {
     let zone = schedule.zone();
     let n = n.map_or(PREVIEW, |it| it.min(MAX_FIRES) as usize);
-    let one = |at: Timestamp| json!({ "at": iso(at), "local": zone.show(at) });
-    json!({ "zone": zone.name(), "fires": at.take(n).map(one).collect::<Vec<_>>() })
+    let one = |at: Timestamp| NextFire { at: Instant(at), local: zone.show(at) };
+    Fires { zone: zone.name().to_owned(), fires: at.take(n).map(one).collect() }
 }
 
 /// Its latest fires, with what became of them.
@@ -353,7 +432,7 @@ pub(crate) async fn logs(
     who: Who,
     Path(id): Path<TaskId>,
     Query(HowMany { n }): Query<HowMany>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Vec<FireView>>, ApiError> {
     let row = find(&app, &who, id, Right::Read).await?;
     let fires = app.gateway.store().fires(row.id, n.unwrap_or(50).min(MAX_FIRES)).await?;
     Ok(Json(fires.iter().map(fire).collect()))
@@ -366,7 +445,7 @@ async fn act(
     id: TaskId,
     what: &'static str,
     does: impl Future<Output = Result<TaskRow, HandleError>>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<TaskView>, ApiError> {
     find(app, who, id, Right::Schedule).await?;
     let row = does.await?;
     audit(app, who, what, id).await?;

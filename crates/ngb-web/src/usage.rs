@@ -2,22 +2,27 @@
 
 use std::time::Duration;
 
-use axum::{
-    Json,
-    extract::{Query, State},
-};
+use axum::{Json, extract::State};
 use ngb_core::role::Right;
 use ngb_gateway::store::DayUsage;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use crate::{App, door::Who, error::ApiError, groups, messages::now, shape};
+use crate::{
+    App,
+    door::Who,
+    error::ApiError,
+    groups,
+    input::Query,
+    messages::now,
+    shape::{self, Instant},
+};
 
 /// Days that are shown unless more are asked for, and at most.
 const DAYS: u32 = 7;
 const MAX_DAYS: u32 = 366;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
     group: Option<String>,
@@ -30,7 +35,7 @@ pub(crate) async fn show(
     State(app): State<App>,
     who: Who,
     Query(which): Query<Which>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Used>, ApiError> {
     let days = which.days.unwrap_or(DAYS);
     if !(1..=MAX_DAYS).contains(&days) {
         return Err(ApiError::bad(format!("`days` is from 1 to {MAX_DAYS}")));
@@ -49,27 +54,50 @@ pub(crate) async fn show(
         lines.extend(used.iter().map(|it| (it.day, line(group.name.as_str(), it))));
     }
     lines.sort_by_key(|it| std::cmp::Reverse(it.0));
-    let lines: Vec<Value> = lines.into_iter().map(|it| it.1).collect();
-    Ok(Json(json!({
-        "since": shape::iso(since),
-        "currency": app.gateway.currency(),
-        "lines": lines,
-    })))
+    let lines = lines.into_iter().map(|it| it.1).collect();
+    let currency = app.gateway.currency().to_string();
+    Ok(Json(Used { since: Instant(since), currency, lines }))
 }
 
-fn line(group: &str, it: &DayUsage) -> Value {
-    json!({
-        "day": &shape::iso(it.day)[..10],
-        "group": group,
-        "provider": it.provider,
-        "model": it.model,
-        "runs": it.runs,
-        "input_tokens": it.input_tokens,
-        "output_tokens": it.output_tokens,
-        "cached_tokens": it.cached_tokens,
-        "estimated_tokens": it.estimated_tokens,
-        // Unknown is not nothing.
-        "cost": (it.unpriced_tokens == 0).then(|| shape::money(it.cost_micros)),
-        "unpriced_tokens": it.unpriced_tokens,
-    })
+/// What was used since a day.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Used {
+    since: Instant,
+    currency: String,
+    lines: Vec<Line>,
+}
+
+/// What a group used of a model in a day.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "UsedInDay")]
+struct Line {
+    /// `2026-07-01`, in UTC.
+    day: String,
+    group: String,
+    provider: String,
+    model: String,
+    runs: u64,
+    input_tokens: u64,
+    output_tokens: u64,
+    cached_tokens: u64,
+    estimated_tokens: u64,
+    /// None when a part of it has no known price: unknown is not nothing.
+    cost: Option<f64>,
+    unpriced_tokens: u64,
+}
+
+fn line(group: &str, it: &DayUsage) -> Line {
+    Line {
+        day: it.day.to_string()[..10].to_owned(),
+        group: group.to_owned(),
+        provider: it.provider.clone(),
+        model: it.model.clone(),
+        runs: it.runs,
+        input_tokens: it.input_tokens,
+        output_tokens: it.output_tokens,
+        cached_tokens: it.cached_tokens,
+        estimated_tokens: it.estimated_tokens,
+        cost: (it.unpriced_tokens == 0).then(|| shape::money(it.cost_micros)),
+        unpriced_tokens: it.unpriced_tokens,
+    }
 }
