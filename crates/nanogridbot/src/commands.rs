@@ -43,7 +43,7 @@ pub(crate) async fn run(ctx: &Context, args: &cli::Run) -> anyhow::Result<ExitCo
     let limit = parse_duration(&args.timeout).map_err(BadArgument)?;
     let ends_at = Clock::System.now() + limit;
     let answer = ctx
-        .with_gateway_until(Some(ends_at), async |client| {
+        .with_agents(Some(ends_at), async |client| {
             // Its gateway may have had to start first, and that is time as well.
             let left = ends_at.since(Clock::System.now()).as_secs_f64();
             let body = json!({

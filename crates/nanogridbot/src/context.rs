@@ -27,25 +27,35 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Runs `work` against the gateway of this home. Where none runs, one is started for it: no channel, no page.
+    /// Runs `work` against the gateway of this home. Where none runs, one is started for it: no channel, no page, and no
+    /// agent.
     pub(crate) async fn with_gateway<T>(
         &self,
         work: impl AsyncFnOnce(&Client) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        self.with_gateway_until(None, work).await
+        self.with(Purpose::Command { agents: false }, None, work).await
     }
 
-    /// As [`Context::with_gateway`]. A gateway that was started for `work` ends soon after `ends_at`, whatever it does:
-    /// what it had under way waits for the next one.
-    pub(crate) async fn with_gateway_until<T>(
+    /// As [`Context::with_gateway`], with agents. A gateway that was started for `work` ends soon after `ends_at`,
+    /// whatever it does: what it had under way waits for the next one.
+    pub(crate) async fn with_agents<T>(
         &self,
+        ends_at: Option<Timestamp>,
+        work: impl AsyncFnOnce(&Client) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        self.with(Purpose::Command { agents: true }, ends_at, work).await
+    }
+
+    async fn with<T>(
+        &self,
+        purpose: Purpose,
         ends_at: Option<Timestamp>,
         work: impl AsyncFnOnce(&Client) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         if let Some(client) = Client::connect(&self.home.socket()).await? {
             return work(&client).await;
         }
-        let made = match make::make(&self.home, &cli::Serve::default(), Purpose::Command).await {
+        let made = match make::make(&self.home, &cli::Serve::default(), purpose).await {
             Ok(made) => made,
             Err(err) => {
                 // One that was just starting has its lock before its socket.

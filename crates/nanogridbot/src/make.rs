@@ -46,8 +46,9 @@ const PORT_KEY: &str = "web.port";
 pub(crate) enum Purpose {
     /// Everything: channels, the page.
     Serve,
-    /// One command of the command line: the local socket only, and no channel.
-    Command,
+    /// One command of the command line: the local socket only, and no channel. Without `agents` it answers nothing
+    /// either: what waits is for a gateway that stays.
+    Command { agents: bool },
 }
 
 /// A gateway that is made, and not yet running.
@@ -97,7 +98,7 @@ pub(crate) async fn make(
             redactor.add(secrets);
             Some(log::start(&home.logs(), &levels, settings.log.format, redactor.clone())?)
         }
-        Purpose::Command => None,
+        Purpose::Command { .. } => None,
     };
     let lock = home.lock_soon(&clock).await?;
     if let Some(variable) = found_in {
@@ -127,7 +128,7 @@ pub(crate) async fn make(
             let read = read_accounts(home, serve, clock.clone(), redactor);
             (configured(&settings, &env, &net, &clock)?, Some(read))
         }
-        Purpose::Command => (Vec::new(), None),
+        Purpose::Command { .. } => (Vec::new(), None),
     };
     let accounts = configured.iter().map(|it| it.channel.profile().account.clone()).collect();
     let (sandbox_state_tx, sandbox_state) = watch::channel(SandboxState::Proving);
@@ -151,7 +152,10 @@ pub(crate) async fn make(
         programs: models::programs(&settings.agent, &env),
         set_model,
         caps: Caps {
-            max_runs: settings.agent.max_runs.max(1),
+            max_runs: match purpose {
+                Purpose::Command { agents: false } => 0,
+                Purpose::Serve | Purpose::Command { agents: true } => settings.agent.max_runs.max(1),
+            },
             max_live_bytes: settings
                 .agent
                 .max_live_mib
@@ -298,7 +302,7 @@ async fn bind(home: &Home, gateway: &Gateway, listen: Listen<'_>) -> anyhow::Res
     let (bind, port_is_set) = match purpose {
         Purpose::Serve => (SocketAddr::new(ip, set.or(remembered).unwrap_or(PORT)), set.is_some()),
         // Only the socket matters.
-        Purpose::Command => (SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), true),
+        Purpose::Command { .. } => (SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), true),
     };
     let token = settings.web.token.as_ref().map(|it| it.resolve("web.token", env)).transpose()?;
     let web = Web::bind(WebSettings {

@@ -50,7 +50,7 @@ pub(crate) async fn shell(ctx: &Context, args: &cli::Shell) -> anyhow::Result<Ex
         return Err(BadArgument(why.to_owned()).into());
     }
     let history = ctx.home.path().join("shell_history");
-    ctx.with_gateway(async |client| {
+    ctx.with_agents(None, async |client| {
         let (conversation, earlier) = open(client, args).await?;
         let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
         let editor = match is_terminal {

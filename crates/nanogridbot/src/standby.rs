@@ -55,7 +55,7 @@ pub(crate) async fn take(store: &Store, clock: &Clock, purpose: Purpose) -> anyh
                 crew.spawn("lease", keep(store.clone(), clock.clone(), asked_at));
                 return Ok(Keeper { store: Some(store.clone()), _crew: crew });
             }
-            Lease::Other { node, .. } if purpose == Purpose::Command => {
+            Lease::Other { node, .. } if purpose != Purpose::Serve => {
                 return Err(InUse { node }.into());
             }
             Lease::Other { node, left } => {

@@ -36,8 +36,9 @@ const MAX_STREAM_BYTES: usize = 64 * 1024 * 1024;
 /// itself wakes the agent.
 const JOINED_BYTES: usize = 16 * 1024;
 
-/// What an agent may set by itself; all else is the broker's.
-const FROM_INSIDE: &[&str] = &["content-type", "accept", "anthropic-version"];
+/// What an agent may set by itself; all else is the broker's. Which of Anthropic's trials a request takes part in is the
+/// agent's to say, since its body has their fields.
+const FROM_INSIDE: &[&str] = &["content-type", "accept", "anthropic-version", "anthropic-beta"];
 
 /// What of an answer's head is passed on.
 const FROM_OUTSIDE: &[&str] = &["content-type", "retry-after", "request-id", "x-request-id"];

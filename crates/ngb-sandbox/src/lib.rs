@@ -214,7 +214,7 @@ impl SandboxError {
                 "unset {variable}, or set `[sandbox] socket` to the socket of an engine here"
             )),
             Self::NoImage { image } => {
-                Some(format!("docker pull {image}   # or: nanogridbot image build --name {image}"))
+                Some(format!("docker pull {image}"))
             }
             Self::NotOfTheHost { path } => Some(format!(
                 "docker run --volume /srv/nanogridbot:{} ...   # a folder of the host",

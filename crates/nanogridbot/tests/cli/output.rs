@@ -52,6 +52,16 @@ fn a_model_that_never_answers_costs_no_more_than_the_timeout() {
     let database = rusqlite::Connection::open(stand.home().join("nanogridbot.db")).unwrap();
     let left = "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')";
     assert_eq!(database.query_row(left, [], |row| row.get(0)), Ok(1));
+
+    // Not for a command that only looks: nobody asks the model again.
+    silent.set_nonblocking(true).unwrap();
+    while silent.accept().is_ok() {}
+    let started_at = Clock::System.now();
+    let why = stand.run(&["why", "1"]);
+    assert_eq!(why.code, Some(0), "{why:?}");
+    let took = Clock::System.now().since(started_at);
+    assert!(took < LATEST, "{took:?}");
+    assert!(silent.accept().is_err(), "the model was asked");
 }
 
 #[test]
