@@ -154,7 +154,9 @@ pub(crate) async fn make(
         caps: Caps {
             max_runs: match purpose {
                 Purpose::Command { agents: false } => 0,
-                Purpose::Serve | Purpose::Command { agents: true } => settings.agent.max_runs.max(1),
+                Purpose::Serve | Purpose::Command { agents: true } => {
+                    settings.agent.max_runs.max(1)
+                }
             },
             max_live_bytes: settings
                 .agent

@@ -213,9 +213,7 @@ impl SandboxError {
             Self::FarEngine { variable, .. } => Some(format!(
                 "unset {variable}, or set `[sandbox] socket` to the socket of an engine here"
             )),
-            Self::NoImage { image } => {
-                Some(format!("docker pull {image}"))
-            }
+            Self::NoImage { image } => Some(format!("docker pull {image}")),
             Self::NotOfTheHost { path } => Some(format!(
                 "docker run --volume /srv/nanogridbot:{} ...   # a folder of the host",
                 path.display()

@@ -76,7 +76,8 @@ sent = web.chat_postMessage(channel="C1", text="*a*", blocks=blocks, thread_ts=t
 assert sent["channel"] == "C1" and sent["message"]["thread_ts"] == ts, sent
 assert web.chat_update(channel="C1", ts=sent["ts"], text="b", blocks=[])["text"] == "b"
 found = web.conversations_replies(channel="C1", ts=ts, include_all_metadata="true")["messages"]
-assert found[0]["metadata"]["event_payload"]["key"] == "k", found
+# The thread begins with what it answers.
+assert found[0]["ts"] == ts and found[-1]["metadata"]["event_payload"]["key"] == "k", found
 refused("no_text", lambda: web.chat_postMessage(channel="C1", text=""))
 refused("invalid_thread_ts", lambda: web.chat_postMessage(channel="C1", text="x", thread_ts="1"))
 refused("message_not_found", lambda: web.chat_update(channel="C1", ts="1.1", text="b"))

@@ -16,3 +16,4 @@ pub mod slack;
 pub mod telegram;
 pub mod wecom;
 pub mod whatsapp;
+mod wire;

@@ -156,7 +156,7 @@ mod tests {
             ("post",        post.clone(),                                   "T\nsee here (https://a.b)\n@Bo\n\n```rust\nlet x;\n```"),
             ("post",        json!({"zh_cn": post}),                         "T\nsee here (https://a.b)\n@Bo\n\n```rust\nlet x;\n```"),
             ("sticker",     json!({"file_key": "f"}),                       "[sticker]"),
-            ("interactive", json!({"title": "CI", "elements": [[{"tag": "text", "text": "red"}]]}), "red\nCI"),
+            ("interactive", json!({"elements": [[{"tag": "text", "text": "red"}]], "title": "CI"}), "red\nCI"),
             ("location",    json!({"name": "x", "latitude": "1", "longitude": "2"}), "[location: x (1, 2)]"),
             ("brand_new",   json!({"a": 1}),                                "[brand_new]"),
             ("image",       json!({"image_key": "i"}),                      ""),

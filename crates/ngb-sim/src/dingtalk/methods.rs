@@ -7,7 +7,7 @@ use super::{
     CARD_KEY, CARD_TEMPLATE, QUESTION_TEMPLATE,
     platform::{Call, Card, Platform},
 };
-use crate::telegram::http::json_response;
+use crate::wire::json_response;
 
 /// Longest parameters of a message, in bytes.
 const MAX_PARAM_BYTES: usize = 15_000;

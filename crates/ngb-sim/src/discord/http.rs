@@ -9,9 +9,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use ngb_core::tasks::Crew;
+use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -23,7 +21,7 @@ use super::{
 };
 use crate::{
     fault::How,
-    telegram::http::{Cut, half, json_response},
+    wire::{self, Cut, half, json_response},
 };
 
 /// Longest body that is read, in bytes.
@@ -33,22 +31,9 @@ const MAX_BODY_BYTES: usize = 64 << 20;
 const BUDGET: u32 = 5;
 
 pub(super) async fn accept(listener: TcpListener, platform: Platform) {
-    let mut crew = Crew::default();
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            // Out of descriptors, say: give those that are open time to close.
-            platform.config.clock.sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let platform = platform.clone();
-        crew.spawn("discord connection", async move {
-            let service = service_fn(move |request| answer(platform.clone(), request));
-            let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-            if let Err(err) = served.with_upgrades().await {
-                tracing::debug!("discord simulator lost a connection: {err}");
-            }
-        });
-    }
+    let clock = platform.config.clock.clone();
+    wire::accept(listener, clock, "Discord", move |request| answer(platform.clone(), request))
+        .await;
 }
 
 async fn answer(platform: Platform, request: hyper::Request<Incoming>) -> Result<Response, Cut> {

@@ -202,5 +202,5 @@ async fn control(account: &Account, what: &str, request: Request) -> Response {
         "sent" => json!(account.sent()),
         _ => return StatusCode::NOT_FOUND.into_response(),
     };
-    crate::telegram::http::json_response(StatusCode::OK, done.to_string())
+    crate::wire::json_response(StatusCode::OK, done.to_string())
 }

@@ -9,9 +9,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use ngb_core::tasks::Crew;
+use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 
@@ -20,40 +18,17 @@ use super::{
     platform::{Call, Platform},
     socket,
 };
-use crate::fault::How;
+use crate::{
+    fault::How,
+    wire::{self, Cut},
+};
 
 /// Longest body that is read, in bytes.
 const MAX_BODY_BYTES: usize = 64 << 20;
 
-/// The connection is to be cut without an answer.
-#[derive(Debug)]
-struct Cut;
-
-impl std::fmt::Display for Cut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("cut by script")
-    }
-}
-
-impl std::error::Error for Cut {}
-
 pub(super) async fn accept(listener: TcpListener, platform: Platform) {
-    let mut crew = Crew::default();
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            // Out of descriptors, say: give those that are open time to close.
-            platform.config.clock.sleep(std::time::Duration::from_millis(50)).await;
-            continue;
-        };
-        let platform = platform.clone();
-        crew.spawn("slack connection", async move {
-            let service = service_fn(move |request| answer(platform.clone(), request));
-            let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-            if let Err(err) = served.with_upgrades().await {
-                tracing::debug!("slack simulator lost a connection: {err}");
-            }
-        });
-    }
+    let clock = platform.config.clock.clone();
+    wire::accept(listener, clock, "Slack", move |request| answer(platform.clone(), request)).await;
 }
 
 async fn answer(platform: Platform, request: hyper::Request<Incoming>) -> Result<Response, Cut> {

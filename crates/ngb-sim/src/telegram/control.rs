@@ -23,11 +23,10 @@ use serde_json::{Value, json};
 
 use super::{
     draft::Draft,
-    http::json_response,
     params::MAX_BODY_BYTES,
     platform::{Figures, Platform},
 };
-use crate::fault::Fault;
+use crate::{fault::Fault, wire::json_response};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -1,16 +1,7 @@
 //! Connections, the envelope, and where faults strike.
 
-use axum::{
-    body::Body,
-    extract::Request,
-    http::{HeaderValue, StatusCode, header},
-    response::Response,
-};
-use bytes::Bytes;
-use futures_util::stream;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use ngb_core::tasks::Crew;
+use axum::{body::Body, extract::Request, http::StatusCode, response::Response};
+use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -20,7 +11,10 @@ use super::{
     platform::{Call, Platform},
     updates,
 };
-use crate::fault::{How, is_send};
+use crate::{
+    fault::{How, is_send},
+    wire::{self, Cut, half, half_of, json_response},
+};
 
 /// What a method returns.
 #[derive(Debug)]
@@ -54,42 +48,10 @@ impl Failure {
     }
 }
 
-/// The connection is to be cut without an answer.
-#[derive(Debug)]
-pub(crate) struct Cut;
-
-impl std::fmt::Display for Cut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("cut by script")
-    }
-}
-
-impl std::error::Error for Cut {}
-
 pub(super) async fn accept(listener: TcpListener, platform: Platform) {
-    let mut crew = Crew::default();
-    loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(err) => {
-                // Out of descriptors, say: give those that are open time to close.
-                tracing::warn!("telegram simulator could not accept: {err}");
-                platform.clock.sleep(std::time::Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        if let Err(err) = stream.set_nodelay(true) {
-            tracing::debug!("no TCP_NODELAY: {err}");
-        }
-        let platform = platform.clone();
-        crew.spawn("telegram connection", async move {
-            let service = service_fn(move |request| answer(platform.clone(), request));
-            let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-            if let Err(err) = served.await {
-                tracing::debug!("telegram simulator lost a connection: {err}");
-            }
-        });
-    }
+    let clock = platform.clock.clone();
+    wire::accept(listener, clock, "Telegram", move |request| answer(platform.clone(), request))
+        .await;
 }
 
 async fn answer(platform: Platform, request: hyper::Request<Incoming>) -> Result<Response, Cut> {
@@ -242,41 +204,4 @@ pub(super) fn failed(failure: &Failure) -> Response {
     }
     let status = StatusCode::from_u16(failure.code).unwrap_or(StatusCode::BAD_REQUEST);
     json_response(status, body.to_string())
-}
-
-pub(crate) fn json_response(status: StatusCode, body: String) -> Response {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
-/// The same response, whose connection is cut half-way through the body.
-pub(crate) async fn half(response: Response) -> Response {
-    let status = response.status();
-    let body = axum::body::to_bytes(response.into_body(), usize::MAX).await;
-    half_of(status, &body.unwrap_or_default())
-}
-
-fn half_of(status: StatusCode, whole: &Bytes) -> Response {
-    let head = whole.slice(..whole.len() / 2);
-    // Three steps: the middle one is a pause in which the head goes out before the cut.
-    let steps = stream::unfold(0, move |step| {
-        let head = head.clone();
-        async move {
-            match step {
-                0 => Some((Ok::<_, Cut>(head), 1)),
-                _ => {
-                    tokio::task::yield_now().await;
-                    Some((Err(Cut), 2))
-                }
-            }
-        }
-    });
-    let mut response = Response::new(Body::from_stream(steps));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(whole.len()));
-    response
 }

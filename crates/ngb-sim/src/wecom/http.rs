@@ -8,41 +8,22 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use ngb_core::tasks::Crew;
+use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::{Company, bot};
 use crate::{
     fault::How,
-    telegram::http::{Cut, half, json_response},
+    wire::{self, Cut, half, json_response},
 };
 
 /// Largest body of a call, in bytes.
 const MAX_BODY_BYTES: usize = 32 << 20;
 
 pub(super) async fn accept(listener: TcpListener, company: Company) {
-    let mut crew = Crew::default();
-    loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(err) => {
-                tracing::warn!("wecom simulator could not accept: {err}");
-                company.config.clock.sleep(std::time::Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        let company = company.clone();
-        crew.spawn("wecom connection", async move {
-            let service = service_fn(move |request| answer(company.clone(), request));
-            let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-            if let Err(err) = served.with_upgrades().await {
-                tracing::debug!("wecom simulator lost a connection: {err}");
-            }
-        });
-    }
+    let clock = company.config.clock.clone();
+    wire::accept(listener, clock, "WeCom", move |request| answer(company.clone(), request)).await;
 }
 
 async fn answer(company: Company, request: hyper::Request<Incoming>) -> Result<Response, Cut> {

@@ -6,41 +6,23 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use ngb_core::tasks::Crew;
+use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::platform::{Person, Platform, SentMessage};
-use crate::telegram::{
-    How,
-    http::{Cut, half, json_response},
+use crate::{
+    telegram::How,
+    wire::{self, Cut, half, json_response},
 };
 
 /// Largest body of a call, in bytes.
 const MAX_BODY_BYTES: usize = 128 << 20;
 
 pub(super) async fn accept(listener: TcpListener, platform: Platform) {
-    let mut crew = Crew::default();
-    loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(err) => {
-                tracing::warn!("whatsapp simulator could not accept: {err}");
-                platform.clock().sleep(std::time::Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        let platform = platform.clone();
-        crew.spawn("whatsapp connection", async move {
-            let service = service_fn(move |request| answer(platform.clone(), request));
-            let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-            if let Err(err) = served.await {
-                tracing::debug!("whatsapp simulator lost a connection: {err}");
-            }
-        });
-    }
+    let clock = platform.clock().clone();
+    wire::accept(listener, clock, "WhatsApp", move |request| answer(platform.clone(), request))
+        .await;
 }
 
 /// Why a call did nothing.
