@@ -51,6 +51,8 @@ impl Agent {
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("NGB_WORKSPACE", dir.path())
+            // By it `scripts/test` finds what an agent that was killed left behind.
+            .envs(std::env::var_os("NGB_TEST_RUN").map(|it| ("NGB_TEST_RUN", it)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
