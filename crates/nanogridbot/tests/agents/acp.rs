@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use crate::{
-    claude::{ask, program, stage},
+    claude::{ask, program, remembered, stage},
     common::Stage,
 };
 
@@ -35,7 +35,9 @@ async fn an_agent_that_others_wrote_works_behind_the_walls() {
     let read = json!({ "file_path": "/workspace/group/note.txt" });
     let said = ask(&stage, "main", &format!("the fact is 2207\ntool:Read {read}\nread")).await;
     assert!(said.contains("written on the host"), "{said}");
+    remembered(&stage, "the fact is 2207").await;
     drop(gateway);
     let _gateway = stage.started().await;
-    assert!(ask(&stage, "main", "recall:2207").await.contains("the fact is 2207"));
+    let said = ask(&stage, "main", "recall:2207").await;
+    assert!(said.contains("the fact is 2207"), "{said}\n{}", stage.tail());
 }

@@ -1,6 +1,10 @@
 //! The driver `claude-code`, from the chat to the answer.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use ngb_sim::telegram::{Draft, Press, SentMessage};
 use serde_json::{Value, json};
@@ -39,6 +43,36 @@ pub(crate) async fn stage() -> Stage {
 pub(crate) async fn ask(stage: &Stage, group: &str, prompt: &str) -> String {
     let out = stage.output(&["run", "-g", group, "-p", prompt]).await;
     String::from_utf8(out.stdout).unwrap()
+}
+
+/// Longest that the agent may take to write what it remembers, and how often that is looked for: a file tells nobody that it
+/// grew.
+const LIMIT: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Waits until an agent has written what it was told: when it does is its own affair, and what is not on the disk is gone
+/// with it.
+pub(crate) async fn remembered(stage: &Stage, text: &str) {
+    let written = async {
+        while !is_written(&stage.home.join("lanes"), text) {
+            stage.clock.sleep(LOOK_AGAIN).await;
+        }
+    };
+    stage.clock.timeout(LIMIT, written).await.expect("it writes what it was told");
+}
+
+/// Whether a transcript below `folder` has `text` in it.
+fn is_written(folder: &Path, text: &str) -> bool {
+    fs::read_dir(folder).into_iter().flatten().flatten().any(|it| {
+        let path = it.path();
+        match path.is_dir() {
+            true => is_written(&path, text),
+            false => {
+                path.extension().is_some_and(|it| it == "jsonl")
+                    && fs::read_to_string(&path).is_ok_and(|it| it.contains(text))
+            }
+        }
+    })
 }
 
 /// A line that has the simulator run a command.
@@ -84,6 +118,7 @@ async fn it_works_behind_the_walls_and_remembers() {
     assert!(told(&stage).contains("the operator says 4711"));
 
     // The next gateway's agent takes up the session.
+    remembered(&stage, "the fact is 6120").await;
     drop(gateway);
     let _gateway = stage.started().await;
     assert!(ask(&stage, "team", "recall:6120").await.contains("the fact is 6120"));
