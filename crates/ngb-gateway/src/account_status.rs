@@ -60,14 +60,14 @@ impl AccountWatch {
         Self { state, notes, sends, over }
     }
 
-    /// Returns at the next change, or once the account is gone or was made anew.
-    pub async fn changed(&mut self) {
+    /// Returns at the next change, or once the account rests, is gone or was made anew; false then, and at once from there on.
+    pub async fn changed(&mut self) -> bool {
         // An error means that it is over, which `over` says.
         tokio::select! {
-            Ok(()) = self.state.changed() => (),
-            Ok(()) = self.notes.changed() => (),
-            Ok(()) = self.sends.changed() => (),
-            () = ended(self.over.as_ref()) => (),
+            Ok(()) = self.state.changed() => true,
+            Ok(()) = self.notes.changed() => true,
+            Ok(()) = self.sends.changed() => true,
+            () = ended(self.over.as_ref()) => false,
         }
     }
 }
