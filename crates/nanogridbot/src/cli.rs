@@ -1,9 +1,15 @@
 //! The command line, as clap reads it.
 
+mod group;
+mod sim;
+
 use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use thiserror::Error;
+
+pub(crate) use group::{Bind, Group, Memory, Mount, Queue, Senders, Unbind};
+pub(crate) use sim::Sim;
 
 use crate::task::Task;
 
@@ -239,130 +245,6 @@ pub(crate) struct Which {
     pub(crate) all: bool,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Group {
-    /// Make a group.
-    Add {
-        name: String,
-        /// Its folder under `<home>/groups`; default like the name.
-        #[arg(long)]
-        folder: Option<String>,
-        /// Make it the main group, if there is none.
-        #[arg(long)]
-        main: bool,
-    },
-    /// List the groups.
-    List,
-    /// Show one group with its bindings and limits.
-    Show { group: String },
-    /// Give a group another name.
-    Rename { group: String, name: String },
-    /// Change a limit: `memory_mib=1024`, or a variable of the agents' environment: `env.LANG=de_DE.UTF-8`.
-    Set {
-        group: String,
-        /// `name=value`, as `group show` names them; `name=none` where a limit need not be, and takes a variable away.
-        #[arg(required = true)]
-        limits: Vec<String>,
-    },
-    /// Have a group's agent rest: messages are kept and wait, and no run begins.
-    Pause { group: String },
-    /// Have it go on.
-    Resume { group: String },
-    /// Remove a group; its folder is kept aside.
-    Remove {
-        group: String,
-        /// Delete the folder as well.
-        #[arg(long)]
-        purge: bool,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Bind {
-    /// The chat: `telegram:-100123`, or `telegram@work:-100123` where there are several accounts.
-    pub(crate) jid: String,
-    pub(crate) group: String,
-    /// Only in this thread of the chat.
-    #[arg(long)]
-    pub(crate) thread: Option<String>,
-    /// Engage when the text matches.
-    #[arg(long, value_name = "REGEX", conflicts_with_all = ["always", "mention"])]
-    pub(crate) trigger: Option<String>,
-    /// Engage on every message.
-    #[arg(long, conflicts_with = "mention")]
-    pub(crate) always: bool,
-    /// Engage when the bot is mentioned, answered or written to alone (default).
-    #[arg(long)]
-    pub(crate) mention: bool,
-    /// What shares one conversation.
-    #[arg(long, value_parser = ["group", "chat", "thread", "sender"], default_value = "thread")]
-    pub(crate) scope: String,
-    /// Who may speak there.
-    #[arg(long, value_enum)]
-    pub(crate) senders: Option<Senders>,
-    /// No message there is for the agent: it only listens.
-    #[arg(long, conflicts_with_all = ["always", "trigger", "mention"])]
-    pub(crate) never: bool,
-    /// When one sender is heard, by the platform's id: `ID=always`, `ID=mention` or `ID=never`; may be given several times.
-    #[arg(long = "sender", value_name = "ID=HOW")]
-    pub(crate) of_senders: Vec<String>,
-    /// How often in an hour a bot may have the agent answer it there (default 0: never).
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) bots_per_hour: u32,
-    #[command(flatten)]
-    pub(crate) queue: Queue,
-}
-
-/// How the messages of a bound chat wait for the agent.
-#[derive(Debug, Args)]
-pub(crate) struct Queue {
-    /// What becomes of messages that come while the agent works: one prompt of all of them, given to it at once, a prompt
-    /// for each, or it leaves what it does.
-    #[arg(long, value_name = "MODE", value_parser = ["collect", "steer", "followup", "interrupt"])]
-    pub(crate) queue: Option<String>,
-    /// How long the first message of a burst waits for the others, in milliseconds (default 0).
-    #[arg(long, value_name = "MS")]
-    pub(crate) debounce_ms: Option<u32>,
-    /// Messages that may wait; one more is refused, and the chat is told (default 1000).
-    #[arg(long, value_name = "N")]
-    pub(crate) max_waiting: Option<u32>,
-    /// How old a message may be when it would start, in seconds (default 900).
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) stale_after: Option<u32>,
-    /// What becomes of one that is older (default ask).
-    #[arg(long, value_parser = ["ask", "answer", "drop"])]
-    pub(crate) stale: Option<String>,
-}
-
-/// Who may speak in a bound chat.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub(crate) enum Senders {
-    /// Only people whom the gateway knows.
-    Known,
-    /// Everybody, as a guest.
-    All,
-}
-
-impl Senders {
-    /// The API's word.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Known => "known",
-            Self::All => "everyone",
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Unbind {
-    /// The chat, e.g. `telegram:-100123`.
-    pub(crate) jid: String,
-    pub(crate) group: String,
-    /// Only this thread of the chat.
-    #[arg(long)]
-    pub(crate) thread: Option<String>,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct Approve {
     pub(crate) code: String,
@@ -372,27 +254,6 @@ pub(crate) struct Approve {
     /// Bind the chat to this group; default a new one of its own.
     #[arg(long)]
     pub(crate) group: Option<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Memory {
-    /// Show what each conversation of the group remembers.
-    Show {
-        #[arg(default_value = "main")]
-        group: String,
-    },
-    /// List the earlier versions, with their numbers.
-    History {
-        #[arg(default_value = "main")]
-        group: String,
-    },
-    /// Put an earlier version back; what is there now becomes a version itself.
-    Revert {
-        /// The lane, as `memory history` names it.
-        lane: u64,
-        /// The version's number.
-        version: u64,
-    },
 }
 
 #[derive(Debug, Args)]
@@ -406,120 +267,11 @@ pub(crate) struct Usage {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Mount {
-    /// Say whether a folder or file may be mounted, and why not; exits with 1 where it is refused.
-    Check {
-        path: PathBuf,
-        /// For writing.
-        #[arg(long)]
-        write: bool,
-        /// The group that would mount it; default any but the main one.
-        #[arg(short, long)]
-        group: Option<String>,
-    },
-    /// List a group's mounts.
-    List {
-        #[arg(short, long, default_value = "main")]
-        group: String,
-    },
-    /// Have a group's next runs see a folder or file, at `/workspace/extra/<name>`.
-    Add {
-        path: PathBuf,
-        /// What it is called inside; default as it is called here.
-        #[arg(long = "as", value_name = "NAME")]
-        name: Option<ngb_core::mount::MountName>,
-        /// Let its agents change it.
-        #[arg(long)]
-        write: bool,
-        #[arg(short, long, default_value = "main")]
-        group: String,
-    },
-    /// Have a group's next runs see it no more.
-    Remove {
-        /// As `mount list` names it.
-        name: String,
-        #[arg(short, long, default_value = "main")]
-        group: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
 pub(crate) enum Dead {
     List,
     Show { job: i64 },
     Requeue { job: i64 },
     Drop { job: i64 },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Sim {
-    /// All eight platforms, and one page with a chat box for each, where you play the people.
-    All {
-        /// The page; the platforms take the eight ports after it.
-        #[arg(long, default_value = "127.0.0.1:8090")]
-        bind: std::net::SocketAddr,
-        /// Write the settings to `<home>/config.toml`, in place of the accounts `main` there, instead of printing them.
-        #[arg(long)]
-        write: bool,
-        /// Where the gateway's page is, for the platforms that call it.
-        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-        gateway: String,
-    },
-    /// Play a scenario against the agent of this home, on simulated platforms; 0 when all of it came true.
-    Scenario {
-        /// Steps in TOML or JSON, as docs/scenarios.md describes them.
-        file: PathBuf,
-    },
-    /// A Telegram Bot API server.
-    Telegram {
-        #[arg(long, default_value = "127.0.0.1:8081")]
-        bind: std::net::SocketAddr,
-    },
-    /// WhatsApp's Cloud API with one business number.
-    Whatsapp {
-        #[arg(long, default_value = "127.0.0.1:8083")]
-        bind: std::net::SocketAddr,
-    },
-    /// A Slack workspace with one app.
-    Slack {
-        #[arg(long, default_value = "127.0.0.1:8084")]
-        bind: std::net::SocketAddr,
-    },
-    /// Feishu with one app in one company.
-    Feishu {
-        #[arg(long, default_value = "127.0.0.1:8089")]
-        bind: std::net::SocketAddr,
-    },
-    /// Discord with one bot in one server.
-    Discord {
-        #[arg(long, default_value = "127.0.0.1:8088")]
-        bind: std::net::SocketAddr,
-    },
-    /// WeCom's API with one app, one AI bot and the robot of a group.
-    Wecom {
-        #[arg(long, default_value = "127.0.0.1:8085")]
-        bind: std::net::SocketAddr,
-    },
-    /// DingTalk with one robot.
-    Dingtalk {
-        #[arg(long, default_value = "127.0.0.1:8086")]
-        bind: std::net::SocketAddr,
-    },
-    /// A OneBot 11 implementation with one QQ account.
-    Qq {
-        #[arg(long, default_value = "127.0.0.1:8087")]
-        bind: std::net::SocketAddr,
-    },
-    /// QQ's open platform with one official bot.
-    QqBot {
-        #[arg(long, default_value = "127.0.0.1:8091")]
-        bind: std::net::SocketAddr,
-    },
-    /// A model server (Anthropic, OpenAI and Ollama shapes).
-    Model {
-        #[arg(long, default_value = "127.0.0.1:8082")]
-        bind: std::net::SocketAddr,
-    },
 }
 
 #[cfg(test)]

@@ -3,23 +3,25 @@
 //! A claim comes with a permit. It goes to the lane's worker, which is started for it or waits with a live agent; the
 //! permit goes back when the run is over. The store decides which lane is next; this only knows when to ask it.
 
+mod look;
+mod orders;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
+pub(crate) use look::run;
 use ngb_core::{
     address::Place,
     clock::Timestamp,
-    failpoint::reach,
     id::{GroupId, JobId, LaneId},
     tasks::Crew,
 };
-use ngb_store::{AnsweredAsk, Claim, Disk, Opened, Work};
+use ngb_store::{AnsweredAsk, Claim, Opened, Work};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
-use tracing::error;
 
 use crate::{handle::Gateway, worker};
 
@@ -354,103 +356,6 @@ impl Dispatcher {
         Agents { working, waiting }
     }
 
-    pub(crate) fn interrupt(&self, lane: LaneId) -> bool {
-        let state = self.state();
-        let running = state.lanes.get(&lane).filter(|it| it.running.is_some());
-        running.is_some_and(|it| it.orders.send(Order::Interrupt).is_ok())
-    }
-
-    /// Whether a run answers something in `place` now.
-    pub(crate) fn is_busy(&self, place: &Place) -> bool {
-        self.state().lanes.values().any(|it| it.answers_in(place))
-    }
-
-    /// Whose run works on a lane now, and for which group.
-    pub(crate) fn at_work(&self, lane: LaneId) -> Option<(GroupId, Vec<Asked>)> {
-        let state = self.state();
-        let live = state.lanes.get(&lane).filter(|it| it.running.is_some())?;
-        Some((live.group, live.asked.clone()))
-    }
-
-    /// Stops what answers in `place`: all of it, or only what `sender` alone asked for.
-    pub(crate) fn interrupt_place(&self, place: &Place, only_of: Option<&str>) -> Interrupted {
-        let mut res = Interrupted::Nothing;
-        for live in self.state().lanes.values().filter(|it| it.answers_in(place)) {
-            let is_theirs = |sender| live.asked.iter().all(|it| it.is_of(place, sender));
-            if !only_of.is_none_or(is_theirs) {
-                res = res.max(Interrupted::NotTheirs);
-            } else if live.orders.send(Order::Interrupt).is_ok() {
-                res = Interrupted::Yes;
-            }
-        }
-        res
-    }
-
-    /// Stops the run that answers `job` in `place`, if `may` says so: for its group, and for whether `sender` alone asked.
-    pub(crate) fn interrupt_answer(
-        &self,
-        place: &Place,
-        job: JobId,
-        sender: &str,
-        may: impl Fn(GroupId, bool) -> bool,
-    ) -> Interrupted {
-        let state = self.state();
-        let answers = |it: &&Live| it.asked.iter().any(|it| it.job == job && it.place == *place);
-        let Some(live) = state.lanes.values().find(answers) else { return Interrupted::Nothing };
-        let is_theirs = live.asked.iter().all(|it| it.is_of(place, sender));
-        if !may(live.group, is_theirs) {
-            return Interrupted::NotTheirs;
-        }
-        match live.orders.send(Order::Interrupt) {
-            Ok(()) => Interrupted::Yes,
-            // A worker that ends has no run.
-            Err(_) => Interrupted::Nothing,
-        }
-    }
-
-    /// Has the run that works on a lane look for what came meanwhile. One that has not told yet what it answers is only
-    /// beginning; then it waits for its end.
-    pub(crate) fn steer(&self, lane: LaneId) {
-        let state = self.state();
-        if let Some(live) = state.lanes.get(&lane).filter(|it| !it.asked.is_empty()) {
-            // A worker that ends has no run.
-            drop(live.orders.send(Order::Steer));
-        }
-    }
-
-    /// Has the run that works on a lane leave what people asked of it; only what `sender` alone asked, where one is given.
-    pub(crate) fn give_way(&self, lane: LaneId, only_of: Option<&str>) {
-        let state = self.state();
-        let Some(live) = state.lanes.get(&lane).filter(|it| !it.asked.is_empty()) else { return };
-        let may = |it: &Asked| match (&it.sender_id, only_of) {
-            // What the clock asked is nobody's to leave.
-            (None, _) => false,
-            (Some(_), None) => true,
-            (Some(of), Some(sender)) => of == sender,
-        };
-        if live.asked.iter().all(may) {
-            drop(live.orders.send(Order::GiveWay));
-        }
-    }
-
-    /// Gives a question's answer to the run that waits for it; one that no longer does finds it in the store.
-    pub(crate) fn answer(&self, answered: AnsweredAsk) {
-        for live in self.state().lanes.values().filter(|it| it.running.is_some()) {
-            // Each worker knows its own run; the others drop it.
-            drop(live.orders.send(Order::Answer(answered.clone())));
-        }
-    }
-
-    /// Ends the agents of a group that is gone.
-    pub(crate) fn end_group(&self, group: GroupId) {
-        for live in self.state().lanes.values().filter(|it| it.group == group) {
-            live.end.cancel();
-            if live.running.is_some() {
-                drop(live.orders.send(Order::Interrupt));
-            }
-        }
-    }
-
     /// Waits until every run and then every worker has ended. Whoever still had a permit has given it back by then, and
     /// nobody gets another.
     async fn finish(&self) {
@@ -460,104 +365,5 @@ impl Dispatcher {
         self.permits.close();
         let mut crew = std::mem::take(&mut self.state().crew);
         crew.finish().await;
-    }
-}
-
-/// Claims what is due and hands it out, until the drain; then waits for the workers.
-///
-/// It wakes when a run ends that stood in the way of others, when something is put back, and when the clock reaches the
-/// next due time.
-pub(crate) async fn run(gateway: Gateway, drain: CancellationToken) -> anyhow::Result<()> {
-    let shared = &gateway.0;
-    let dispatcher = &shared.dispatcher;
-    let mut disk = shared.store.disk();
-    loop {
-        // Interest is registered before looking, so that nothing is missed in between.
-        let woken = dispatcher.wake.notified();
-        tokio::pin!(woken);
-        woken.as_mut().enable();
-        // Before the claim: what falls due while it is made is the timer's.
-        let now = shared.clock.now();
-        let due = match look(&gateway, now).await {
-            Ok(due) => due,
-            Err(err) => {
-                error!("could not look for work: {:#}", anyhow::Error::from(err));
-                Some(shared.clock.now() + RETRY_CLAIM)
-            }
-        };
-        let timer = async {
-            match due {
-                Some(at) => shared.clock.sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = drain.cancelled() => break,
-            () = woken => (),
-            () = shared.outboxes.due_changed() => (),
-            () = crate::disk::changed(&mut disk) => (),
-            () = timer => (),
-        }
-    }
-    dispatcher.finish().await;
-    Ok(())
-}
-
-/// How long to wait when the database gave an error.
-const RETRY_CLAIM: Duration = Duration::from_secs(1);
-
-/// Hands out what is due; returns when the next is, as seen from `now`.
-async fn look(
-    gateway: &Gateway,
-    now: Timestamp,
-) -> Result<Option<Timestamp>, ngb_store::StoreError> {
-    claim(gateway).await?;
-    gateway.0.outboxes.take_due().await?;
-    gateway.0.store.next_due(now).await
-}
-
-async fn claim(gateway: &Gateway) -> Result<(), ngb_store::StoreError> {
-    let shared = &gateway.0;
-    let dispatcher = &shared.dispatcher;
-    if matches!(*shared.store.disk().borrow(), Disk::Full { .. }) {
-        // What is left of the disk is for messages. Until there is room, none of those that come is claimed either.
-        dispatcher.state().suspects = Suspects::Any;
-        return Ok(());
-    }
-    loop {
-        let permit = || dispatcher.permits.clone().try_acquire_owned().ok();
-        let permits: Vec<_> = std::iter::from_fn(permit).collect();
-        if permits.is_empty() {
-            // Work may be left; the next run that ends looks again.
-            dispatcher.state().suspects = Suspects::Any;
-            return Ok(());
-        }
-        let now = shared.clock.now();
-        let wanted = permits.len();
-        let waits = dispatcher.state().waits;
-        reach("before-claim");
-        let opened = shared.store.claim(wanted, now, dispatcher.lease_until(now)).await?;
-        let found = opened.claims.len();
-        if 0 < found {
-            reach("after-claim");
-        }
-        dispatcher.assign(gateway, opened, permits);
-        if found < wanted {
-            let mut state = dispatcher.state();
-            if state.waits != waits {
-                // It may have come after the store looked, and found no permit since they were all here.
-                continue;
-            }
-            let running: HashSet<LaneId> = state
-                .lanes
-                .iter()
-                .filter(|(_, it)| it.running.is_some())
-                .map(|(id, _)| *id)
-                .collect();
-            // What is left waits for its lane or for a slot of its group.
-            state.suspects =
-                if running.is_empty() { Suspects::None } else { Suspects::Lanes(running) };
-            return Ok(());
-        }
     }
 }

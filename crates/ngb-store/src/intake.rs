@@ -1,5 +1,8 @@
 //! Arrivals: event, message, lane, job and decision of a whole batch, with statements whose number does not grow with it.
 
+mod follow;
+mod rows;
+
 use std::collections::{HashMap, HashSet, hash_map::Entry};
 
 use ngb_core::{
@@ -7,22 +10,20 @@ use ngb_core::{
     clock::Timestamp,
     decision::Decision,
     id::{GroupId, JobId, LaneId, MessageId},
-    message::{ALBUM_WAIT, Addressed, Author, ChatKind, Content, Happening, Inbound, Outbound},
-    notice::{Lang, Notice},
+    message::{ALBUM_WAIT, ChatKind, Content, Happening, Inbound},
     queue::Mode,
-    role::Role,
 };
 
+use follow::follow;
+pub(crate) use rows::{INSERT_MESSAGES, lanes_of, message_row, platform_id, wake_lanes};
+
 use crate::{
-    Accept, AcceptDone, AnsweredAsk, Arrival, Claim, NewDecision, NewOutbox, Plan, Queued,
-    Recorded, StoreError, acts,
+    Accept, AcceptDone, AnsweredAsk, Arrival, Claim, NewDecision, Plan, Queued, Recorded,
+    StoreError,
     claims::{self, Wanted},
     db::Tx,
     fullness::{self, Full},
-    moves,
-    outbox::{self, OutRow},
-    pairings,
-    sql::{Value, row, sql, thread, to_json},
+    sql::{Value, row, sql, thread},
     work,
 };
 
@@ -70,15 +71,6 @@ impl<'a> Item<'a> {
     fn decide(&self, tx: &mut Tx, kind: Decision, detail: &str) {
         let (message, job, run) = (self.message, self.job, None);
         tx.decide_at(self.now, NewDecision { message, job, run, kind, detail: detail.to_owned() });
-    }
-}
-
-/// The platform's id of a message; where it has none, the event's key stands for it.
-pub(crate) fn platform_id(inbound: &Inbound, content: &Content) -> String {
-    if content.platform_id.is_empty() {
-        format!("event:{}", inbound.event_key)
-    } else {
-        content.platform_id.clone()
     }
 }
 
@@ -225,33 +217,6 @@ async fn lanes(tx: &mut Tx, items: &mut [Item<'_>]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The lanes with these keys; those that are not there are made.
-pub(crate) async fn lanes_of(
-    tx: &mut Tx,
-    wanted: Vec<(GroupId, String)>,
-    now: Timestamp,
-) -> Result<HashMap<(GroupId, String), LaneId>, StoreError> {
-    let mut rows = HashMap::new();
-    for (group, key) in &wanted {
-        let named = (group.0, key.clone());
-        if !tx.cache.lanes.contains_key(&named) {
-            rows.insert(named, row![*group, key, now]);
-        }
-    }
-    // Not DO NOTHING, since that would not give the id of a lane that is there already.
-    let text = "INSERT INTO lanes (group_id, lane_key, created_at) VALUES {values}
-                ON CONFLICT (group_id, lane_key) DO UPDATE SET lane_key = excluded.lane_key
-                RETURNING id, group_id, lane_key";
-    for row in tx.rows_many(sql("store lanes", text), rows.into_values().collect()).await? {
-        tx.cache.lanes.insert((row.int("group_id")?, row.text("lane_key")?), row.int("id")?);
-    }
-    let known = |(group, key): (GroupId, String)| {
-        let lane = tx.cache.lanes.get(&(group.0, key.clone())).copied().map(LaneId)?;
-        Some(((group, key), lane))
-    };
-    Ok(wanted.into_iter().filter_map(known).collect())
-}
-
 /// Marks the messages for which there is no room in their lane.
 async fn refuse(tx: &mut Tx, items: &mut [Item<'_>]) -> Result<(), StoreError> {
     let mut unwritten: HashMap<LaneId, u32> = HashMap::new();
@@ -267,48 +232,6 @@ async fn refuse(tx: &mut Tx, items: &mut [Item<'_>]) -> Result<(), StoreError> {
     }
     Ok(())
 }
-
-/// The values of a row of `messages`, in the order of [`MESSAGE_COLUMNS`].
-pub(crate) fn message_row(
-    inbound: &Inbound,
-    content: &Content,
-    to: (Option<GroupId>, Option<LaneId>, Option<Role>),
-    state: &str,
-    now: Timestamp,
-) -> Result<Vec<Value>, StoreError> {
-    let addressed = match content.addressed {
-        Addressed::No => "no",
-        Addressed::Mention => "mention",
-        Addressed::Reply => "reply",
-        Addressed::Direct => "direct",
-    };
-    let (group, lane, role) = to;
-    Ok(row![
-        inbound.place.jid.to_string(),
-        thread(&inbound.place),
-        platform_id(inbound, content),
-        Author::User.as_str(),
-        &inbound.sender.id,
-        &inbound.sender.name,
-        role.map(Role::as_str),
-        &content.text,
-        to_json(&content.media)?,
-        content.reply_to.as_deref(),
-        content.quote.as_deref(),
-        content.album.as_deref(),
-        addressed,
-        group,
-        lane,
-        state,
-        inbound.sent_at,
-        now,
-    ])
-}
-
-pub(crate) const INSERT_MESSAGES: &str =
-    "INSERT INTO messages (jid, thread, platform_id, author, sender_id, sender_name, role, text, media, reply_to,
-        quote, album, addressed, group_id, lane_id, state, sent_at, received_at)
-     VALUES {values} ON CONFLICT DO NOTHING RETURNING id, jid, platform_id";
 
 /// A message whose id the chat had is a repeat, also under another event key.
 async fn messages(tx: &mut Tx, items: &mut [Item<'_>]) -> Result<(), StoreError> {
@@ -403,97 +326,6 @@ async fn jobs(tx: &mut Tx, items: &mut [Item<'_>]) -> Result<Vec<(LaneId, GroupI
         }
     }
     Ok(free)
-}
-
-/// Notes that lanes have jobs that are due at the given times; returns the lanes that no run holds.
-pub(crate) async fn wake_lanes(
-    tx: &mut Tx,
-    rows: Vec<Vec<Value>>,
-) -> Result<Vec<LaneId>, StoreError> {
-    let text = "WITH d (lane, due_at) AS (VALUES {values})
-                UPDATE lanes SET due_at = CASE WHEN lanes.due_at < d.due_at THEN lanes.due_at ELSE d.due_at END
-                FROM d WHERE lanes.id = d.lane AND lanes.run_id IS NULL RETURNING lanes.id";
-    let woken = tx.rows_many(sql("wake lanes", text), rows).await?;
-    woken.iter().map(|it| it.int("id").map(LaneId)).collect()
-}
-
-/// What else follows from an arrival; rare, so one by one.
-async fn follow(tx: &mut Tx, item: &mut Item<'_>) -> Result<(), StoreError> {
-    let inbound = item.inbound();
-    if item.content().is_some() {
-        item.decide(tx, Decision::Received, "");
-    }
-    match &item.arrival.plan {
-        Plan::Engage { why, .. } => match item.full {
-            None => item.decide(tx, Decision::Queued, why),
-            Some(full) => {
-                let detail = format!("{} messages wait in its lane already", full.waiting);
-                item.decide(tx, Decision::Refused, &detail);
-                if full.tell {
-                    let notice = queue_full(item, full);
-                    item.said = say(tx, item, &[notice]).await?;
-                }
-            }
-        },
-        Plan::Keep { why, .. } => item.decide(tx, Decision::Kept, why),
-        Plan::Drop { why } => item.decide(tx, Decision::Dropped, why),
-        Plan::OfferPairing { notice, .. } => {
-            let offered = pairings::offer(tx, inbound, &item.arrival.plan, item.now).await?;
-            if offered {
-                item.decide(tx, Decision::PairingOffered, "a code was offered");
-                item.said = say(tx, item, std::slice::from_ref(notice)).await?;
-            } else {
-                let why =
-                    "nobody approved this chat, and a code was offered lately or too many wait";
-                item.decide(tx, Decision::Dropped, why);
-            }
-        }
-        Plan::Answer { decision, why, say: items } => {
-            item.decide(tx, *decision, why);
-            item.said = say(tx, item, items).await?;
-        }
-        Plan::Act { act, why, say: items } => {
-            item.decide(tx, Decision::Command, why);
-            item.said = say(tx, item, items).await?;
-            acts::act(tx, act, item.message).await?;
-        }
-        Plan::Revise => item.message = moves::revise(tx, inbound, item.now).await?,
-        Plan::FailSend => item.message = moves::fail_send(tx, inbound, item.now).await?,
-        Plan::Move { to } => moves::move_chat(tx, &inbound.place.jid, to).await?,
-        Plan::AnswerAsk { ask, value } => {
-            let by = inbound.by();
-            item.answered = moves::answer(tx, *ask, value, &by, item.now).await?;
-            let detail = match &item.answered {
-                Some(_) => "it answers a question",
-                None => "it answers a question that is no longer open",
-            };
-            item.decide(tx, Decision::AskAnswered, detail);
-        }
-        Plan::NotYours(what) => moves::not_yours(tx, *what, &inbound.by(), item.now).await?,
-    }
-    Ok(())
-}
-
-/// What a chat is told whose lane is full.
-fn queue_full(item: &Item<'_>, full: Full) -> Outbound {
-    let lang = Lang::of(item.content().map_or("", |it| it.text.as_str()));
-    let waiting = usize::try_from(full.waiting).unwrap_or(usize::MAX);
-    let text = Notice::QueueFull { waiting }.say(lang, item.message);
-    Outbound::Text { text, reply_to: None, buttons: Vec::new() }
-}
-
-async fn say(tx: &mut Tx, item: &Item<'_>, items: &[Outbound]) -> Result<Vec<Queued>, StoreError> {
-    let place = &item.inbound().place;
-    let new = items.iter().map(|it| NewOutbox {
-        place: place.clone(),
-        item: it.clone(),
-        about: item.message,
-        job: None,
-        live: false,
-    });
-    let new: Vec<NewOutbox> = new.collect();
-    let rows: Vec<OutRow<'_>> = new.iter().map(OutRow::from).collect();
-    outbox::queue(tx, &rows).await
 }
 
 /// The messages that repeats repeat.
