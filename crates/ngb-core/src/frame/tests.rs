@@ -1,3 +1,5 @@
+//! Tests of `frame`.
+
 use tokio::io::{AsyncWriteExt, BufReader};
 
 use super::*;

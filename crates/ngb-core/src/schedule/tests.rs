@@ -1,3 +1,5 @@
+//! Tests of `schedule`.
+
 use super::*;
 
 fn at(text: &str) -> Timestamp {
