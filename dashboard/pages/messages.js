@@ -15,11 +15,12 @@ const REFRESH_MS = 5_000;
 export function Messages() {
   const state = useApp();
   const [group, setGroup] = useState("");
+  const [sought, setSought] = useState("");
   const [rows, setRows] = useState([]); // the latest first
   const [more, setMore] = useState(false);
   const [why, setWhy] = useState(null);
   const page = async (span) => {
-    const query = new URLSearchParams({ limit: PAGE_MESSAGES, ...(group && { group }), ...span });
+    const query = new URLSearchParams({ limit: PAGE_MESSAGES, ...(group && { group }), ...(sought && { q: sought }), ...span });
     return (await get(`/api/messages?${query}`)).reverse();
   };
   useEffect(() => {
@@ -40,7 +41,7 @@ export function Messages() {
       gone = true;
       clearInterval(timer);
     };
-  }, [group]);
+  }, [group, sought]);
   const older = () =>
     attempt(async () => {
       const next = await page({ before: rows.at(-1).id });
@@ -50,6 +51,7 @@ export function Messages() {
   return html`<section class="page">
     <header class="row wrap">
       <div class="grow"><h1>${t("messages")}</h1><p class="faint">${t("messages_intro")}</p></div>
+      <input type="search" aria-label=${t("search")} placeholder=${t("search")} maxlength="200" value=${sought} onChange=${(event) => setSought(event.target.value.trim())} />
       <select aria-label=${t("groups")} value=${group} onChange=${(event) => setGroup(event.target.value)}>
         <option value="">${t("all_groups")}</option>
         ${state.groups.map((it) => html`<option key=${it.id} value=${it.id}>${it.name}</option>`)}

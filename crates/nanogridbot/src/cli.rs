@@ -81,6 +81,9 @@ pub(crate) enum Command {
     /// Schedule tasks, list, show, pause, run and cancel them.
     #[command(subcommand)]
     Task(Task),
+    /// Search what was said.
+    #[command(subcommand)]
+    Session(crate::session::Session),
     /// Forget messages that are older than a date.
     Prune {
         /// An instant or a date, e.g. `2026-01-31`.

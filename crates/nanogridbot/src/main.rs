@@ -24,6 +24,7 @@ mod net;
 mod original;
 mod print;
 mod serve;
+mod session;
 mod set_model;
 mod settings;
 mod shell;
@@ -100,6 +101,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Why { message } => commands::why(&ctx, message).await,
         Command::Dead(command) => commands::dead(&ctx, &command).await,
         Command::Task(command) => task::task(&ctx, &command).await,
+        Command::Session(command) => session::session(&ctx, &command).await,
         Command::Prune { before, dry_run } => commands::prune(&ctx, &before, dry_run).await,
         Command::Logs(args) => logs::logs(&ctx, &args).await,
         Command::Config => config(&ctx),

@@ -27,6 +27,7 @@ pub mod route;
 pub mod schedule;
 pub mod stop;
 pub mod text;
+pub mod words;
 
 pub mod frame;
 

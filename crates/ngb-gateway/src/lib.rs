@@ -47,6 +47,7 @@ mod prompt;
 mod questions;
 pub mod retention;
 mod scheduler;
+mod search;
 pub mod sentence;
 mod stale;
 pub mod timetable;

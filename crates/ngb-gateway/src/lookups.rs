@@ -9,7 +9,7 @@ use ngb_core::{
     schedule::{Misfire, Overlap, Schedule, ScheduleError, Zone, parse_interval},
     text::shorten,
 };
-use ngb_store::{CallEffect, StoreError, TaskChange, TaskDoes, TaskRow, TaskState, Within};
+use ngb_store::{CallEffect, MessageFilter, StoreError, TaskChange, TaskDoes, TaskRow, TaskState};
 use serde_json::{Value, json};
 use tracing::error;
 
@@ -87,13 +87,14 @@ async fn search(turn: &Turn<'_>, text: &str, whole_group: bool) -> Result<Value,
         return Err(format!("the text has 1 to {MAX_SOUGHT_CHARS} characters"));
     }
     // What a lane knows stays in it, but for those who belong to the group.
-    let within = if whole_group {
+    let mut filter = MessageFilter { limit: MAX_FOUND, ..MessageFilter::default() };
+    if whole_group {
         need(turn, Right::Command)?;
-        Within::Group(turn.claim.group)
+        filter.group = Some(turn.claim.group);
     } else {
-        Within::Lane(turn.claim.lane)
-    };
-    let found = turn.shared().store.search(within, text, MAX_FOUND).await.map_err(unreadable)?;
+        filter.lane = Some(turn.claim.lane);
+    }
+    let found = turn.shared().store.search(filter, text).await.map_err(unreadable)?;
     let zone = zone(turn)?;
     let shown = |it: ngb_store::StoredMessage| {
         json!({

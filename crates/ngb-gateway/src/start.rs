@@ -212,6 +212,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
     tasks.spawn("channels", async move { accounts.finish().await });
     tasks.spawn("disk", crate::disk::run(gateway.clone(), stop.clone()));
     tasks.spawn("engine", crate::engine::run(gateway.clone(), stop.clone()));
+    tasks.spawn("search", crate::search::run(gateway.clone(), stop.clone()));
     tasks.spawn("janitor", janitor::run(gateway.clone(), retention, stop.clone()));
     if scheduler {
         tasks.spawn("scheduler", crate::scheduler::run(gateway.clone(), drain.clone()));

@@ -21,22 +21,26 @@ impl Dialect {
     /// - `{id}`: a primary key that the database numbers
     /// - `{now}`: the database's own time, in milliseconds since 1970
     /// - `{skip_locked}`: leave out the rows of table `g` that another transaction works on
+    /// - `{no_rowid}`: keep the table as the index of its primary key, where a database can
     pub(crate) fn fill(self, text: &str) -> String {
-        let (id, now, skip_locked) = match self {
+        let (id, now, skip_locked, no_rowid) = match self {
             // AUTOINCREMENT: an id that was shown once is never given to another row.
             Self::Sqlite => (
                 "INTEGER PRIMARY KEY AUTOINCREMENT",
                 "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
                 "",
+                "WITHOUT ROWID",
             ),
             // NO KEY: rows that only refer to it are written meanwhile.
             Self::Postgres => (
                 "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
                 "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
                 "FOR NO KEY UPDATE OF g SKIP LOCKED",
+                "",
             ),
         };
-        text.replace("{id}", id).replace("{now}", now).replace("{skip_locked}", skip_locked)
+        let text = text.replace("{id}", id).replace("{now}", now);
+        text.replace("{skip_locked}", skip_locked).replace("{no_rowid}", no_rowid)
     }
 }
 

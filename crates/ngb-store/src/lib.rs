@@ -44,6 +44,7 @@ mod messages;
 mod pairings;
 mod people;
 mod prune;
+mod search;
 
 mod fires;
 mod tasks;

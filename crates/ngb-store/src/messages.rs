@@ -11,12 +11,9 @@ use ngb_core::{
 
 use crate::{
     DecisionRow, FetchedMedia, JobRow, MAX_PAGE, MessageFilter, OutboxRow, Store, StoreError,
-    StoredMessage, ThreadRow, Usage, Why, Within, jobs,
-    sql::{Row, row, sql},
+    StoredMessage, ThreadRow, Usage, Why, jobs,
+    sql::{Row, Value, row, sql},
 };
-
-/// Messages that a search looks through, the latest; without an index of words it reads each of them.
-pub(crate) const MAX_SEARCHED: i64 = 20_000;
 
 /// A query of messages `m`; its rows are for [`stored`].
 pub(crate) fn select(rest: &str) -> String {
@@ -111,14 +108,18 @@ fn outbox_row(row: &Row) -> Result<OutboxRow, StoreError> {
     })
 }
 
-impl Store {
-    /// A page of messages.
-    pub async fn messages(&self, filter: MessageFilter) -> Result<Vec<StoredMessage>, StoreError> {
-        let MessageFilter { jid, group, lane, thread, seen, before, after, limit } = filter;
-        let in_a_chat = jid.is_some();
+/// Which messages `m` a filter lets through, without its `after` and its limit.
+pub(crate) struct Terms {
+    pub(crate) text: String,
+    pub(crate) values: Vec<Value>,
+}
+
+impl Terms {
+    pub(crate) fn of(filter: &MessageFilter) -> Self {
+        let MessageFilter { jid, group, lane, thread, seen, before, .. } = filter;
         let mut terms = Vec::new();
-        let mut values: Vec<crate::sql::Value> = Vec::new();
-        let mut only = |term: &str, value: crate::sql::Value| {
+        let mut values: Vec<Value> = Vec::new();
+        let mut only = |term: &str, value: Value| {
             values.push(value);
             terms.push(format!("{term} ${}", values.len()));
         };
@@ -126,10 +127,10 @@ impl Store {
             only("m.jid =", jid.to_string().into());
         }
         if let Some(group) = group {
-            only("m.group_id =", group.into());
+            only("m.group_id =", (*group).into());
         }
         if let Some(lane) = lane {
-            only("m.lane_id =", lane.into());
+            only("m.lane_id =", (*lane).into());
         }
         if let Some(thread) = thread {
             // Said so that the index of threads may be used.
@@ -139,60 +140,40 @@ impl Store {
             );
         }
         if let Some(before) = before {
-            only("m.id <", before.into());
-        }
-        if let Some(after) = after {
-            only("m.id >", after.into());
+            only("m.id <", (*before).into());
         }
         only("0 <", 1_i64.into());
         if let Some(seen) = seen {
             // Group 0 is nobody's.
-            let holes = std::iter::once(GroupId(0)).chain(seen).map(|it| {
+            let holes = std::iter::once(GroupId(0)).chain(seen.iter().copied()).map(|it| {
                 values.push(it.into());
                 format!("${}", values.len())
             });
             let within = format!("m.group_id IN ({})", holes.collect::<Vec<_>>().join(", "));
-            terms.push(if in_a_chat {
+            terms.push(if jid.is_some() {
                 format!("(m.group_id IS NULL OR {within})")
             } else {
                 within
             });
         }
-        let order = if after.is_some() { "ASC" } else { "DESC" };
-        values.push(limit.min(MAX_PAGE).into());
-        let rest = format!("{} ORDER BY m.id {order} LIMIT ${}", terms.join(" AND "), values.len());
+        Self { text: terms.join(" AND "), values }
+    }
+}
+
+impl Store {
+    /// A page of messages.
+    pub async fn messages(&self, filter: MessageFilter) -> Result<Vec<StoredMessage>, StoreError> {
+        let Terms { mut text, mut values } = Terms::of(&filter);
+        if let Some(after) = filter.after {
+            values.push(after.into());
+            text += &format!(" AND m.id > ${}", values.len());
+        }
+        let order = if filter.after.is_some() { "ASC" } else { "DESC" };
+        values.push(filter.limit.min(MAX_PAGE).into());
+        let rest = format!("{text} ORDER BY m.id {order} LIMIT ${}", values.len());
         let mut query = sql("read messages", select(&rest));
         query.values = values;
         self.rows(query).await?.iter().map(stored).collect()
-    }
-
-    /// The newest messages of a lane, or of a group, that have `text` in them, whatever its language; among the latest
-    /// `MAX_SEARCHED`.
-    pub async fn search(
-        &self,
-        within: Within,
-        text: &str,
-        limit: u32,
-    ) -> Result<Vec<StoredMessage>, StoreError> {
-        let (column, id) = match within {
-            Within::Lane(lane) => ("lane_id", lane.0),
-            Within::Group(group) => ("group_id", group.0),
-        };
-        let found = format!(
-            "m.id IN (SELECT w.id FROM (SELECT id, text FROM messages WHERE {column} = $1 ORDER BY id DESC LIMIT $4) w
-                WHERE lower(w.text) LIKE $2 ESCAPE '!' ORDER BY w.id DESC LIMIT $3) ORDER BY m.id DESC"
-        );
-        let mut pattern = String::from("%");
-        for c in text.to_lowercase().chars() {
-            if matches!(c, '%' | '_' | '!') {
-                pattern.push('!');
-            }
-            pattern.push(c);
-        }
-        pattern.push('%');
-        let query = sql("search messages", select(&found)).bind(id).bind(pattern);
-        let rows = self.rows(query.bind(limit.min(MAX_PAGE)).bind(MAX_SEARCHED)).await?;
-        rows.iter().map(stored).collect()
     }
 
     pub(crate) async fn messages_by_id(

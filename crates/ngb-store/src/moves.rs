@@ -13,6 +13,7 @@ use crate::{
     db::Tx,
     held,
     intake::{INSERT_MESSAGES, message_row, platform_id},
+    search,
     sql::sql,
 };
 
@@ -44,6 +45,7 @@ pub(crate) async fn revise(
     let text = "UPDATE messages SET text = $2, state = CASE WHEN $3 = 1 THEN 'deleted' ELSE state END WHERE id = $1";
     let query = sql("write the new text", text).bind(message).bind(new).bind(content.is_none());
     tx.run(query).await?;
+    search::reworded(tx, message).await?;
     let (message_id, run) = (Some(message), None);
     let decision = NewDecision { message: message_id, job: None, run, kind, detail: String::new() };
     tx.decide_at(now, decision);

@@ -93,6 +93,8 @@ async fn nothing_scans() {
     assert_eq!(heard, [(place.clone(), T0)]);
     store.why(message).await.unwrap();
     store.day_usage(group, T0).await.unwrap();
+    assert!(store.has_new_words().await.unwrap());
+    assert_eq!(store.write_words().await.unwrap(), 3);
     let texts = log.lock().unwrap().clone();
     store.close().await;
 
@@ -121,6 +123,8 @@ async fn nothing_scans() {
                 "events",
                 "u",
                 "usage_counts",
+                "words",
+                "w",
             ];
             assert!(words[0] != "SCAN" || !large.contains(&table), "{step}\n{text}");
         }

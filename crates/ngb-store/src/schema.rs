@@ -23,6 +23,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 7, statements: V7 },
     Migration { version: 8, statements: V8 },
     Migration { version: 9, statements: V9 },
+    Migration { version: 10, statements: V10 },
 ];
 
 const V1: &[&str] = &[
@@ -206,4 +207,13 @@ const V9: &[&str] = &[
     "ALTER TABLE usage_counts ADD COLUMN is_estimated BIGINT NOT NULL DEFAULT 0",
     // In millionths of the currency's unit; none where there was no price.
     "ALTER TABLE usage_counts ADD COLUMN cost_micros BIGINT",
+];
+
+/// What messages are found by.
+const V10: &[&str] = &[
+    "CREATE TABLE words (word TEXT NOT NULL, message_id BIGINT NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+        PRIMARY KEY (word, message_id)) {no_rowid}",
+    "CREATE INDEX words_message ON words (message_id)",
+    // Messages whose text changed since their words were written.
+    "CREATE TABLE reworded (message_id BIGINT PRIMARY KEY)",
 ];

@@ -36,7 +36,6 @@ on_both!(
     what_is_held_goes_when_somebody_says_so,
     leases,
     use_is_counted,
-    words_of_any_language_are_found,
     a_run_that_the_gateways_death_cut_off_is_not_of_the_day,
     a_task_is_no_message_that_waits,
 );
@@ -433,27 +432,6 @@ async fn what_is_held_goes_when_somebody_says_so(fix: Fix) {
             (None, None) => (),
             (got, want) => panic!("{got:?}, not {want:?}"),
         }
-    }
-}
-
-async fn words_of_any_language_are_found(fix: Fix) {
-    let group = fix.group("home").await;
-    let batch = vec![
-        engage(group, "1", "a", "我们明天去上海开会"),
-        engage(group, "1", "b", "100% of IT_"),
-        engage(group, "2", "c", "上海 again"),
-        engage(group, "2", "d", "ПРИВЕТ, ÜBER"),
-    ];
-    fix.accept(batch, 0).await;
-    let lane = fix.store.lanes(group).await.unwrap()[0].0;
-    for (within, text, want) in [
-        (Within::Lane(lane), "上海", 1),
-        (Within::Group(group), "上海", 2),
-        (Within::Group(group), "0% OF it_", 1),
-        (Within::Group(group), "it%", 0),
-        (Within::Group(group), "привет, Über", 1),
-    ] {
-        assert_eq!(fix.store.search(within, text, 10).await.unwrap().len(), want, "{text}");
     }
 }
 

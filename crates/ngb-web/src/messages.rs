@@ -47,6 +47,9 @@ const WAIT: Duration = Duration::from_secs(10 * 60);
 /// Longest that somebody may ask to wait.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
 
+/// Longest text that is searched for, in characters.
+const MAX_SOUGHT_CHARS: usize = 200;
+
 /// Longest idempotency key, in bytes.
 const MAX_KEY_BYTES: usize = 200;
 
@@ -62,6 +65,8 @@ pub(crate) struct Filter {
     before: Option<MessageId>,
     after: Option<MessageId>,
     limit: Option<u32>,
+    /// Only those with these words, in any order and any language; among the latest also a part of a word.
+    q: Option<String>,
 }
 
 /// A page of messages, the oldest first.
@@ -77,24 +82,36 @@ pub(crate) async fn list(
         who.need_for(jid, &app.gateway.directory().snapshot(), Right::Read)?;
     }
     let is_backward = filter.after.is_none();
-    let mut messages = app
-        .gateway
-        .store()
-        .messages(MessageFilter {
-            jid,
-            group: group.map(|it| it.id),
-            lane: None,
-            thread: filter.thread,
-            seen: who.seen(),
-            before: filter.before,
-            after: filter.after,
-            limit: filter.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE),
-        })
-        .await?;
+    let wanted = MessageFilter {
+        jid,
+        group: group.map(|it| it.id),
+        lane: None,
+        thread: filter.thread,
+        seen: who.seen(),
+        before: filter.before,
+        after: filter.after,
+        limit: filter.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE),
+    };
+    let store = app.gateway.store();
+    let mut messages = match filter.q.as_deref().map(str::trim) {
+        Some(text) => store.search(wanted, sought(text, is_backward)?).await?,
+        None => store.messages(wanted).await?,
+    };
     if is_backward {
         messages.reverse();
     }
     Ok(Json(messages.iter().map(shape::message).collect()))
+}
+
+/// What is looked for; a search goes back from the latest only.
+fn sought(text: &str, is_backward: bool) -> Result<&str, ApiError> {
+    if text.is_empty() || MAX_SOUGHT_CHARS < text.chars().count() {
+        return Err(ApiError::bad(format!("`q` has 1 to {MAX_SOUGHT_CHARS} characters")));
+    }
+    if !is_backward {
+        return Err(ApiError::bad("`q` does not go with `after`").hint("use `before`"));
+    }
+    Ok(text)
 }
 
 /// One message.

@@ -92,7 +92,7 @@ table! {
     delete "/api/groups/{id}/bindings"             CONFIGURE, groups::unbind,     "Unbind a chat: `jid`, `thread`.";
     get    "/api/groups/{id}/openai/v1/models"     READ,      openai::models,     "The group as a model of OpenAI's API.";
     post   "/api/groups/{id}/openai/v1/chat/completions" SPEAK, openai::complete, "Chat completions in OpenAI's shape, whole or streamed.";
-    get    "/api/messages"                         READ,      messages::list,     "A page of messages: `chat_jid`, `group`, `before`, `after`, `limit`.";
+    get    "/api/messages"                         READ,      messages::list,     "A page of messages: `chat_jid`, `group`, `before`, `after`, `limit`; `q` searches.";
     post   "/api/messages"                         SPEAK,     messages::post,     "Write to an agent; wait for the answer, stream it, or neither.";
     get    "/api/messages/{id}"                    READ,      messages::show,     "One message.";
     get    "/api/messages/{id}/why"                READ,      messages::why,      "What was decided about a message, and how long each step took.";

@@ -87,6 +87,7 @@ fn each_command_prints_one_json_document() {
         &["group", "remove", "b"],
         &["why", &message],
         &["dead", "list"],
+        &["session", "search", "hi"],
         &["prune", "--before", "2020-01-01", "--dry-run"],
         &["config"],
         &["run", "-p", "echo hi"],

@@ -52,13 +52,6 @@ pub struct MessageFilter {
     pub limit: u32,
 }
 
-/// Where messages are searched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Within {
-    Lane(LaneId),
-    Group(GroupId),
-}
-
 /// A thread of a chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThreadRow {

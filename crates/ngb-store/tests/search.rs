@@ -1,0 +1,131 @@
+//! What messages are found by, on both databases: words of any language, parts of words, and nothing that is gone.
+#![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
+
+mod common;
+
+use common::*;
+use ngb_core::{
+    id::{GroupId, LaneId},
+    message::Happening,
+};
+use ngb_store::*;
+
+on_both!(
+    words_of_any_language_are_found,
+    words_follow_edits_and_go_with_their_message,
+    old_messages_get_their_words_in_parts,
+);
+
+fn of_lane(lane: LaneId) -> MessageFilter {
+    MessageFilter { lane: Some(lane), limit: 10, ..MessageFilter::default() }
+}
+
+fn of_group(group: GroupId) -> MessageFilter {
+    MessageFilter { group: Some(group), limit: 10, ..MessageFilter::default() }
+}
+
+/// Writes all words that are missing; how many transactions it took.
+async fn write_all(store: &Store) -> usize {
+    let mut parts = 0;
+    while store.has_new_words().await.unwrap() {
+        assert_ne!(store.write_words().await.unwrap(), 0);
+        parts += 1;
+    }
+    assert_eq!(store.write_words().await.unwrap(), 0);
+    parts
+}
+
+async fn found(store: &Store, filter: MessageFilter, text: &str) -> Vec<String> {
+    let all = store.search(filter, text).await.unwrap();
+    all.into_iter().map(|it| it.content.text).collect()
+}
+
+async fn words_of_any_language_are_found(fix: Fix) {
+    let (group, other) = (fix.group("home").await, fix.group("work").await);
+    let batch = vec![
+        engage(group, "1", "a", "我们明天去上海开会"),
+        engage(group, "1", "b", "100% of IT_"),
+        engage(group, "2", "c", "上海 again"),
+        engage(group, "2", "d", "ПРИВЕТ, ÜBER"),
+        engage(other, "3", "e", "the invoice of March, from Shanghai"),
+    ];
+    fix.accept(batch, 0).await;
+    let lane = fix.store.lanes(group).await.unwrap()[0].0;
+    // Before there are words, any part of the text finds it; then words in any order do, too.
+    for indexed in [false, true] {
+        if indexed {
+            write_all(&fix.store).await;
+        }
+        #[rustfmt::skip]
+        let table = [
+            (of_lane(lane),   "上海",            1, 1),
+            (of_group(group), "上海",            2, 2),
+            (of_group(group), "0% OF it_",       1, 1),
+            (of_group(group), "i%",              0, 0),
+            (of_group(group), "привет, Über",    1, 1),
+            (of_group(group), "über ПРИВЕТ",     0, 1),
+            (of_group(group), "开会 上海",        0, 1),
+            (of_group(group), "海",              2, 2),
+            (of_group(group), "invoice",         0, 0),
+            (of_group(other), "march invoice",   0, 1),
+            (of_group(other), "voic",            1, 1),
+            (of_group(other), "march 上海",       0, 0),
+            (of_group(other), "%",               0, 0),
+        ];
+        for (filter, text, before, after) in table {
+            let want = if indexed { after } else { before };
+            let got = found(&fix.store, filter, text).await;
+            assert_eq!(got.len(), want, "{text}, indexed: {indexed}: {got:?}");
+        }
+    }
+    // By chat, by who asks, and page by page.
+    let chat = |chat: &str, seen: Option<Vec<GroupId>>| MessageFilter {
+        jid: Some(place(chat).jid),
+        seen,
+        limit: 10,
+        ..Default::default()
+    };
+    assert_eq!(found(&fix.store, chat("3", None), "MARCH").await.len(), 1);
+    assert_eq!(found(&fix.store, chat("3", Some(vec![group])), "MARCH").await.len(), 0);
+    let all = MessageFilter { limit: 1, ..Default::default() };
+    let first = fix.store.search(all.clone(), "上海").await.unwrap();
+    let next = MessageFilter { before: Some(first[0].id), ..all };
+    assert_eq!(found(&fix.store, next, "上海").await, ["我们明天去上海开会"]);
+}
+
+async fn words_follow_edits_and_go_with_their_message(fix: Fix) {
+    let group = fix.group("home").await;
+    let batch = vec![engage(group, "1", "a", "black cat"), engage(group, "1", "b", "white cat")];
+    fix.accept(batch, 0).await;
+    write_all(&fix.store).await;
+    let revise = |key: &str, what| {
+        let inbound = inbound(key, "1", what);
+        vec![Arrival { inbound, plan: Plan::Revise }]
+    };
+    fix.accept(revise("e", Happening::Edit(text("a", "green frog"))), 0).await;
+    let gone = Happening::Delete { platform_id: "b".into() };
+    fix.accept(revise("f", gone), 0).await;
+    let now = async |text: &str| found(&fix.store, of_group(group), text).await.len();
+    assert_eq!((now("cat black").await, now("cat white").await), (0, 0), "at once");
+    assert_eq!(now("frog green").await, 0);
+    assert_eq!(write_all(&fix.store).await, 1);
+    assert_eq!((now("frog green").await, now("cat white").await), (1, 0));
+    fix.store.cancel_lane(fix.store.lanes(group).await.unwrap()[0].0, "x").await.unwrap();
+    let pruned = fix.store.prune((T0 + LEASE).into(), false).await.unwrap();
+    assert_eq!(pruned.messages, 2);
+    assert_eq!(now("frog green").await, 0);
+}
+
+async fn old_messages_get_their_words_in_parts(fix: Fix) {
+    let group = fix.group("home").await;
+    let body = |i: usize| format!("number{i} {}", "字符".repeat(i));
+    let batch = (0..250).map(|i| engage(group, "1", &format!("{i}"), &body(i))).collect();
+    fix.accept(batch, 0).await;
+    let parts = write_all(&fix.store).await;
+    assert!((3..20).contains(&parts), "{parts}");
+    for i in [0, 99, 100, 249] {
+        let text = format!("字 number{i}");
+        let want = usize::from(i != 0);
+        assert_eq!(found(&fix.store, of_group(group), &text).await.len(), want, "{text}");
+    }
+}
