@@ -51,6 +51,10 @@ pub(crate) async fn claim(tx: &mut Tx, wanted: &Wanted) -> Result<Vec<Claim>, St
             break;
         }
         take_lanes(tx, &opened).await?;
+        // Lanes that are named were free when their message came: nobody waited, so nobody was overtaken.
+        if wanted.only.is_none() {
+            note_served(tx, &opened).await?;
+        }
         res.extend(opened);
     }
     for it in &res {
@@ -122,7 +126,11 @@ async fn take_lanes(tx: &mut Tx, claims: &[Claim]) -> Result<(), StoreError> {
     let text = "WITH c (lane, run, epoch, at) AS (VALUES {values})
                 UPDATE lanes SET run_id = c.run, epoch = c.epoch, due_at = NULL, served_at = c.at
                 FROM c WHERE lanes.id = c.lane";
-    tx.run_many(sql("take lanes", text), lanes).await?;
+    tx.run_many(sql("take lanes", text), lanes).await
+}
+
+/// Puts the groups that got a run behind those that wait.
+async fn note_served(tx: &mut Tx, claims: &[Claim]) -> Result<(), StoreError> {
     let groups = claims.iter().map(|it| row![it.group, it.run]).collect();
     let text = "WITH c (grp, run) AS (VALUES {values})
                 UPDATE groups SET served = c.run FROM c WHERE groups.id = c.grp";

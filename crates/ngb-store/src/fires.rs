@@ -246,8 +246,8 @@ impl Store {
     pub async fn fires(&self, task: TaskId, limit: u32) -> Result<Vec<FireRow>, StoreError> {
         let text = "SELECT f.slot_at, f.fired_at, f.skipped, j.id AS job_id, j.state, j.error, j.ended_at,
                         (SELECT min(r.started_at) FROM runs r WHERE r.id = j.run_id) AS began_at,
-                        (SELECT count(*) FROM outbox o WHERE o.job_id = j.id AND o.state = 'sent') AS sent,
-                        (SELECT count(*) FROM outbox o WHERE o.job_id = j.id AND o.state <> 'sent') AS unsent
+                        (SELECT count(*) FROM outbox o WHERE o.job_id = j.id AND o.about IS NULL AND o.state = 'sent') AS sent,
+                        (SELECT count(*) FROM outbox o WHERE o.job_id = j.id AND o.about IS NULL AND o.state <> 'sent') AS unsent
                     FROM fires f LEFT JOIN jobs j ON j.task_id = f.task_id AND j.slot_at = f.slot_at
                     WHERE f.task_id = $1 ORDER BY f.slot_at DESC LIMIT $2";
         let rows = self.rows(sql("read fires", text).bind(task).bind(limit)).await?;

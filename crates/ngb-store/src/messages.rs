@@ -221,13 +221,14 @@ impl Store {
         // The inner limit also keeps SQLite from walking the whole table in the order of the outer grouping.
         let text = "SELECT t.jid, t.thread, max(t.sent_at) AS heard_at
                     FROM (SELECT jid, thread, sent_at FROM messages
-                          WHERE received_at >= $1 AND author = 'user' AND substr(jid, 1, $2) = $3
-                          ORDER BY received_at DESC LIMIT 50000) t
+                          WHERE id >= $1 AND author = 'user' AND substr(jid, 1, $2) = $3
+                          ORDER BY id DESC LIMIT 50000) t
                     GROUP BY t.jid, t.thread ORDER BY max(t.sent_at) DESC LIMIT $4";
         let prefix = format!("{account}:");
         // Names of accounts are ASCII.
         let length = i64::try_from(prefix.len()).unwrap_or(i64::MAX);
-        let query = sql("read what was heard last", text).bind(since).bind(length).bind(prefix);
+        let first = self.first_since("messages", "received_at", since).await?;
+        let query = sql("read what was heard last", text).bind(first).bind(length).bind(prefix);
         let heard = |row: &Row| Ok((row.place()?, row.time("heard_at")?));
         self.rows(query.bind(limit)).await?.iter().map(heard).collect()
     }
@@ -266,7 +267,7 @@ impl Store {
         let text = jobs::select("j.message_id IN ($1, $2) ORDER BY j.id");
         let jobs = self.rows(sql("read jobs", text).bind(id).bind(about)).await?;
         let text = "SELECT id, jid, thread, item, state, attempt, in_doubt, platform_id, error, created_at, sent_at
-                    FROM outbox WHERE about IN ($1, $2) OR answer_id = $1 ORDER BY id LIMIT $3";
+                    FROM outbox WHERE about IN ($1, $2) OR (answer_id = $1 AND about IS NULL) ORDER BY id LIMIT $3";
         let query = sql("read outbox", text).bind(id).bind(about).bind(i64::from(MAX_PAGE));
         let outbox = self.rows(query).await?;
         let mut decisions: Vec<DecisionRow> =

@@ -9,7 +9,7 @@
 //! The earliest row of a place that is pending or sending is its head, and only the head is ever sent; one that waits for
 //! its next try holds the place, one that failed doesn't.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use ngb_core::{
     address::{Account, Place},
@@ -51,9 +51,15 @@ pub(crate) async fn queue(tx: &mut Tx, rows: &[OutRow<'_>]) -> Result<Vec<Queued
         return Ok(Vec::new());
     }
     let kept = keep_said(tx, rows).await?;
+    let node = tx.node.clone();
+    let mut taken = open_places(tx, rows).await?;
     let mut values = Vec::with_capacity(rows.len());
+    let mut sends = Vec::with_capacity(rows.len());
     for (it, kept) in rows.iter().zip(&kept) {
         let NewOutbox { place, item, about, job, live } = it.new;
+        // The head of its place: there is nothing before it.
+        let first = taken.insert(place.clone());
+        sends.push(first);
         values.push(row![
             place.jid.account().to_string(),
             place.jid.to_string(),
@@ -65,25 +71,44 @@ pub(crate) async fn queue(tx: &mut Tx, rows: &[OutRow<'_>]) -> Result<Vec<Queued
             *job,
             it.run,
             *live,
-            "pending",
+            if first { "sending" } else { "pending" },
+            u32::from(first),
+            first.then(|| node.to_string()),
+            first.then_some(tx.now.0),
             tx.now,
             tx.now,
         ]);
     }
     let text = "INSERT INTO outbox (account, jid, thread, item, about, answer_id, is_first, job_id, run_id, live, state,
-                    next_at, created_at)
+                    attempt, node, taken_at, next_at, created_at)
                 VALUES {values} RETURNING id";
     let made = tx.rows_many(sql("queue what goes out", text), values).await?;
     let mut ids =
         made.iter().map(|it| it.int("id").map(OutboxId)).collect::<Result<Vec<_>, _>>()?;
     // The database numbers rows in their order; the order of what RETURNING gives is not promised.
     ids.sort();
+    let mut res = Vec::with_capacity(rows.len());
+    for (((id, message), row), sends) in ids.into_iter().zip(kept).zip(rows).zip(sends) {
+        let sending = sends.then(|| taken_now(id, row.new));
+        res.push(Queued { id, message, sending });
+    }
+    Ok(res)
+}
+
+fn taken_now(id: OutboxId, new: &NewOutbox) -> OutboxItem {
+    let NewOutbox { place, item, about, live, .. } = new.clone();
+    OutboxItem { id, place, item, attempt: 1, in_doubt: false, about, live }
+}
+
+/// The places of `rows` where something waits or is being sent.
+async fn open_places(tx: &mut Tx, rows: &[OutRow<'_>]) -> Result<HashSet<Place>, StoreError> {
     let places: BTreeSet<&Place> = rows.iter().map(|it| &it.new.place).collect();
-    let sending = send_heads(tx, places, tx.now).await?;
-    let mut sending: HashMap<OutboxId, OutboxItem> =
-        sending.into_iter().map(|it| (it.id, it)).collect();
-    let queued = |(id, message)| Queued { id, message, sending: sending.remove(&id) };
-    Ok(ids.into_iter().zip(kept).map(queued).collect())
+    let text = "WITH p (jid, thread) AS (VALUES {values})
+                SELECT p.jid, p.thread FROM p WHERE EXISTS (SELECT 1 FROM outbox e
+                    WHERE e.jid = p.jid AND e.thread = p.thread AND e.state IN ('pending', 'sending'))";
+    let values = places.iter().map(|it| row![it.jid.to_string(), thread(it)]).collect();
+    let open = tx.rows_many(sql("look for what goes before", text), values).await?;
+    open.iter().map(Row::place).collect()
 }
 
 impl Store {

@@ -11,7 +11,7 @@ use ngb_core::{
 use crate::{
     Counts, Cutoffs, DayUsage, DayUse, Pruned, Store, StoreError,
     db::Tx,
-    sql::{Row, Sql, sql},
+    sql::{Row, Sql, Value, row, sql},
 };
 
 /// Rows that one transaction removes, so that nobody waits for it.
@@ -31,35 +31,41 @@ struct Kind {
     table: &'static str,
     /// Which of its rows `o` may go: `$1` is the time before which they are old. Never a row that something still needs.
     old: &'static str,
+    /// The time at which its rows are made, which grows with their ids; none where an index has it.
+    made: Option<&'static str>,
     /// Which cutoff holds for it.
     before: fn(&Cutoffs, now: Timestamp) -> Option<Timestamp>,
     count: fn(&mut Pruned) -> &mut u64,
 }
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 9] = [
     Kind {
         table: "outbox",
         old: "o.created_at < $1 AND o.state NOT IN ('pending', 'sending')
             AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.live_outbox_id = o.id AND j.state IN ('queued', 'running'))
             AND NOT EXISTS (SELECT 1 FROM asks a WHERE a.outbox_id = o.id AND a.answer IS NULL AND a.expires_at >= $1)",
+        made: Some("created_at"),
         before: |it, _| it.messages,
         count: |it| &mut it.outbox,
     },
     Kind {
         table: "jobs",
         old: "o.ended_at < $1 AND o.state IN ('done', 'cancelled')",
+        made: Some("created_at"),
         before: |it, _| it.messages,
         count: |it| &mut it.jobs,
     },
     Kind {
         table: "jobs",
         old: "o.ended_at < $1 AND o.state = 'dead'",
+        made: Some("created_at"),
         before: |it, _| it.dead_letters,
         count: |it| &mut it.dead_letters,
     },
     Kind {
         table: "runs",
         old: "o.ended_at < $1 AND o.state <> 'running' AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.run_id = o.id)",
+        made: Some("started_at"),
         before: |it, now| it.messages.map(|it| it.min(now - DAY)),
         count: |it| &mut it.runs,
     },
@@ -67,14 +73,16 @@ const KINDS: [Kind; 10] = [
         table: "messages",
         old: "o.received_at < $1
             AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.message_id = o.id)
-            AND NOT EXISTS (SELECT 1 FROM outbox u WHERE (u.about = o.id OR u.answer_id = o.id)
-                AND u.state IN ('pending', 'sending'))",
+            AND NOT EXISTS (SELECT 1 FROM outbox u WHERE u.jid = o.jid AND u.thread = o.thread
+                AND u.state IN ('pending', 'sending') AND (u.about = o.id OR u.answer_id = o.id))",
+        made: Some("received_at"),
         before: |it, _| it.messages,
         count: |it| &mut it.messages,
     },
     Kind {
         table: "fires",
         old: "o.fired_at < $1 AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.task_id = o.task_id AND j.slot_at = o.slot_at)",
+        made: None,
         before: |it, _| it.messages,
         count: |it| &mut it.fires,
     },
@@ -82,24 +90,21 @@ const KINDS: [Kind; 10] = [
         table: "decisions",
         old: "o.at < $1 AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.id = o.message_id)
             AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = o.job_id)",
+        made: Some("at"),
         before: |it, _| it.messages,
         count: |it| &mut it.decisions,
     },
     Kind {
-        table: "events",
-        old: "o.at < $1",
-        before: |it, _| it.messages.map(|it| it - EVENT_KEYS),
-        count: |it| &mut it.event_keys,
-    },
-    Kind {
         table: "usage_counts",
         old: "o.at < $1",
+        made: Some("at"),
         before: |it, now| it.usage.map(|it| it.min(now - DAY)),
         count: |it| &mut it.usage,
     },
     Kind {
         table: "audit",
         old: "o.at < $1",
+        made: Some("at"),
         before: |it, _| it.audit,
         count: |it| &mut it.audit,
     },
@@ -108,20 +113,19 @@ const KINDS: [Kind; 10] = [
 struct Part {
     kind: &'static Kind,
     before: Timestamp,
+    /// Rows from here on are too young.
+    end: i64,
 }
 
 async fn remove(tx: &mut Tx, it: &Part) -> Result<u64, StoreError> {
-    let Part { kind: Kind { table, old, .. }, before } = it;
-    if *table == "events" {
-        let text = "DELETE FROM events WHERE (account, event_key) IN (
-                 SELECT o.account, o.event_key FROM events o WHERE o.at < $1 ORDER BY o.at LIMIT $2)";
-        return tx.run(sql("prune", text).bind(*before).bind(ROWS_A_TRANSACTION)).await;
-    }
+    let Part { kind: Kind { table, old, .. }, before, end } = it;
     let text = format!(
-        "DELETE FROM {table} WHERE id IN (SELECT o.id FROM {table} o WHERE {old} ORDER BY o.id LIMIT $2)
+        "DELETE FROM {table} WHERE id IN (
+             SELECT o.id FROM {table} o WHERE o.id < $3 AND {old} ORDER BY o.id LIMIT $2)
          RETURNING id"
     );
-    let rows = tx.rows(sql("prune", text).bind(*before).bind(ROWS_A_TRANSACTION)).await?;
+    let query = sql("prune", text).bind(*before).bind(ROWS_A_TRANSACTION).bind(*end);
+    let rows = tx.rows(query).await?;
     let ids = rows.iter().map(|it| it.int("id")).collect::<Result<Vec<_>, _>>()?;
     if *table == "jobs" && !ids.is_empty() {
         for text in [
@@ -132,6 +136,11 @@ async fn remove(tx: &mut Tx, it: &Part) -> Result<u64, StoreError> {
         }
     }
     Ok(u64::try_from(ids.len()).unwrap_or(u64::MAX))
+}
+
+async fn forget_events(tx: &mut Tx, keys: &[Vec<Value>]) -> Result<(), StoreError> {
+    let text = "DELETE FROM events WHERE (account, event_key) IN (VALUES {values})";
+    tx.run_many(sql("prune events", text), keys.to_vec()).await
 }
 
 /// What a group used from a time on; its row is for [`used`].
@@ -157,14 +166,20 @@ impl Store {
         for kind in &KINDS {
             let Some(before) = (kind.before)(&cutoffs, now) else { continue };
             let count = (kind.count)(&mut res);
+            let end = match kind.made {
+                Some(column) => self.first_since(kind.table, column, before).await?,
+                None => i64::MAX,
+            };
             if dry_run {
-                let text = format!("SELECT count(*) AS n FROM {} o WHERE {}", kind.table, kind.old);
-                let row = self.row(sql("count what is old", text).bind(before)).await?;
+                let Kind { table, old, .. } = kind;
+                let text = format!("SELECT count(*) AS n FROM {table} o WHERE o.id < $2 AND {old}");
+                let query = sql("count what is old", text).bind(before).bind(end);
+                let row = self.row(query).await?;
                 *count = row.map_or(Ok(0), |it| it.count("n"))?;
                 continue;
             }
             loop {
-                let part = Part { kind, before };
+                let part = Part { kind, before, end };
                 let removed = self.write(part, |tx, it| Box::pin(remove(tx, it))).await?;
                 *count += removed;
                 if removed == 0 {
@@ -172,7 +187,65 @@ impl Store {
                 }
             }
         }
+        if let Some(before) = cutoffs.messages {
+            res.event_keys = self.prune_events(before - EVENT_KEYS, dry_run).await?;
+        }
         Ok(res)
+    }
+
+    /// Event keys are found in the order of their keys: they have no id, and an index on their time would cost each
+    /// message.
+    async fn prune_events(&self, before: Timestamp, dry_run: bool) -> Result<u64, StoreError> {
+        let mut after = (String::new(), String::new());
+        let mut count = 0;
+        loop {
+            let text = "SELECT account, event_key FROM events WHERE (account, event_key) > ($1, $2) AND at < $3
+                        ORDER BY account, event_key LIMIT $4";
+            let query = sql("look for old events", text).bind(&*after.0).bind(&*after.1);
+            let rows = self.rows(query.bind(before).bind(ROWS_A_TRANSACTION)).await?;
+            let mut old = Vec::with_capacity(rows.len());
+            for row in &rows {
+                after = (row.text("account")?, row.text("event_key")?);
+                old.push(row![&after.0, &after.1]);
+            }
+            if old.is_empty() {
+                return Ok(count);
+            }
+            count += u64::try_from(old.len()).unwrap_or(u64::MAX);
+            if !dry_run {
+                self.write(old, |tx, it| Box::pin(forget_events(tx, it))).await?;
+            }
+        }
+    }
+
+    /// The least id of the rows of `table` that were made at or after `since`, by a column that grows with the ids. Where
+    /// the clock was set back, a few rows may stand on the wrong side.
+    pub(crate) async fn first_since(
+        &self,
+        table: &str,
+        column: &str,
+        since: Timestamp,
+    ) -> Result<i64, StoreError> {
+        let ends = format!(
+            "SELECT coalesce((SELECT min(id) FROM {table}), 0) AS low,
+                 coalesce((SELECT max(id) FROM {table}), 0) AS high"
+        );
+        let Some(ends) = self.row(sql("look for the ends of a table", ends)).await? else {
+            return Ok(0);
+        };
+        // Rows below `low` are older, those above `high` are not.
+        let (mut low, mut high) = (ends.int("low")?, ends.int("high")?);
+        let text =
+            format!("SELECT id, {column} AS at FROM {table} WHERE id >= $1 ORDER BY id LIMIT 1");
+        while low <= high {
+            let middle = low + (high - low) / 2;
+            let found = self.row(sql("look for a time", &*text).bind(middle)).await?;
+            match found {
+                Some(row) if row.time("at")? < since => low = row.int("id")? + 1,
+                _ => high = middle - 1,
+            }
+        }
+        Ok(low)
     }
 
     /// The items that may still have to be sent and that hold a file.
@@ -206,7 +279,8 @@ impl Store {
                 (SELECT count(*) FROM messages WHERE author <> 'user') AS messages_out,
                 (SELECT count(*) FROM jobs WHERE state = 'queued') AS jobs_queued,
                 (SELECT count(*) FROM jobs WHERE state = 'queued' AND kind = 'say') AS tasks_active,
-                (SELECT count(*) FROM jobs WHERE state = 'running') AS jobs_running,
+                (SELECT count(*) FROM jobs j JOIN runs r ON j.run_id = r.id
+                    WHERE r.state = 'running' AND j.state = 'running') AS jobs_running,
                 (SELECT count(*) FROM jobs WHERE state = 'dead') AS jobs_dead,
                 (SELECT count(*) FROM runs WHERE state = 'running') AS runs_running,
                 (SELECT count(*) FROM outbox WHERE state = 'pending') AS outbox_pending,

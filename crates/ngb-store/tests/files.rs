@@ -31,7 +31,7 @@ async fn a_newer_database_is_left_alone() {
     assert!(matches!(fix.store.put("a", "b").await, Err(StoreError::Closed)));
     raw(fix.dir.path()).execute("INSERT INTO migrations VALUES (99, 0)", []).unwrap();
     let err = another(&fix.dir, &fix.url, &fix.clock, "n").await.unwrap_err().to_string();
-    assert_eq!(err, "the database is of a newer version (99) than this program (9)");
+    assert_eq!(err, "the database is of a newer version (99) than this program (10)");
 }
 
 #[tokio::test]
