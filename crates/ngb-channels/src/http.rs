@@ -185,7 +185,7 @@ impl Http {
             if body.is_empty() && (200..300).contains(&status) {
                 return Ok(Reply { status, body: Value::Null, headers, retry_after });
             }
-            match serde_json::from_slice(&body) {
+            match crate::json::read(&body) {
                 Ok(body) => Ok(Reply { status, body, headers, retry_after }),
                 Err(_) if status != 200 => Err(HttpError::Status { status, retry_after }),
                 Err(err) => Err(HttpError::NotJson(err)),

@@ -15,6 +15,7 @@ mod fuzz;
 mod grid;
 mod hook;
 pub mod http;
+mod json;
 mod lists;
 mod marks;
 mod pulse;

@@ -27,6 +27,8 @@ pub enum How {
     CutAfter,
     /// It is done, and the connection closes half-way through the answer.
     HalfBody,
+    /// It is done, and each U+FFFD of the answer is a byte that is no UTF-8. Telegram's simulator only.
+    BadText,
     /// It is done, and the answer takes this long.
     Slow { ms: u64 },
 }

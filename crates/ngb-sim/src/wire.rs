@@ -69,6 +69,15 @@ pub(crate) fn json_response(status: StatusCode, body: String) -> Response {
     response
 }
 
+/// The same response with a byte that is no UTF-8 for each U+FFFD.
+pub(crate) async fn bad_text(response: Response) -> Response {
+    let (head, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&body);
+    let parts: Vec<&[u8]> = text.split('\u{fffd}').map(str::as_bytes).collect();
+    Response::from_parts(head, Body::from(parts.join(&0xff)))
+}
+
 /// The same response, whose connection is cut half-way through the body.
 pub(crate) async fn half(response: Response) -> Response {
     let status = response.status();

@@ -49,8 +49,8 @@ impl Crypt {
 
     /// The plain words of `{"encrypt": …}`; none where they are not ours.
     pub(super) fn decrypt(&self, body: &[u8]) -> Option<Value> {
-        let body: Value = serde_json::from_slice(body).ok()?;
-        serde_json::from_slice(&self.open(body["encrypt"].as_str()?)?).ok()
+        let body = crate::json::read(body).ok()?;
+        crate::json::read(&self.open(body["encrypt"].as_str()?)?).ok()
     }
 
     fn open(&self, words: &str) -> Option<Vec<u8>> {

@@ -1,6 +1,6 @@
 //! Webhook: Telegram posts each update to us.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use subtle::ConstantTimeEq as _;
 use tracing::warn;
 
@@ -68,7 +68,7 @@ impl Telegram {
             warn!(account = %self.profile.account, bytes = request.body.len(), "an update was too long and is refused");
             return Ok(413);
         }
-        let Ok(update) = serde_json::from_slice::<Value>(&request.body) else {
+        let Ok(update) = crate::json::read(&request.body) else {
             // It is from Telegram, and posting it again would not mend it.
             warn!(account = %self.profile.account, "an update was no JSON and is dropped");
             return Ok(200);

@@ -7,7 +7,6 @@ use ngb_core::{
     secret::Secret,
 };
 use ring::hmac;
-use serde_json::Value;
 use subtle::ConstantTimeEq as _;
 use tracing::{error, info};
 
@@ -93,7 +92,7 @@ impl Whatsapp {
             number: &self.graph.number,
             unread_key: signature,
         };
-        let events = match serde_json::from_slice::<Value>(&request.body) {
+        let events = match crate::json::read(&request.body) {
             Ok(body) => reader.read(&body),
             // It is from Meta, and sending it again would not mend it.
             Err(err) => reader.unknown(0, format!("no JSON: {err}")).into_iter().collect(),

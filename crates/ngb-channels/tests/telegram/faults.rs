@@ -73,6 +73,22 @@ async fn the_offset_is_confirmed_only_after_acceptance() {
 }
 
 #[tokio::test]
+async fn a_broken_text_holds_nothing_back() {
+    let mut stage = Stage::new().await;
+    let platform = stage.server.platform.clone();
+    platform.fault(next("getUpdates", How::BadText));
+    platform.push(&[Draft::text(5, "a"), Draft::text(5, "b\u{fffd}"), Draft::text(5, "c")]);
+    let offer = stage.offer().await;
+    let texts = offer.events.iter().map(|it| match &it.what {
+        Happening::Message(content) => content.text.clone(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(texts.collect::<Vec<_>>(), ["a", "b\u{fffd}", "c"]);
+    accept(offer);
+    platform.wait_confirmed().await;
+}
+
+#[tokio::test]
 async fn every_fault_of_a_poll_is_survived() {
     let faults = [
         How::CutBefore,

@@ -65,7 +65,7 @@ async fn answer(platform: Platform, request: hyper::Request<Incoming>) -> Result
             return Ok(methods::refused(*code, description, "by script"));
         }
         Some(How::CutBefore) => return Err(Cut),
-        Some(How::CutAfter | How::HalfBody | How::Slow { .. }) | None => (),
+        Some(How::CutAfter | How::HalfBody | How::BadText | How::Slow { .. }) | None => (),
     }
     let response = take(&platform, &method, request).await;
     platform.touch();

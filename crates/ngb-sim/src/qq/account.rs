@@ -231,7 +231,7 @@ impl Account {
         let refused = |code: i64, words: &str| json!({"status": "failed", "retcode": code, "data": null, "message": words, "wording": words});
         let mut answer = match fault {
             Some(How::CutBefore) => return Outcome::Cut,
-            Some(How::CutAfter | How::HalfBody) => {
+            Some(How::CutAfter | How::HalfBody | How::BadText) => {
                 self.done(&action, &frame["params"]);
                 return Outcome::Cut;
             }

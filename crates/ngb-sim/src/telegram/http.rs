@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     fault::{How, is_send},
-    wire::{self, Cut, half, half_of, json_response},
+    wire::{self, Cut, bad_text, half, half_of, json_response},
 };
 
 /// What a method returns.
@@ -107,7 +107,7 @@ async fn call(platform: &Platform, method: String, request: Request) -> Result<R
             return Ok(failed(&Failure::new(*code, description.as_str())));
         }
         Some(How::CutBefore) => return Err(Cut),
-        Some(How::CutAfter | How::HalfBody | How::Slow { .. }) | None => (),
+        Some(How::CutAfter | How::HalfBody | How::BadText | How::Slow { .. }) | None => (),
     }
     let done = match method.to_ascii_lowercase().as_str() {
         "getupdates" => updates::get_updates(platform, &params).await,
@@ -140,7 +140,11 @@ async fn call(platform: &Platform, method: String, request: Request) -> Result<R
         }
     };
     drop(flight);
-    if halved { Ok(half(response).await) } else { Ok(response) }
+    match fault {
+        Some(How::HalfBody) => Ok(half(response).await),
+        Some(How::BadText) => Ok(bad_text(response).await),
+        _ => Ok(response),
+    }
 }
 
 /// Counts one send or edit that has no answer yet, also when its connection is lost.

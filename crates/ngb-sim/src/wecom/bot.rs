@@ -114,7 +114,7 @@ async fn serve(company: Company, mut socket: WebSocket) {
                 let fault = company.lock().faults.pick(cmd);
                 match fault {
                     Some(How::CutBefore) => break,
-                    Some(How::CutAfter | How::HalfBody) => {
+                    Some(How::CutAfter | How::HalfBody | How::BadText) => {
                         _ = company.obey(cmd, &frame);
                         company.touch();
                         break;

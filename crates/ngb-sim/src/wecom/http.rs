@@ -55,7 +55,7 @@ async fn answer(company: Company, request: hyper::Request<Incoming>) -> Result<R
             return Ok(said(&refused(i64::from(*code), description)));
         }
         Some(How::CutBefore) => return Err(Cut),
-        Some(How::CutAfter | How::HalfBody | How::Slow { .. }) | None => (),
+        Some(How::CutAfter | How::HalfBody | How::BadText | How::Slow { .. }) | None => (),
     }
     let response = handle(&company, &path, request).await;
     match fault {

@@ -65,7 +65,7 @@ async fn answer(platform: Platform, request: hyper::Request<Incoming>) -> Result
             return Ok(refused(&refuse(*code, 131_000, description)));
         }
         Some(How::CutBefore) => return Err(Cut),
-        Some(How::CutAfter | How::HalfBody | How::Slow { .. }) | None => (),
+        Some(How::CutAfter | How::HalfBody | How::BadText | How::Slow { .. }) | None => (),
     }
     let done = if is_authorized(&platform, &request) {
         handle(&platform, method, &path, request).await

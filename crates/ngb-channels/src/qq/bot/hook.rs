@@ -4,7 +4,7 @@
 //! of it is read.
 
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
-use serde_json::{Value, json};
+use serde_json::json;
 use tracing::warn;
 
 use super::{QqBot, wire};
@@ -76,7 +76,7 @@ impl QqBot {
             warn!(%account, "a call is refused: its signature is wrong; compare the secret with the console's");
             return Taken::Reply(WebhookReply::status(401));
         }
-        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let body = crate::json::read(&request.body).unwrap_or_default();
         let d = &body["d"];
         match body["op"].as_u64() {
             Some(CHECK) => {
