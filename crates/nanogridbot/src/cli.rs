@@ -81,6 +81,9 @@ pub(crate) enum Command {
     /// Schedule tasks, list, show, pause, run and cancel them.
     #[command(subcommand)]
     Task(Task),
+    /// List and invite people, give them roles, and say which addresses are theirs.
+    #[command(subcommand)]
+    People(crate::people::People),
     /// Search what was said.
     #[command(subcommand)]
     Session(crate::session::Session),

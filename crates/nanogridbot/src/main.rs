@@ -22,6 +22,7 @@ mod models;
 mod mount;
 mod net;
 mod original;
+mod people;
 mod print;
 mod serve;
 mod session;
@@ -101,6 +102,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Why { message } => commands::why(&ctx, message).await,
         Command::Dead(command) => commands::dead(&ctx, &command).await,
         Command::Task(command) => task::task(&ctx, &command).await,
+        Command::People(command) => people::people(&ctx, &command).await,
         Command::Session(command) => session::session(&ctx, &command).await,
         Command::Prune { before, dry_run } => commands::prune(&ctx, &before, dry_run).await,
         Command::Logs(args) => logs::logs(&ctx, &args).await,

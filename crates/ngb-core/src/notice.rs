@@ -74,6 +74,10 @@ pub enum Notice {
     AnswerInWords,
     /// The chat is let in.
     Welcome,
+    /// Somebody who typed this person's code is one with them from now on.
+    Linked { other: String },
+    /// That was taken back.
+    Unlinked { other: String },
     /// A task failed so often in a row that it fires no more.
     TaskPaused { task: TaskId },
     /// The disk is full; for the operator.
@@ -168,6 +172,13 @@ impl Notice {
             Self::NotYours => f.write_str("This is not yours to decide."),
             Self::AnswerInWords => f.write_str("Answer with the number or the words."),
             Self::Welcome => f.write_str("This chat is approved. Write to me!"),
+            Self::Linked { other } => write!(
+                f,
+                "You and {other} are one person to me now: your code was typed there. If that was not you, write `/pair undo`."
+            ),
+            Self::Unlinked { other } => {
+                write!(f, "You and {other} are two people to me again; it was taken back there.")
+            }
             Self::TaskPaused { task } => write!(
                 f,
                 "Task {task} failed several times in a row and is paused. `nanogridbot task show {task}` says why, \
@@ -243,6 +254,10 @@ impl Notice {
             Self::NotYours => f.write_str("这不由你决定。"),
             Self::AnswerInWords => f.write_str("请回复编号或选项文字。"),
             Self::Welcome => f.write_str("这个聊天已获批准，可以开始了！"),
+            Self::Linked { other } => {
+                write!(f, "你和 {other} 现在是同一个人：那边输入了你的代码。如果不是你本人，请发送 `/配对 撤销`。")
+            }
+            Self::Unlinked { other } => write!(f, "你和 {other} 不再是同一个人：那边取消了关联。"),
             Self::TaskPaused { task } => write!(
                 f,
                 "任务 {task} 连续失败多次，已暂停。用 `nanogridbot task show {task}` 查看原因，用 `nanogridbot task resume {task}` 恢复。"
@@ -327,6 +342,8 @@ mod tests {
             Notice::NotYours,
             Notice::AnswerInWords,
             Notice::Welcome,
+            Notice::Linked { other: "Ann (slack@main)".into() },
+            Notice::Unlinked { other: "Ann (slack@main)".into() },
             Notice::TaskPaused { task: TaskId(5) },
             Notice::DiskFull,
             Notice::DiskRoomy,

@@ -47,6 +47,30 @@ pub enum Reply {
     NoCode {
         code: String,
     },
+    /// A code that makes one person of whoever was shown it and whoever types it.
+    PairCode {
+        code: String,
+        minutes: u64,
+    },
+    /// A code is shown to one person only.
+    PairAlone,
+    /// It was typed where it was shown.
+    PairElsewhere {
+        code: String,
+    },
+    /// Whoever typed it has roles: they show the code, and the other side types it.
+    PairOtherWay,
+    NoPairCode {
+        code: String,
+    },
+    Paired {
+        other: String,
+    },
+    Unpaired {
+        other: String,
+    },
+    /// There is nothing to take back.
+    NotPaired,
     /// A command that wants a code came without one.
     WantsCode(Verb),
     MayNot {
@@ -159,6 +183,28 @@ impl Reply {
             Self::NoCode { code } => {
                 write!(f, "No chat waits with the code {code}. A code is good for a day and once.")
             }
+            Self::PairCode { code, minutes } => write!(
+                f,
+                "Write this to me on your other platform within {minutes} minutes: `/pair {code}`. You are one person to me then."
+            ),
+            Self::PairAlone => f.write_str(
+                "Write `/pair` to me alone: whoever sees the code could use it.",
+            ),
+            Self::PairElsewhere { code } => {
+                write!(f, "That is your code for the other platform: write `/pair {code}` to me there.")
+            }
+            Self::PairOtherWay => f.write_str(
+                "You have a role here, and whoever showed you that code would get it. If that is you: write `/pair` here, and \
+                 the code that I show you there.",
+            ),
+            Self::NoPairCode { code } => {
+                write!(f, "I know no such code for you: {code}. A code is good for ten minutes and once; `/pair` makes one.")
+            }
+            Self::Paired { other } => {
+                write!(f, "You and {other} are one person to me now. `/pair undo` takes it back.")
+            }
+            Self::Unpaired { other } => write!(f, "You and {other} are two people to me again."),
+            Self::NotPaired => f.write_str("You are on no other platform here, as far as I know."),
             Self::WantsCode(verb) => {
                 write!(f, "Write the code behind it: `/{} ABCD-EFGH`", verb.names()[0])
             }
@@ -214,6 +260,22 @@ impl Reply {
             Self::NoCode { code } => {
                 write!(f, "没有使用代码 {code} 等待的聊天。代码一天内有效，只能用一次。")
             }
+            Self::PairCode { code, minutes } => {
+                write!(f, "请在 {minutes} 分钟内，在你的另一个平台给我发送：`/配对 {code}`。之后我会把两个账号当作同一个人。")
+            }
+            Self::PairAlone => f.write_str("请单独给我发送 `/配对`：看到代码的人都能使用它。"),
+            Self::PairElsewhere { code } => {
+                write!(f, "这个代码用于另一个平台：请在那边发送 `/配对 {code}`。")
+            }
+            Self::PairOtherWay => f.write_str(
+                "你在这里有身份，给你代码的人会得到它。如果那是你自己：请在这里发送 `/配对`，再到那边输入代码。",
+            ),
+            Self::NoPairCode { code } => {
+                write!(f, "没有给你的代码 {code}。代码十分钟内有效，只能用一次；`/配对` 生成新的代码。")
+            }
+            Self::Paired { other } => write!(f, "你和 {other} 现在是同一个人。`/配对 撤销` 可以取消。"),
+            Self::Unpaired { other } => write!(f, "你和 {other} 不再是同一个人。"),
+            Self::NotPaired => f.write_str("你还没有关联其他平台的账号。"),
             Self::WantsCode(verb) => {
                 write!(f, "请在后面写上代码：`/{} ABCD-EFGH`", verb.names()[1])
             }
@@ -321,6 +383,14 @@ mod tests {
             Reply::Approved { title: "family".into() },
             Reply::Denied { title: "family".into() },
             Reply::NoCode { code: "ABCD-EFGH".into() },
+            Reply::PairCode { code: "ABCD-EFGH".into(), minutes: 10 },
+            Reply::PairAlone,
+            Reply::PairElsewhere { code: "ABCD-EFGH".into() },
+            Reply::PairOtherWay,
+            Reply::NoPairCode { code: "ABCD-EFGH".into() },
+            Reply::Paired { other: "Ann (slack@main)".into() },
+            Reply::Unpaired { other: "Ann (slack@main)".into() },
+            Reply::NotPaired,
             Reply::WantsCode(Verb::Approve),
             Reply::MayNot { verb: Verb::Pause, role: Role::Guest },
             Reply::NoMessage,

@@ -81,6 +81,7 @@ async fn look_up(
         Verb::Memory => Reply::Memory(memory(gateway, asked).await?),
         Verb::Why => why(gateway, asked, &command.rest).await?,
         Verb::Approve | Verb::Deny => decide(gateway, asked, command).await?,
+        Verb::Pair => crate::pair::pair(gateway, asked, &command.rest).await?,
         Verb::New | Verb::Stop | Verb::Pause | Verb::Resume => {
             unreachable!("these change something, and look nothing up")
         }

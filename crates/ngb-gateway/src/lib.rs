@@ -40,6 +40,7 @@ mod marks;
 pub mod memory;
 pub mod mounts;
 mod outbox;
+mod pair;
 mod pairs;
 mod people;
 pub mod programs;

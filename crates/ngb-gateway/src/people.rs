@@ -1,6 +1,7 @@
 //! People: inviting them, what they may, and letting them go.
 
 use ngb_core::{
+    address::Account,
     id::{GroupId, UserId},
     role::Role,
 };
@@ -27,6 +28,29 @@ impl Gateway {
     ) -> Result<(), HandleError> {
         self.store().set_roles(user, roles).await?;
         self.changed().await
+    }
+
+    /// Says that a sender on an account is this person.
+    pub async fn link(
+        &self,
+        user: UserId,
+        account: &Account,
+        sender: &str,
+    ) -> Result<(), HandleError> {
+        self.store().link(user, account, sender).await?;
+        self.changed().await
+    }
+
+    /// Says so no more; false when it was not said.
+    pub async fn unlink(
+        &self,
+        user: UserId,
+        account: &Account,
+        sender: &str,
+    ) -> Result<bool, HandleError> {
+        let found = self.store().unlink(user, account, sender).await?;
+        self.changed().await?;
+        Ok(found)
     }
 
     /// Takes every role of a person and ends their logins.

@@ -209,7 +209,8 @@ const V9: &[&str] = &[
     "ALTER TABLE usage_counts ADD COLUMN cost_micros BIGINT",
 ];
 
-/// What messages are found by, and fewer indexes: each is a page more in every commit on the way of a message.
+/// What messages are found by, people on several accounts, and fewer indexes: each is a page more in every commit on the way
+/// of a message.
 const V10: &[&str] = &[
     "CREATE TABLE words (word TEXT NOT NULL, message_id BIGINT NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
         PRIMARY KEY (word, message_id)) {no_rowid}",
@@ -234,4 +235,11 @@ const V10: &[&str] = &[
     "CREATE INDEX outbox_answer ON outbox (answer_id) WHERE answer_id IS NOT NULL AND about IS NULL",
     "DROP INDEX outbox_job",
     "CREATE INDEX outbox_job ON outbox (job_id) WHERE job_id IS NOT NULL AND about IS NULL",
+    // Codes that make one person of two senders: shown to one, typed by the other.
+    "CREATE TABLE links (id {id}, code TEXT NOT NULL UNIQUE, account TEXT NOT NULL, sender_id TEXT NOT NULL,
+        sender_name TEXT NOT NULL, jid TEXT NOT NULL, thread TEXT NOT NULL, lang TEXT NOT NULL, door_user BIGINT,
+        expires_at BIGINT NOT NULL, used_account TEXT, used_sender TEXT, used_name TEXT, used_jid TEXT, used_thread TEXT,
+        used_lang TEXT, used_door_user BIGINT, user_id BIGINT, joined TEXT, used_at BIGINT, undone_at BIGINT)",
+    "CREATE INDEX links_shown ON links (account, sender_id)",
+    "CREATE INDEX links_typed ON links (used_account, used_sender) WHERE used_account IS NOT NULL",
 ];

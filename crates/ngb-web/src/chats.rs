@@ -91,7 +91,10 @@ pub(crate) async fn approve(
         }),
         false => None,
     };
+    let by = who.name.clone();
     let pairing = app.gateway.approve(&code, Approve { group, me, by: who.name }).await?;
+    let detail = format!("{code}: {}", pairing.place);
+    app.gateway.store().audit(&by, "chat approved", &detail).await?;
     Ok(Json(shape::pairing(&pairing)))
 }
 
@@ -102,6 +105,6 @@ pub(crate) async fn deny(
     Path(code): Path<String>,
 ) -> Result<Json<Done>, ApiError> {
     app.gateway.deny(&code).await?;
-    app.gateway.store().audit(&who.name, "denied", &code).await?;
+    app.gateway.store().audit(&who.name, "chat denied", &code).await?;
     Ok(Json(DONE))
 }

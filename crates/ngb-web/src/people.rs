@@ -3,6 +3,7 @@
 use axum::{Json, extract::State};
 use http::StatusCode;
 use ngb_core::{
+    address::{Account, ChannelKind},
     id::{GroupId, UserId},
     role::{Right, Role, wide_role},
 };
@@ -15,7 +16,7 @@ use crate::{
     door::Who,
     error::ApiError,
     groups::{self, Name},
-    input::{Input, Path},
+    input::{Input, Path, Query},
     login::{self, Link},
     shape::{DONE, Done},
 };
@@ -23,10 +24,10 @@ use crate::{
 /// Longest name of a person, in characters.
 const MAX_NAME_CHARS: usize = 60;
 
-/// Everybody who has a role.
+/// Everybody who has a role, or several addresses.
 pub(crate) async fn list(State(app): State<App>) -> Json<Vec<PersonView>> {
     let snapshot = app.gateway.directory().snapshot();
-    let people = snapshot.people().iter().filter(|it| !it.roles.is_empty());
+    let people = snapshot.people().iter().filter(|it| is_known(it));
     Json(people.map(shown).collect())
 }
 
@@ -150,10 +151,75 @@ pub(crate) async fn link(
     Ok(Json(Link { url }))
 }
 
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "PersonAddress")]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OfAddress {
+    /// `<channel>@<account>#<id>`, by the platform's stable id.
+    address: String,
+}
+
+/// Says that an address is a person's. Whose it was before must be somebody whom `who` may change, too.
+pub(crate) async fn add_address(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<UserId>,
+    Input(of): Input<OfAddress>,
+) -> Result<Json<Done>, ApiError> {
+    let person = find(&app, &who, id)?;
+    let (account, sender) = address(&of.address)?;
+    let snapshot = app.gateway.directory().snapshot();
+    if let Some(before) = snapshot.sender(&account, &sender) {
+        need_to_give(&who, &before.roles)?;
+    }
+    app.gateway.link(id, &account, &sender).await?;
+    let detail = format!("{} is {}", of.address, person.name);
+    app.gateway.store().audit(&who.name, "address linked", &detail).await?;
+    Ok(Json(DONE))
+}
+
+/// Says that an address is a person's no more.
+pub(crate) async fn remove_address(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<UserId>,
+    Query(of): Query<OfAddress>,
+) -> Result<Json<Done>, ApiError> {
+    let person = find(&app, &who, id)?;
+    let (account, sender) = address(&of.address)?;
+    if !app.gateway.unlink(id, &account, &sender).await? {
+        let what = format!("address `{}` of {}", of.address, person.name);
+        return Err(ApiError::not_found(format_args!("{what}")));
+    }
+    let detail = format!("{} is no longer {}", of.address, person.name);
+    app.gateway.store().audit(&who.name, "address unlinked", &detail).await?;
+    Ok(Json(DONE))
+}
+
+/// Account and the platform's id, out of `telegram@main#4711`.
+fn address(text: &str) -> Result<(Account, String), ApiError> {
+    let parts = text.split_once('#').filter(|it| !it.1.trim().is_empty());
+    let parsed = parts.and_then(|(account, sender)| Some((account.parse().ok()?, sender)));
+    let (account, sender): (Account, &str) = parsed.ok_or_else(|| {
+        ApiError::bad(format!("`{text}` is no address of a person"))
+            .hint("write it like `telegram@main#4711`: account, `#`, and the platform's id")
+    })?;
+    if matches!(account.channel(), ChannelKind::Web | ChannelKind::Terminal) {
+        let why = format!("`{account}` is a door of our own, where people log in");
+        return Err(ApiError::bad(why));
+    }
+    Ok((account, sender.to_owned()))
+}
+
+/// Whether there is something to say of a person: those who were let go and have no address are history.
+fn is_known(it: &Person) -> bool {
+    !it.roles.is_empty() || !it.identities.is_empty()
+}
+
 /// A person whom `who` may change: nobody ends or takes over a login of somebody as high as themselves, but an owner.
 fn find(app: &App, who: &Who, id: UserId) -> Result<Person, ApiError> {
     let snapshot = app.gateway.directory().snapshot();
-    let person = snapshot.person(id).filter(|it| !it.roles.is_empty());
+    let person = snapshot.person(id).filter(|it| is_known(it));
     let person = person.ok_or_else(|| ApiError::not_found(format_args!("person `{id}`")))?;
     need_to_give(who, &person.roles)?;
     Ok(person.clone())

@@ -11,6 +11,7 @@ mod hooks;
 mod logs;
 mod output;
 mod pages;
+mod people;
 mod qq;
 mod refusals;
 mod secrets;

@@ -88,6 +88,7 @@ fn each_command_prints_one_json_document() {
         &["why", &message],
         &["dead", "list"],
         &["session", "search", "hi"],
+        &["people", "list"],
         &["prune", "--before", "2020-01-01", "--dry-run"],
         &["config"],
         &["run", "-p", "echo hi"],

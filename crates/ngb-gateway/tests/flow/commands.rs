@@ -52,6 +52,7 @@ async fn each_role_may_what_it_may() {
         // command, guest, member, operator
         ("/help",    yes, yes, yes),
         ("/我是谁",   yes, yes, yes),
+        ("/pair",    yes, yes, yes),
         ("/why",     yes, yes, yes),
         ("/stop",    yes, yes, yes),
         ("/status",  no,  yes, yes),

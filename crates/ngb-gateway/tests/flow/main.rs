@@ -7,6 +7,7 @@ mod engine;
 mod failures;
 mod lookups;
 mod memory;
+mod pair;
 mod questions;
 mod queue;
 mod retention;
