@@ -1,0 +1,31 @@
+//! Plugins as WebAssembly components: nothing but what `wit/plugin.wit` names reaches them, and only what was granted.
+
+mod cache;
+mod compiled;
+mod encode;
+mod engine;
+mod error;
+mod guest;
+mod imports;
+mod manifest;
+mod running;
+mod services;
+mod words;
+
+pub use cache::{Cache, Loaded, MAX_COMPONENT_BYTES, digest, read_component};
+pub use compiled::Shape;
+pub use encode::{EncodeError, PLUGIN_WIT, WORLD, encode, world};
+pub use engine::WasmEngine;
+pub use error::{CallError, ComponentError};
+pub use guest::Limits;
+pub use imports::{MAX_KEY_BYTES, MAX_KV_BYTES, MAX_VALUE_BYTES};
+pub use manifest::{
+    Capabilities, Capability, Language, Manifest, ManifestError, NoCapability, WIT_VERSION,
+    WasmHook, check_name,
+};
+pub use running::{Program, Running, WasmEvent};
+pub use services::{Refusal, Services};
+pub use words::{
+    WasmFinished, WasmGroup, WasmLevel, WasmMessage, WasmOutgoing, WasmQueue, WasmRequest,
+    WasmResponse, WasmRun, WasmVerdict,
+};
