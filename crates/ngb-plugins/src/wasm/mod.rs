@@ -5,9 +5,13 @@ mod compiled;
 mod encode;
 mod engine;
 mod error;
+mod folder;
 mod guest;
 mod imports;
 mod manifest;
+mod package;
+mod plugin;
+mod rehearsal;
 mod running;
 mod services;
 mod words;
@@ -17,12 +21,16 @@ pub use compiled::Shape;
 pub use encode::{EncodeError, PLUGIN_WIT, WORLD, encode, world};
 pub use engine::WasmEngine;
 pub use error::{CallError, ComponentError};
+pub use folder::{Folder, FolderError, Installed, Record};
 pub use guest::Limits;
 pub use imports::{MAX_KEY_BYTES, MAX_KV_BYTES, MAX_VALUE_BYTES};
 pub use manifest::{
     Capabilities, Capability, Language, Manifest, ManifestError, NoCapability, WIT_VERSION,
     WasmHook, check_name,
 };
+pub use package::{COMPONENT_FILE, MANIFEST_FILE, Package, PackageError, Proof};
+pub use plugin::{ReplaceError, WasmPlugin};
+pub use rehearsal::{RehearsalError, Step, rehearse};
 pub use running::{Program, Running, WasmEvent};
 pub use services::{Refusal, Services};
 pub use words::{

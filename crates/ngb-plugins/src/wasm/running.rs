@@ -58,6 +58,10 @@ impl Program {
         })
     }
 
+    pub(super) fn name(&self) -> Arc<str> {
+        self.name.clone()
+    }
+
     pub fn hooks(&self) -> &[WasmHook] {
         &self.hooks
     }
@@ -196,37 +200,30 @@ impl Running {
         config: Arc<str>,
     ) -> Result<WasmVerdict, CallError> {
         self.store.data_mut().config = config;
-        let hooks = &self.hooks;
         let verdict = match event {
             WasmEvent::MessageReceived(it) => {
-                let hook = hooks.message_received.clone();
-                self.call(WasmHook::MessageReceived, hook, (it,)).await?
+                self.call(WasmHook::MessageReceived, self.hooks.message_received, (it,)).await?
             }
             WasmEvent::MessageSending(it) => {
-                let hook = hooks.message_sending.clone();
-                self.call(WasmHook::MessageSending, hook, (it,)).await?
+                self.call(WasmHook::MessageSending, self.hooks.message_sending, (it,)).await?
             }
             WasmEvent::RunStarting(it) => {
-                let hook = hooks.run_starting.clone();
-                self.call(WasmHook::RunStarting, hook, (it,)).await?
+                self.call(WasmHook::RunStarting, self.hooks.run_starting, (it,)).await?
             }
             WasmEvent::RunFinished(it) => {
-                let hook = hooks.run_finished.clone();
-                self.call(WasmHook::RunFinished, hook, (it,)).await?
+                self.call(WasmHook::RunFinished, self.hooks.run_finished, (it,)).await?
             }
             WasmEvent::GroupRegistered(it) => {
-                let hook = hooks.group_registered.clone();
-                self.call(WasmHook::GroupRegistered, hook, (it,)).await?;
+                self.call(WasmHook::GroupRegistered, self.hooks.group_registered, (it,)).await?;
                 WasmVerdict::Pass
             }
             WasmEvent::GroupUnregistered(it) => {
-                let hook = hooks.group_unregistered.clone();
-                self.call(WasmHook::GroupUnregistered, hook, (it,)).await?;
+                self.call(WasmHook::GroupUnregistered, self.hooks.group_unregistered, (it,))
+                    .await?;
                 WasmVerdict::Pass
             }
             WasmEvent::Tick => {
-                let hook = hooks.tick.clone();
-                self.call(WasmHook::Tick, hook, ()).await?;
+                self.call(WasmHook::Tick, self.hooks.tick, ()).await?;
                 WasmVerdict::Pass
             }
         };
@@ -239,7 +236,7 @@ impl Running {
     /// # Errors
     /// If it fails or hands over too much.
     pub async fn save(&mut self) -> Result<Option<Vec<u8>>, CallError> {
-        let Some(save) = self.hooks.save.clone() else { return Ok(None) };
+        let Some(save) = self.hooks.save else { return Ok(None) };
         let state = self.call(WasmHook::State, Some(save), ()).await?;
         let limit = self.store.data().limits.output_bytes;
         if limit < state.len() { Err(CallError::TooLong(limit)) } else { Ok(Some(state)) }
@@ -250,7 +247,7 @@ impl Running {
     /// # Errors
     /// If it fails or doesn't take it.
     pub async fn restore(&mut self, state: Vec<u8>) -> Result<(), CallError> {
-        let Some(restore) = self.hooks.restore.clone() else { return Ok(()) };
+        let Some(restore) = self.hooks.restore else { return Ok(()) };
         self.call(WasmHook::State, Some(restore), (state,)).await
     }
 

@@ -1,8 +1,13 @@
 //! Components for real: what a hook may say, what a bad guest does to nobody but itself, and the cache.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
 mod bad;
 mod cache;
+mod folder;
 mod guests;
+mod rehearsal;
+mod reload;
 mod services;
 
 use std::{path::PathBuf, sync::Arc};
