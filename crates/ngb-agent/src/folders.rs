@@ -22,6 +22,8 @@ pub struct Folders {
     pub instructions: PathBuf,
     /// The broker's socket.
     pub broker: PathBuf,
+    /// Where programs drop files that are calls (`drops.rs`).
+    pub drops: PathBuf,
 }
 
 impl Folders {
@@ -42,6 +44,7 @@ impl Folders {
             lane: root.join("lane"),
             instructions: root.join("instructions"),
             broker: root.join("broker/broker.sock"),
+            drops: root.join("ipc"),
         }
     }
 

@@ -11,6 +11,7 @@ use std::{path::PathBuf, process::ExitCode};
 use ngb_core::clock::Clock;
 use thiserror::Error;
 
+mod drops;
 mod folders;
 mod serve;
 mod stream;

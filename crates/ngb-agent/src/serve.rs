@@ -27,6 +27,7 @@ use crate::{
     builtin::Builtin,
     claude::Claude,
     demo::Demo,
+    drops::Drops,
     turn::{MAX_WAITING_FRAMES, OpenCalls, Turn, Worked},
 };
 
@@ -63,6 +64,7 @@ pub(crate) async fn serve(
     input: impl AsyncRead + Unpin,
     output: impl AsyncWrite + Unpin,
 ) -> anyhow::Result<()> {
+    let drops = folders.drops.clone();
     let mut driver = match driver {
         DriverKind::Demo => Driver::Demo(Box::new(Demo::new(folders, clock))),
         DriverKind::Builtin => Driver::Builtin(Box::new(Builtin::new(folders, clock))),
@@ -72,6 +74,7 @@ pub(crate) async fn serve(
         DriverKind::Acp { command } => Driver::Acp(Box::new(Acp::new(command, folders, clock))),
     };
     let (out, waiting) = mpsc::channel(MAX_WAITING_FRAMES);
+    let drops = Drops::open(&drops);
     let mut line = Line {
         reader: FrameReader::new(BufReader::new(input)),
         calls: OpenCalls::default(),
@@ -82,7 +85,7 @@ pub(crate) async fn serve(
     let writing = write_all(waiting, output);
     tokio::pin!(writing);
     let reading = async move {
-        let res = line.work(&mut driver).await;
+        let res = line.work(&mut driver, &drops).await;
         drop(line); // The last sender: the writer ends once everything is out.
         res
     };
@@ -127,16 +130,20 @@ struct Line<R> {
 }
 
 impl<R: AsyncRead + Unpin> Line<R> {
-    async fn work(&mut self, driver: &mut Driver) -> Result<(), ProtocolError> {
+    /// Works on prompts, and on what programs ask for meanwhile by `drops`.
+    async fn work(&mut self, driver: &mut Driver, drops: &Drops) -> Result<(), ProtocolError> {
         self.out.send(FromAgent::Ready { protocol: PROTOCOL }).await.ok();
         while let Some(prompt) = self.next_prompt().await? {
             let turn = Turn::new(prompt.id, self.out.clone(), self.calls.clone());
             let working = driver.work(&prompt, &turn);
             tokio::pin!(working);
+            let dropped = drops.serve(&turn);
+            tokio::pin!(dropped);
             let worked = loop {
                 tokio::select! {
                     biased;
                     worked = &mut working => break worked,
+                    never = &mut dropped => match never {},
                     frame = self.reader.next() => match frame? {
                         None => return Ok(()),
                         Some(ToAgent::Interrupt { prompt: it }) if it == prompt.id => {

@@ -23,7 +23,8 @@ use crate::{
     events::Event,
     finish,
     homes::GROUP_INSIDE,
-    lookups,
+    lookups::{self, NewWish},
+    reach,
     turn::{Lost, Turn},
 };
 
@@ -99,7 +100,8 @@ pub(crate) async fn call(
         CallEffect::Send(_)
         | CallEffect::SayLater { .. }
         | CallEffect::AddTask(_)
-        | CallEffect::ChangeTask(..) => Vec::new(),
+        | CallEffect::ChangeTask(..)
+        | CallEffect::AddGroup { .. } => Vec::new(),
     };
     let write = HostCallWrite {
         claim: turn.claim,
@@ -135,9 +137,7 @@ pub(crate) async fn call(
                 // Its time is a timer of the dispatcher's, which has to be set.
                 turn.shared().dispatcher.wake();
             }
-            if let HostCall::AddTask { .. } | HostCall::ChangeTask { .. } = &what {
-                turn.shared().tasks_changed.notify_one();
-            }
+            after(turn, &what).await;
             turn.shared().store.note(vec![NewDecision {
                 message: finish::last_message(&turn.work),
                 job: Some(turn.job()),
@@ -166,6 +166,21 @@ pub(crate) async fn call(
     }
 }
 
+/// Has others take notice of what was written.
+async fn after(turn: &Turn<'_>, what: &HostCall) {
+    match what {
+        HostCall::AddTask { .. } | HostCall::ChangeTask { .. } | HostCall::UpdateTask { .. } => {
+            turn.shared().tasks_changed.notify_one();
+        }
+        HostCall::RegisterGroup { .. } => {
+            if let Err(err) = turn.gateway.changed().await {
+                error!("could not read the groups anew: {:#}", anyhow::Error::from(err));
+            }
+        }
+        _ => (),
+    }
+}
+
 /// Says no, and keeps it for those who look after the gateway.
 async fn refuse(turn: &Turn<'_>, name: &str, reason: String) -> CallOutcome {
     let who = format!("agent of group {}", turn.group.name);
@@ -187,7 +202,10 @@ async fn effect(
     arguments_hash: &str,
     n: u32,
 ) -> Result<CallEffect, String> {
-    let place = turn.place().clone();
+    let place = match what {
+        HostCall::SendMessage { to: Some(to), .. } => reach::destination(turn, to)?.1,
+        _ => turn.place().clone(),
+    };
     let shared = turn.shared();
     let role = turn.work.jobs[0].role;
     let channel = shared
@@ -208,7 +226,7 @@ async fn effect(
         parts.into_iter().map(plain).chain([last]).map(send).collect()
     };
     match what {
-        HostCall::SendMessage { text } => {
+        HostCall::SendMessage { text, .. } => {
             sayable(text)?;
             Ok(CallEffect::Send(say(text, Vec::new())))
         }
@@ -243,14 +261,29 @@ async fn effect(
             let run_at = shared.clock.now() + Duration::from_secs(*after_seconds);
             Ok(CallEffect::SayLater { place, text: text.clone(), run_at, role })
         }
-        HostCall::AddTask { text, cron, every, at, say } => {
+        HostCall::AddTask { text, cron, every, at, say, to, isolated } => {
             let when = (cron.as_deref(), every.as_deref(), at.as_deref());
-            lookups::new_task(turn, text, when, *say).await
+            let wish = NewWish { text, say: *say, to: to.as_deref(), isolated: *isolated };
+            lookups::new_task(turn, wish, when).await
+        }
+        HostCall::UpdateTask { task, text, cron, every, at } => {
+            let when = (cron.as_deref(), every.as_deref(), at.as_deref());
+            lookups::update_task(turn, *task, text.as_deref(), when).await
+        }
+        HostCall::RegisterGroup { group: name, folder, chat, trigger } => {
+            let wanted = reach::Wanted {
+                name,
+                folder: folder.as_deref(),
+                chat: chat.as_deref(),
+                trigger: trigger.as_deref(),
+            };
+            reach::register(turn, wanted).await
         }
         HostCall::ChangeTask { task, to } => lookups::change_task(turn, *task, *to).await,
         HostCall::ListTasks
         | HostCall::SearchMessages { .. }
         | HostCall::ListGroups
+        | HostCall::Refresh
         | HostCall::Usage => Err("it changes nothing".to_owned()),
         HostCall::Ask { question, options, least } => {
             sayable(question)?;

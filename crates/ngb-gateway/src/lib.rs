@@ -46,6 +46,7 @@ mod people;
 pub mod programs;
 mod prompt;
 mod questions;
+mod reach;
 pub mod retention;
 mod scheduler;
 mod search;

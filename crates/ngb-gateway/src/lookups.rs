@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tracing::error;
 
 use crate::{
+    reach,
     timetable::{MAX_TASKS, Task},
     turn::Turn,
 };
@@ -33,12 +34,15 @@ pub(crate) async fn look_up(turn: &Turn<'_>, what: &HostCall) -> Result<Value, S
         HostCall::ListTasks => list_tasks(turn).await,
         HostCall::SearchMessages { text, whole_group } => search(turn, text, *whole_group).await,
         HostCall::ListGroups => list_groups(turn),
+        HostCall::Refresh => reach::refresh(turn).await,
         HostCall::Usage => usage(turn).await,
         HostCall::SendMessage { .. }
         | HostCall::SendFile { .. }
         | HostCall::ScheduleTask { .. }
         | HostCall::AddTask { .. }
         | HostCall::ChangeTask { .. }
+        | HostCall::UpdateTask { .. }
+        | HostCall::RegisterGroup { .. }
         | HostCall::Ask { .. } => Err("it is no question".to_owned()),
     }
 }
@@ -47,7 +51,7 @@ fn role(turn: &Turn<'_>) -> Role {
     turn.work.jobs[0].role
 }
 
-fn need(turn: &Turn<'_>, right: Right) -> Result<(), String> {
+pub(crate) fn need(turn: &Turn<'_>, right: Right) -> Result<(), String> {
     let role = role(turn);
     if role.may(right) {
         return Ok(());
@@ -55,7 +59,7 @@ fn need(turn: &Turn<'_>, right: Right) -> Result<(), String> {
     Err(format!("a {role} may not: to {} one has to be a {}", right.describe(), right.least()))
 }
 
-fn unreadable(err: StoreError) -> String {
+pub(crate) fn unreadable(err: StoreError) -> String {
     error!("could not answer an agent: {:#}", anyhow::Error::from(err));
     "the gateway could not read; try again".to_owned()
 }
@@ -107,11 +111,17 @@ async fn search(turn: &Turn<'_>, text: &str, whole_group: bool) -> Result<Value,
     Ok(found.into_iter().map(shown).collect())
 }
 
+/// Refuses what only the main group's agent may.
+pub(crate) fn main_only(turn: &Turn<'_>) -> Result<(), String> {
+    if turn.group.is_main {
+        return Ok(());
+    }
+    Err("only the agent of the main group may see and change the other groups".to_owned())
+}
+
 fn list_groups(turn: &Turn<'_>) -> Result<Value, String> {
     need(turn, Right::Command)?;
-    if !turn.group.is_main {
-        return Err("only the agent of the main group may see the other groups".to_owned());
-    }
+    main_only(turn)?;
     let snapshot = turn.shared().directory.snapshot();
     let mut groups: Vec<_> = snapshot.groups().collect();
     groups.sort_by_key(|it| it.id);
@@ -138,31 +148,44 @@ fn zone(turn: &Turn<'_>) -> Result<Zone, String> {
     turn.shared().limits.zone.parse().map_err(|err: ScheduleError| err.to_string())
 }
 
-/// A task that the agent wants, in the place of its prompt.
+/// When something is to happen: of cron, interval and instant, one.
+type When<'a> = (Option<&'a str>, Option<&'a str>, Option<&'a str>);
+
+/// A task that an agent wants.
+pub(crate) struct NewWish<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) say: bool,
+    pub(crate) to: Option<&'a str>,
+    pub(crate) isolated: bool,
+}
+
+/// A task that the agent wants, in the place of its prompt or in another one that it may write to.
 pub(crate) async fn new_task(
     turn: &Turn<'_>,
-    text: &str,
-    when: (Option<&str>, Option<&str>, Option<&str>),
-    say: bool,
+    wish: NewWish<'_>,
+    when: When<'_>,
 ) -> Result<CallEffect, String> {
     need(turn, Right::Schedule)?;
     let now = turn.shared().clock.now();
     let schedule = schedule(when, zone(turn)?, now)?;
-    let group = turn.group.id;
+    let (group, place) = match wish.to {
+        Some(to) => reach::destination(turn, to)?,
+        None => (turn.group.id, turn.place().clone()),
+    };
     let all = turn.shared().store.tasks(Some(group)).await.map_err(unreadable)?;
     if MAX_TASKS <= all.len() {
         return Err(format!("the group has {MAX_TASKS} tasks already; cancel some first"));
     }
     let task = Task {
         group,
-        does: if say { TaskDoes::Say } else { TaskDoes::Think },
-        text: text.to_owned(),
+        does: if wish.say { TaskDoes::Say } else { TaskDoes::Think },
+        text: wish.text.to_owned(),
         schedule,
         misfire: Misfire::Once,
         overlap: Overlap::Skip,
         jitter_ms: 0,
-        place: Some(turn.place().clone()),
-        isolated: false,
+        place: Some(place),
+        isolated: wish.isolated,
         role: role(turn),
         made_by: format!("agent of group {}", turn.group.name),
     };
@@ -170,11 +193,7 @@ pub(crate) async fn new_task(
     Ok(CallEffect::AddTask(Box::new(new)))
 }
 
-fn schedule(
-    when: (Option<&str>, Option<&str>, Option<&str>),
-    zone: Zone,
-    now: Timestamp,
-) -> Result<Schedule, String> {
+fn schedule(when: When<'_>, zone: Zone, now: Timestamp) -> Result<Schedule, String> {
     let schedule = match when {
         (Some(cron), None, None) => Schedule::cron(cron, zone, now),
         (None, Some(every), None) => parse_interval(every).and_then(Schedule::every),
@@ -184,12 +203,64 @@ fn schedule(
     schedule.map_err(|err| err.to_string())
 }
 
-/// What the agent wants of a task that it may touch. Of one that it may not it learns nothing.
+/// Another state of a task that the agent may touch.
 pub(crate) async fn change_task(
     turn: &Turn<'_>,
     id: TaskId,
     to: TaskWish,
 ) -> Result<CallEffect, String> {
+    let row = own_task(turn, id).await?;
+    let change = match (to, row.state) {
+        (TaskWish::Pause, TaskState::Active) => TaskChange::Pause { note: None },
+        (TaskWish::Resume, TaskState::Paused) => {
+            let next_at = row.task.schedule.next_after(turn.shared().clock.now());
+            TaskChange::Resume { next_at: next_at.ok_or("it never fires")? }
+        }
+        (TaskWish::Cancel, TaskState::Active | TaskState::Paused) => TaskChange::Cancel,
+        (_, state) => return Err(format!("task {id} is {}", state.as_str())),
+    };
+    Ok(CallEffect::ChangeTask(id, change))
+}
+
+/// Another text, or another schedule, of a task that the agent may touch.
+pub(crate) async fn update_task(
+    turn: &Turn<'_>,
+    id: TaskId,
+    text: Option<&str>,
+    when: When<'_>,
+) -> Result<CallEffect, String> {
+    let row = own_task(turn, id).await?;
+    if row.state == TaskState::Cancelled {
+        return Err(format!("task {id} is {}", row.state.as_str()));
+    }
+    let old = row.task;
+    let schedule = match when {
+        (None, None, None) if text.is_none() => {
+            return Err("say what is to be another: `text`, or one of `cron`, `every`, `at`".into());
+        }
+        (None, None, None) => old.schedule,
+        // It is in the zone that it was made in.
+        _ => schedule(when, old.schedule.zone().clone(), turn.shared().clock.now())?,
+    };
+    let task = Task {
+        group: old.group,
+        does: old.does,
+        text: text.map_or(old.text, str::to_owned),
+        schedule,
+        misfire: old.misfire,
+        overlap: old.overlap,
+        jitter_ms: old.jitter_ms,
+        place: Some(old.place),
+        isolated: old.lane_key.is_none(),
+        role: old.role,
+        made_by: old.made_by,
+    };
+    let new = turn.gateway.new_task(task).map_err(|err| err.to_string())?;
+    Ok(CallEffect::ChangeTask(id, TaskChange::Replace(Box::new(new))))
+}
+
+/// A task that the agent may touch. Of one that it may not it learns nothing.
+async fn own_task(turn: &Turn<'_>, id: TaskId) -> Result<TaskRow, String> {
     need(turn, Right::Schedule)?;
     let found = turn.shared().store.task(id).await.map_err(unreadable)?;
     let may = |it: &TaskRow| turn.group.is_main || it.task.group == turn.group.id;
@@ -202,14 +273,5 @@ pub(crate) async fn change_task(
             role(turn)
         ));
     }
-    let change = match (to, row.state) {
-        (TaskWish::Pause, TaskState::Active) => TaskChange::Pause { note: None },
-        (TaskWish::Resume, TaskState::Paused) => {
-            let next_at = row.task.schedule.next_after(turn.shared().clock.now());
-            TaskChange::Resume { next_at: next_at.ok_or("it never fires")? }
-        }
-        (TaskWish::Cancel, TaskState::Active | TaskState::Paused) => TaskChange::Cancel,
-        (_, state) => return Err(format!("task {id} is {}", state.as_str())),
-    };
-    Ok(CallEffect::ChangeTask(id, change))
+    Ok(row)
 }

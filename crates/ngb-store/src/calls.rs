@@ -12,7 +12,7 @@ use crate::{
     AnsweredAsk, CallEffect, Called, Claim, HostCallWrite, NewDecision, NewOutbox, Queued, Store,
     StoreError,
     db::Tx,
-    intake, moves,
+    groups, intake, moves,
     outbox::{self, OutRow},
     runs,
     sql::{Row, row, sql, thread, to_json},
@@ -67,6 +67,10 @@ async fn call(tx: &mut Tx, it: &HostCallWrite) -> Result<Called, StoreError> {
             result = format!("{{\"task\":{task}}}");
         }
         CallEffect::ChangeTask(task, how) => tasks::change(tx, &(*task, how.clone())).await?,
+        CallEffect::AddGroup { group, bound } => {
+            let group = groups::register(tx, group, bound).await?;
+            result = format!("{{\"group\":{group}}}");
+        }
         CallEffect::Ask { parts, options, numbered, audience, expires_at } => {
             said = say(tx, it.claim.run, parts).await?;
             let (Some(last), Some(queued)) = (parts.last(), said.last()) else {

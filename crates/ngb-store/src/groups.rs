@@ -10,7 +10,7 @@ use ngb_core::{
 };
 
 use crate::{
-    ChatRow, GroupChange, NewBinding, NewGroup, Person, Registry, Store, StoreError,
+    ChatRow, GroupChange, NewBinding, NewBound, NewGroup, Person, Registry, Store, StoreError,
     db::Tx,
     schema::MAX_SLOTS,
     sql::{Row, row, sql, thread, to_json},
@@ -45,6 +45,34 @@ async fn add(tx: &mut Tx, it: &NewGroup) -> Result<GroupId, StoreError> {
         0 => StoreError::Taken { what: "group folder", name: it.folder.to_string() },
         _ => StoreError::Taken { what: "group", name: it.name.to_string() },
     })
+}
+
+/// Makes a group where there is none of its name, and binds places to it, whose chats count as approved from then on.
+pub(crate) async fn register(
+    tx: &mut Tx,
+    new: &NewGroup,
+    bound: &[NewBound],
+) -> Result<GroupId, StoreError> {
+    let text = "SELECT id FROM groups WHERE name = $1 AND removed_at IS NULL";
+    let there = tx.row(sql("look for a group", text).bind(new.name.as_str())).await?;
+    let id = match there {
+        Some(row) => GroupId(row.int("id")?),
+        None => add(tx, new).await?,
+    };
+    for it in bound {
+        let binding = NewBinding {
+            group: id,
+            place: it.place.clone(),
+            engage: it.engage.clone(),
+            scope: Scope::default(),
+            senders: Senders::default(),
+            queue: Queue::default(),
+            exceptions: Exceptions::default(),
+        };
+        bind(tx, &binding).await?;
+        set_access(tx, &(it.place.jid.clone(), Access::Approved)).await?;
+    }
+    Ok(id)
 }
 
 fn no_group(id: GroupId) -> StoreError {

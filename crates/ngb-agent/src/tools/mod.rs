@@ -54,6 +54,7 @@ pub(crate) enum Call {
     Edit(file::Edit),
     SendMessage {
         text: String,
+        to: Option<String>,
     },
     SendFile {
         path: String,
@@ -71,10 +72,20 @@ pub(crate) enum Call {
         at: Option<String>,
         #[serde(default)]
         say: bool,
+        to: Option<String>,
+        #[serde(default)]
+        isolated: bool,
     },
     ChangeTask {
         task: TaskId,
         to: TaskWish,
+    },
+    UpdateTask {
+        task: TaskId,
+        text: Option<String>,
+        cron: Option<String>,
+        every: Option<String>,
+        at: Option<String>,
     },
     ListTasks {},
     SearchMessages {
@@ -83,6 +94,13 @@ pub(crate) enum Call {
         whole_group: bool,
     },
     ListGroups {},
+    Refresh {},
+    RegisterGroup {
+        name: String,
+        folder: Option<String>,
+        chat: Option<String>,
+        trigger: Option<String>,
+    },
     Usage {},
     Ask {
         question: String,
@@ -171,15 +189,21 @@ impl Tools {
             Call::Read(it) => it.run(&self.folders, &mut self.seen),
             Call::Write(it) => it.run(&self.folders, &mut self.seen),
             Call::Edit(it) => it.run(&self.folders, &mut self.seen),
-            Call::SendMessage { text } => ask_host(turn, HostCall::SendMessage { text }).await,
+            Call::SendMessage { text, to } => {
+                ask_host(turn, HostCall::SendMessage { text, to }).await
+            }
             Call::SendFile { path, caption } => {
                 ask_host(turn, HostCall::SendFile { path, caption }).await
             }
             Call::ScheduleTask { after_seconds, text } => {
                 ask_host(turn, HostCall::ScheduleTask { after_seconds, text }).await
             }
-            Call::AddTask { text, cron, every, at, say } => {
-                ask_host(turn, HostCall::AddTask { text, cron, every, at, say }).await
+            Call::AddTask { text, cron, every, at, say, to, isolated } => {
+                let what = HostCall::AddTask { text, cron, every, at, say, to, isolated };
+                ask_host(turn, what).await
+            }
+            Call::UpdateTask { task, text, cron, every, at } => {
+                ask_host(turn, HostCall::UpdateTask { task, text, cron, every, at }).await
             }
             Call::ChangeTask { task, to } => {
                 ask_host(turn, HostCall::ChangeTask { task, to }).await
@@ -189,6 +213,11 @@ impl Tools {
                 ask_host(turn, HostCall::SearchMessages { text, whole_group }).await
             }
             Call::ListGroups {} => ask_host(turn, HostCall::ListGroups).await,
+            Call::Refresh {} => ask_host(turn, HostCall::Refresh).await,
+            Call::RegisterGroup { name, folder, chat, trigger } => {
+                let group = name;
+                ask_host(turn, HostCall::RegisterGroup { group, folder, chat, trigger }).await
+            }
             Call::Usage {} => ask_host(turn, HostCall::Usage).await,
             Call::Ask { question, options, anyone } => {
                 let options = options.iter().map(|it| button(it)).collect();
@@ -211,6 +240,7 @@ impl Call {
                 | Self::ListTasks {}
                 | Self::SearchMessages { .. }
                 | Self::ListGroups {}
+                | Self::Refresh {}
                 | Self::Usage {}
         )
     }

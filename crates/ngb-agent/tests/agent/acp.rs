@@ -106,7 +106,7 @@ async fn an_agent_that_others_wrote_works_calls_the_host_and_remembers() {
     let mut at = kitchen(&[&zeds()]).await;
     at.agent.host = |what| match what {
         HostCall::Ask { .. } => CallOutcome::Ok { value: "allow".into() },
-        HostCall::SendMessage { text } if text == "on my way" => {
+        HostCall::SendMessage { text, .. } if text == "on my way" => {
             CallOutcome::Ok { value: json!("sent") }
         }
         other => panic!("{other:?}"),

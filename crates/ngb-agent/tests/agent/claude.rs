@@ -120,7 +120,7 @@ async fn a_retry_begins_where_the_last_answer_ended() {
 async fn host_calls_reach_the_gateway() {
     let mut at = kitchen().await;
     at.agent.host = |what| match what {
-        HostCall::SendMessage { text } if text == "on my way" => {
+        HostCall::SendMessage { text, .. } if text == "on my way" => {
             CallOutcome::Ok { value: json!("sent") }
         }
         HostCall::ListTasks => CallOutcome::Refused { reason: "not for guests".into() },

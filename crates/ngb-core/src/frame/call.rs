@@ -9,8 +9,13 @@ use crate::{id::TaskId, message::Button, role::Role};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
 pub enum HostCall {
-    /// Say something in the prompt's place before the answer is done.
-    SendMessage { text: String },
+    /// Say something before the answer is done: in the prompt's place, or in another chat of the group; in any bound chat,
+    /// for the main group.
+    SendMessage {
+        text: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
+    },
     /// Send a file of the workspace to the prompt's place.
     SendFile {
         path: String,
@@ -33,6 +38,24 @@ pub enum HostCall {
         /// Whether the text itself is said, with no agent.
         #[serde(default)]
         say: bool,
+        /// Another place than the prompt's, as for `send_message`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
+        /// Whether each fire begins a conversation of its own.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        isolated: bool,
+    },
+    /// Change what a task says, or when it fires; what is not given stays.
+    UpdateTask {
+        task: TaskId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cron: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        every: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<String>,
     },
     /// Pause, resume or cancel a task of the group; of any group, for the main group.
     ChangeTask { task: TaskId, to: TaskWish },
@@ -46,6 +69,21 @@ pub enum HostCall {
     },
     /// The groups there are; for the main group.
     ListGroups,
+    /// Read groups and chats anew, and tell which chats there are and whether they belong to a group; for the main group.
+    Refresh,
+    /// Make a group, or bind another chat to one that has the name already; for the main group.
+    RegisterGroup {
+        group: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        folder: Option<String>,
+        /// The chat that belongs to it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        chat: Option<String>,
+        /// What a message of the chat begins with to be for the agent, as a regular expression; an empty one takes every
+        /// message, and without one it answers when it is mentioned.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trigger: Option<String>,
+    },
     /// What the group used today, and may use.
     Usage,
     /// Ask the people in the prompt's place; the answer is the value of the option that was chosen.
@@ -76,8 +114,14 @@ impl HostCall {
             | Self::ScheduleTask { .. }
             | Self::AddTask { .. }
             | Self::ChangeTask { .. }
+            | Self::UpdateTask { .. }
+            | Self::RegisterGroup { .. }
             | Self::Ask { .. } => true,
-            Self::ListTasks | Self::SearchMessages { .. } | Self::ListGroups | Self::Usage => false,
+            Self::ListTasks
+            | Self::SearchMessages { .. }
+            | Self::ListGroups
+            | Self::Refresh
+            | Self::Usage => false,
         }
     }
 
@@ -89,9 +133,12 @@ impl HostCall {
             Self::ScheduleTask { .. } => "schedule_task",
             Self::AddTask { .. } => "add_task",
             Self::ChangeTask { .. } => "change_task",
+            Self::UpdateTask { .. } => "update_task",
             Self::ListTasks => "list_tasks",
             Self::SearchMessages { .. } => "search_messages",
             Self::ListGroups => "list_groups",
+            Self::Refresh => "refresh",
+            Self::RegisterGroup { .. } => "register_group",
             Self::Usage => "usage",
             Self::Ask { .. } => "ask",
         }

@@ -33,7 +33,15 @@ fn json(what: &HostCall) -> String {
 
 fn every(text: &str) -> HostCall {
     let every = Some("2h".to_owned());
-    HostCall::AddTask { text: text.into(), cron: None, every, at: None, say: false }
+    HostCall::AddTask {
+        text: text.into(),
+        cron: None,
+        every,
+        at: None,
+        say: false,
+        to: None,
+        isolated: false,
+    }
 }
 
 fn find(text: &str, whole_group: bool) -> HostCall {
@@ -85,4 +93,70 @@ async fn each_may_what_their_group_and_role_allow() {
     let refused = store.audit_log(50).await.unwrap();
     let refused = refused.iter().filter(|it| it.what == "host call refused").count();
     assert_eq!(refused, 5);
+}
+
+/// The main group's agent reaches what its people may; any other stays with its own chats.
+#[tokio::test]
+async fn who_reaches_beyond_their_chat() {
+    let mut stage = Stage::set(Setting::default(), caller).await;
+    let store = stage.gateway.store().clone();
+    let account = stage::place("1").jid.account().clone();
+    for (name, sender, role) in [("Ann", "u1", Role::Member), ("Olga", "u4", Role::Admin)] {
+        let person = store.add_person(name).await.unwrap();
+        store.link(person, &account, sender).await.unwrap();
+        store.grant(person, None, role).await.unwrap();
+    }
+    for (group, chat) in [("home", "1"), ("home", "2"), ("work", "3"), ("main", "4"), ("main", "5")]
+    {
+        stage.group(group, chat, Scope::Thread).await;
+    }
+    let say =
+        |to: &str| json(&HostCall::SendMessage { text: "psst".into(), to: Some(to.to_owned()) });
+    let register = |group: &str, chat: &str| {
+        let (group, chat) = (group.to_owned(), Some(chat.to_owned()));
+        json(&HostCall::RegisterGroup { group, folder: None, chat, trigger: Some(String::new()) })
+    };
+    let update = |text: Option<&str>, every: Option<&str>| {
+        let [text, every] = [text, every].map(|it| it.map(str::to_owned));
+        json(&HostCall::UpdateTask { task: TaskId(1), text, cron: None, every, at: None })
+    };
+    #[rustfmt::skip]
+    let table = [
+        ("1", say("telegram@main:3"),               "no: `telegram@main:3` is no chat of this group"),
+        ("1", say("nonsense"),                      "no: `nonsense` has no `:`"),
+        ("5", say("telegram@main:3"),               "no: a guest may not"),
+        ("4", say("telegram@main:99"),              "no: `telegram@main:99` belongs to no group"),
+        ("1", json(&HostCall::Refresh),             "no: only the agent of the main group"),
+        ("4", json(&HostCall::Refresh),             "\"isRegistered\":true"),
+        ("1", register("Fresh", "telegram:9"),      "no: a member may not"),
+        ("4", register("main", "telegram:9"),       "no: nobody binds chats to the main group"),
+        ("4", register("a\nb", "telegram:9"),       "is no group name"),
+        ("1", json(&every("look for mail")),        "{\"task\":1}"),
+        ("1", update(None, None),                   "no: say what is to be another"),
+        ("1", update(Some("count"), Some("3h")),    "{\"done\":true}"),
+        ("1", json(&HostCall::ListTasks),           "\"schedule\":\"interval 3h\""),
+        ("1", json(&HostCall::ListTasks),           "\"text\":\"count\""),
+    ];
+    for (chat, text, want) in table {
+        stage.write(chat, &text).await;
+        let got = stage.heard().await;
+        assert_eq!(got.0, chat);
+        assert!(got.1.contains(want), "{text} in chat {chat}: {}", got.1);
+    }
+    // What is said elsewhere comes there, the answer where it was asked for.
+    for (chat, to) in [("1", "telegram@main:2"), ("4", "telegram:3")] {
+        stage.write(chat, &say(to)).await;
+        let mut heard = [stage.heard().await, stage.heard().await];
+        heard.sort();
+        let mut want = [
+            (to[to.len() - 1..].to_owned(), "psst".to_owned()),
+            (chat.to_owned(), "{\"done\":true}".to_owned()),
+        ];
+        want.sort();
+        assert_eq!(heard, want);
+    }
+    stage.write("4", &register("Fresh", "telegram:9")).await;
+    assert!(stage.heard().await.1.starts_with("{\"group\":"));
+    stage.write("9", "hello?").await;
+    assert_eq!(stage.heard().await, ("9".into(), "heard".into()));
 }

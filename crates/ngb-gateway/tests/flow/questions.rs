@@ -117,7 +117,7 @@ async fn a_long_word_before_the_answer_comes_in_parts() {
                 "code" => format!("```rust\n{}```", "let x = 1;\n".repeat(500)),
                 _ => "x".repeat(100 * 1024),
             };
-            let what = HostCall::SendMessage { text };
+            let what = HostCall::SendMessage { text, to: None };
             actor.say(&FromAgent::Call { prompt: prompt.id, call: 1, what }).await;
             let Some(ToAgent::CallResult { outcome, .. }) = actor.hear().await else { return };
             let word = match outcome {

@@ -27,6 +27,10 @@ pub(super) const INSTALL_LABEL: &str = "nanogridbot.install";
 const LANE_LABEL: &str = "nanogridbot.lane";
 const GROUP_LABEL: &str = "nanogridbot.group";
 
+/// Where programs drop files that are calls, and what it may hold.
+const DROPS: &str = "/workspace/ipc";
+const DROPS_OPTIONS: &str = "rw,noexec,nosuid,nodev,mode=1777,size=4m,nr_inodes=4096";
+
 /// What of `/proc` Docker covers by itself (`oci/defaults.go` of moby); naming anything replaces the list.
 const MASKED: &[&str] = &[
     "/proc/acpi",
@@ -141,6 +145,7 @@ impl Cell<'_> {
         let volumes = self.volumes.iter().map(|it| (it.clone(), "ro,size=4k".to_owned()));
         let mut all: HashMap<String, String> = volumes.collect();
         all.insert("/tmp".to_owned(), tmp);
+        all.insert(DROPS.to_owned(), DROPS_OPTIONS.to_owned());
         all
     }
 

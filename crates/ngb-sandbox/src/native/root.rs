@@ -72,6 +72,8 @@ const LINKS: &[(&str, &str)] = &[
     ("/proc/self/fd/1", "/dev/stdout"),
     ("/proc/self/fd/2", "/dev/stderr"),
     ("/tmp", "/dev/shm"),
+    // Where programs drop files that are calls; the agent makes it.
+    ("/tmp/.ipc", "/workspace/ipc"),
 ];
 
 /// Mount attributes of `<linux/mount.h>`.

@@ -6,6 +6,7 @@ use ngb_core::{
     clock::Timestamp,
     decision::Decision,
     frame::SessionMark,
+    group::Engage,
     id::{AskId, GroupId, JobId, LaneId, MessageId, OutboxId, RunId, TaskId},
     job::{JobState, Tries},
     message::{Author, Button},
@@ -181,6 +182,11 @@ pub enum CallEffect {
     /// A task of its own; its number is told.
     AddTask(Box<crate::NewTask>),
     ChangeTask(TaskId, crate::TaskChange),
+    /// A group, made where there is none of its name, and the place that belongs to it.
+    AddGroup {
+        group: Box<crate::NewGroup>,
+        bound: Vec<NewBound>,
+    },
     Ask {
         /// What is sent: the question, whose last part an answer refers to. Never empty.
         parts: Vec<NewOutbox>,
@@ -190,6 +196,13 @@ pub enum CallEffect {
         audience: Audience,
         expires_at: Timestamp,
     },
+}
+
+/// A place that is bound to a group in the transaction that makes the group.
+#[derive(Clone, Debug)]
+pub struct NewBound {
+    pub place: Place,
+    pub engage: Engage,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
