@@ -17,7 +17,7 @@ async fn frames() {
         ("{\"type\":\"ready\",\"protocol\":1}\n",   Ok(Some(FromAgent::Ready { protocol: 1 }))),
         (done_line.as_str(),                        Ok(Some(done))),
         (r#"{"type":"call","prompt":1,"call":2,"what":{"name":"send_message","text":"a\u0000\\\\u0000"}}"#, Ok(Some(FromAgent::Call {
-            prompt: PromptId(1), call: 2, what: HostCall::SendMessage { text: "a\u{FFFD}\\\\u0000".into() },
+            prompt: PromptId(1), call: 2, what: HostCall::SendMessage { text: "a\u{FFFD}\\\\u0000".into(), to: None },
         }))),
         ("",                                        Ok(None)),
         ("hello\n",                                 Err("not a known frame: `hello`")),
