@@ -50,12 +50,17 @@ pub struct AccountWatch {
 }
 
 impl AccountWatch {
+    /// From here on: what was before is no change.
     pub(crate) fn new(
-        state: watch::Receiver<ChannelState>,
-        notes: watch::Receiver<Notes>,
-        sends: watch::Receiver<Sends>,
+        mut state: watch::Receiver<ChannelState>,
+        mut notes: watch::Receiver<Notes>,
+        mut sends: watch::Receiver<Sends>,
         over: CancellationToken,
     ) -> Self {
+        // A clone has seen what its original has, and nobody looks by the original.
+        state.mark_unchanged();
+        notes.mark_unchanged();
+        sends.mark_unchanged();
         let over = (!over.is_cancelled()).then_some(over);
         Self { state, notes, sends, over }
     }
@@ -86,5 +91,31 @@ pub(crate) fn describe(state: &ChannelState) -> (&'static str, String) {
         ChannelState::Up => ("up", String::new()),
         ChannelState::Waiting { until, why } => ("waiting", format!("{why} (again at {until})")),
         ChannelState::Down { why } => ("down", why.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn what_was_before_is_no_change() {
+        let (state_tx, state) = watch::channel(ChannelState::Connecting);
+        let (notes_tx, notes) = watch::channel(Notes::default());
+        let (sends_tx, sends) = watch::channel(Sends::default());
+        let over = CancellationToken::new();
+        state_tx.send_replace(ChannelState::Up);
+        notes_tx.send_replace(Notes::default());
+        sends_tx.send_replace(Sends::default());
+        let mut watch = AccountWatch::new(state.clone(), notes, sends, over.clone());
+        assert_eq!(watch.changed().now_or_never(), None);
+
+        state_tx.send_replace(ChannelState::Connecting);
+        assert_eq!(watch.changed().now_or_never(), Some(true));
+        assert_eq!(watch.changed().now_or_never(), None);
+        over.cancel();
+        assert_eq!(watch.changed().now_or_never(), Some(false));
     }
 }
