@@ -264,7 +264,7 @@ async fn serve(shared: &Shared, asking: &Asking<'_>, request: Request<Incoming>)
     let path = head.uri.path().strip_prefix("/model/");
     let Some(path) = path.filter(|_| head.method == Method::POST) else {
         let message = format!("`{} {}` is not something that goes out", head.method, head.uri);
-        return refuse(Why::NotAllowed, &message);
+        return refuse(Why::NotOffered, &message);
     };
     let body = match Limited::new(body, MAX_REQUEST_BYTES).collect().await {
         Ok(body) => body.to_bytes(),

@@ -68,14 +68,14 @@ pub(crate) async fn forward(
 ) -> Response<Body> {
     let (name, rest) = path.split_once('/').unwrap_or((path, ""));
     let Some(provider) = providers.iter().find(|it| it.name == name) else {
-        return refuse(Why::NotAllowed, &format!("there is no provider `{name}`"));
+        return refuse(Why::NotOffered, &format!("there is no provider `{name}`"));
     };
     if rest != path_of(provider.kind) {
         let message = format!("`{rest}` is not a path that is allowed of `{name}`");
-        return refuse(Why::NotAllowed, &message);
+        return refuse(Why::NotOffered, &message);
     }
     let Ok(request) = serde_json::from_slice::<Request>(&body) else {
-        return refuse(Why::NotAllowed, "the request is not JSON with a `model`");
+        return refuse(Why::NotOffered, "the request is not JSON with a `model`");
     };
     // A run has one model: a dearer one, or one of another provider, is not the agent's to choose.
     match &asking.current.model {
@@ -85,9 +85,9 @@ pub(crate) async fn forward(
                 "this run's model is `{}/{}`, not `{name}/{}`",
                 it.provider, it.model, request.model
             );
-            return refuse(Why::NotAllowed, &message);
+            return refuse(Why::NotOffered, &message);
         }
-        None => return refuse(Why::NotAllowed, "this run has no model"),
+        None => return refuse(Why::NotOffered, "this run has no model"),
     }
     if !asking.budget.allows(estimate(body.len())) {
         let message = "the token budget of this group for today is used up";

@@ -21,6 +21,8 @@ pub(crate) enum Why {
     OverBudget,
     /// The host, path or method is not on the list.
     NotAllowed,
+    /// The provider, path or model is not this run's.
+    NotOffered,
     TooLarge,
     /// The other side doesn't answer.
     Unreachable,
@@ -29,7 +31,11 @@ pub(crate) enum Why {
 impl Why {
     fn status(self) -> StatusCode {
         match self {
-            Self::Closed | Self::NotAllowed => StatusCode::FORBIDDEN,
+            Self::NotAllowed => StatusCode::FORBIDDEN,
+            // 401 and 403 of a model mean a key to every program that others wrote. These two mean what they are: a request
+            // that can't be made so, and a door that is closed; neither is tried again.
+            Self::NotOffered => StatusCode::BAD_REQUEST,
+            Self::Closed => StatusCode::GONE,
             Self::OverBudget => StatusCode::PAYMENT_REQUIRED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unreachable => StatusCode::BAD_GATEWAY,
@@ -40,7 +46,7 @@ impl Why {
         match self {
             Self::Closed => "closed",
             Self::OverBudget => "over_budget",
-            Self::NotAllowed => "not_allowed",
+            Self::NotAllowed | Self::NotOffered => "not_allowed",
             Self::TooLarge => "too_large",
             Self::Unreachable => "unreachable",
         }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use ngb_broker::Auth;
+use ngb_broker::{Allowed, Auth, Current};
 use ngb_core::frame::{
     CallOutcome, Failure, FromAgent, HostCall, Outcome, PromptId, ProviderKind, Step, ToAgent,
 };
@@ -257,6 +257,20 @@ async fn failures_are_told_apart() {
     let outcome = at.outcome("say:hello").await;
     let over = |it: &Outcome| matches!(it, Outcome::Failed { failure: Failure::OverBudget, .. });
     assert!(over(&outcome), "{outcome:?}");
+    // What the broker refuses by itself says nothing of the key.
+    let other = Allowed { provider: "sim".into(), model: "sim-2".into() };
+    #[rustfmt::skip]
+    let table = [
+        (Some(Current { model: Some(other), ..current(None).unwrap() }), Failure::Permanent, "this run's model is"),
+        (None,                                                           Failure::Passing,   "no run is current"),
+    ];
+    for (admitted, want, words) in table {
+        at.door.admit(admitted);
+        let outcome = at.outcome("say:hello").await;
+        let Outcome::Failed { failure, reason } = outcome else { panic!("{want:?}: {outcome:?}") };
+        assert_eq!(failure, want, "{reason}");
+        assert!(reason.contains(words), "{reason}");
+    }
     at.spec.kind = ProviderKind::OpenAi;
     let outcome = at.outcome("say:hello").await;
     assert!(

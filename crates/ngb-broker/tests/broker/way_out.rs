@@ -243,7 +243,7 @@ async fn refusals() {
 
     bench.door.admit(None);
     let (head, text) = bench.ask(case, &body).await;
-    assert_eq!((head.status(), why(&head)), (StatusCode::FORBIDDEN, "closed"));
+    assert_eq!((head.status(), why(&head)), (StatusCode::GONE, "closed"));
     assert!(text.contains("no run is current"), "{text}");
 
     bench.door.admit(Some(current(case, Some(3))));
