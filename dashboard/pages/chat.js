@@ -10,14 +10,8 @@ import { attempt, deliver, discard, loadOlder, openChat, say } from "../store.js
 import { Act, channelName, copy } from "../ui.js";
 import { Why } from "./why.js";
 
-/** What the demonstration agent knows; the text that is sent is always the English one. */
-const DEMO = [
-  ["demo_file", "Write and read a file"],
-  ["demo_remind", "Remind me in a minute"],
-  ["demo_ask", "Ask for an approval"],
-  ["demo_long", "A long answer to stop"],
-  ["demo_walls", "Show the walls"],
-];
+/** What the demonstration agent knows: it understands the words on its buttons, in each language of the page. */
+const DEMO = ["demo_file", "demo_remind", "demo_ask", "demo_long", "demo_walls"];
 
 /** How near to the end somebody must be to be taken along when more comes, in pixels. */
 const NEAR_END_PX = 120;
@@ -41,6 +35,7 @@ export function Chat({ at }) {
   const asks = [...state.asks.values()].filter((it) => it.at === at);
   const threads = state.threads.get(jid) ?? [];
   const empty = chat.messages.length === 0 && unsent.length === 0 && !run;
+  const demo = state.status?.demo && writable;
   const title = here ? (group?.name ?? jid) : chatName(jid);
 
   return html`<section class="chat" aria-label=${title}>
@@ -57,7 +52,7 @@ export function Chat({ at }) {
     <${Scroll} at=${at}>
       <div class="log" role="log" aria-live="polite" aria-relevant="additions">
         ${chat.more && html`<p class="more"><${Act} class="quiet" run=${() => attempt(() => loadOlder(at))}>${t("older")}<//></p>`}
-        ${chat.fresh && empty && html`<${Empty} name=${group?.name ?? title} at=${at} demo=${state.status?.demo && writable} writable=${writable} />`}
+        ${chat.fresh && empty && html`<${Empty} name=${group?.name ?? title} at=${at} demo=${demo} writable=${writable} />`}
         ${chat.messages.map(
           (it) => html`<${Message} key=${it.id} message=${it} note=${chat.notes.find((note) => note.answer === it.id)}
             waiting=${state.waiting.has(it.id)} onWhy=${() => setWhy(it.id)} />
@@ -68,6 +63,7 @@ export function Chat({ at }) {
         ${asks.map((it) => html`<${Ask} key=${`ask${it.ask}`} ask=${it} />`)}
       </div>
     <//>
+    ${demo && !empty && html`<${Demo} at=${at} />`}
     ${writable && html`<${Composer} at=${at} run=${run} own=${run && isOwn(run, chat)} group=${group?.id} />`}
     ${!here && html`<p class="elsewhere faint">${t("elsewhere", channelName(jid))}</p>`}
     ${here && !writable && html`<p class="elsewhere faint">${t("only_reads")}</p>`}
@@ -126,9 +122,14 @@ function Empty({ name, at, demo, writable }) {
     <p class="faint">${t("empty_text", name)}</p>
     ${demo &&
     html`<p class="faint small">${t("empty_demo")}</p>
-      <div class="demo">
-        ${DEMO.map(([key, text]) => html`<button key=${key} data-demo=${key} onClick=${() => say(at, text)}>${t(key)}</button>`)}
-      </div>`}
+      <${Demo} at=${at} />`}
+  </div>`;
+}
+
+/** A button for each thing that the demonstration agent does. */
+function Demo({ at }) {
+  return html`<div class="demo">
+    ${DEMO.map((key) => html`<button key=${key} data-demo=${key} onClick=${() => say(at, t(key))}>${t(key)}</button>`)}
   </div>`;
 }
 

@@ -61,29 +61,29 @@ test("a file is written and read, with its tools shown", async () => {
   await tab.locator("[data-demo=demo_file]").click();
   await settled(1);
   assert.ok((await tab.locator(".tool.ok").count()) >= 2);
+  await answers().filter({ hasText: "Written by the demonstration agent at " }).waitFor();
   await shot(tab, "03-file");
 });
 
 test("a reminder is promised", async () => {
-  await composer().fill("Remind me in a minute");
-  await composer().press("Enter");
+  await tab.locator("[data-demo=demo_remind]").click();
   await settled(2);
+  await answers().filter({ hasText: "A reminder comes in a minute." }).waitFor();
 });
 
 test("an approval is asked for and given", async () => {
-  await composer().fill("Ask for an approval");
-  await composer().press("Enter");
+  await tab.locator("[data-demo=demo_ask]").click();
   const ask = tab.locator("[data-ask]");
   await ask.waitFor({ timeout: ANSWER_MS });
   await shot(tab, "04-ask");
   await ask.getByRole("button").first().click();
   await ask.waitFor({ state: "detached", timeout: ANSWER_MS });
   await settled(3);
+  await answers().filter({ hasText: "The answer was: Yes" }).waitFor();
 });
 
 test("a long answer streams, and stops", async () => {
-  await composer().fill("A long answer to stop");
-  await composer().press("Enter");
+  await tab.locator("[data-demo=demo_long]").click();
   const live = tab.locator("[data-live] .markdown");
   await live.waitFor({ timeout: ANSWER_MS });
   const early = (await live.textContent()).length;
@@ -94,8 +94,7 @@ test("a long answer streams, and stops", async () => {
 });
 
 test("the walls are shown", async () => {
-  await composer().fill("Show the walls");
-  await composer().press("Enter");
+  await tab.locator("[data-demo=demo_walls]").click();
   const shown = answers().filter({ hasText: "/etc/shadow" });
   await shown.waitFor({ timeout: ANSWER_MS });
   const words = await shown.textContent();

@@ -14,7 +14,17 @@ pub(crate) enum Wish {
 
 /// What stands in a text that means a wish, in small letters.
 const PHRASES: &[(Wish, &[&str])] = &[
-    (Wish::File, &["write a file", "write and read a file", "写一个文件", "写文件", "写入文件"]),
+    (
+        Wish::File,
+        &[
+            "write a file",
+            "write and read a file",
+            "写一个文件",
+            "写文件",
+            "写入文件",
+            "写入并读取文件",
+        ],
+    ),
     (Wish::Reminder, &["remind me in a minute", "remind me", "一分钟后提醒我", "提醒我"]),
     (Wish::Approval, &["ask for an approval", "ask for approval", "请求批准", "请求审批"]),
     (Wish::LongAnswer, &["a long answer", "long answer", "长回答", "长答案"]),
@@ -147,6 +157,12 @@ mod tests {
             ("请求批准",                         Some(Wish::Approval)),
             ("来个长回答",                       Some(Wish::LongAnswer)),
             ("展示围墙",                         Some(Wish::Walls)),
+            // As the page's buttons say it.
+            ("Write and read a file",           Some(Wish::File)),
+            ("A long answer to stop",           Some(Wish::LongAnswer)),
+            ("写入并读取文件",                   Some(Wish::File)),
+            ("可以停止的长回答",                 Some(Wish::LongAnswer)),
+            ("展示隔离墙",                       Some(Wish::Walls)),
             ("hello marker-17",                 None),
             ("",                                None),
         ];
