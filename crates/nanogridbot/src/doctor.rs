@@ -10,9 +10,18 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    cli, client::Client, commands::webhook_line, context::Context, engine, make, models, net::Net,
-    print, settings,
+    cli,
+    client::Client,
+    context::Context,
+    engine, make, models,
+    net::Net,
+    print,
+    settings::{Environment, Settings},
 };
+
+mod accounts;
+mod machine;
+mod running;
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
@@ -45,32 +54,7 @@ pub(crate) async fn doctor(ctx: &Context, args: &cli::Doctor) -> anyhow::Result<
     if args.fix.is_some() {
         return fix_sandbox();
     }
-    let mut findings = Vec::new();
-    findings.push(home(ctx));
-    findings.push(settings(ctx));
-    findings.push(clock());
-    findings.push(network(ctx));
-    findings.push(room(ctx));
-    findings.push(model(ctx, args.offline).await);
-    findings.extend(agent(ctx));
-    let (finding, probe) = sandbox(ctx).await;
-    findings.push(finding);
-    match Client::connect(&ctx.home.socket()).await? {
-        Some(client) => {
-            let status = client.get("/api/status").await?;
-            findings.push(gateway(&status));
-            findings.extend(accounts(&status));
-            findings.extend(disk(ctx, &status));
-            findings.extend(callbacks(&status));
-        }
-        None => {
-            findings.push(Finding {
-                mend: Some("start it with `nanogridbot serve`".to_owned()),
-                ..Finding::fine("gateway", "not running")
-            });
-            findings.push(database(ctx).await);
-        }
-    }
+    let (findings, probe) = look(ctx, args.offline).await?;
     let ok = findings.iter().all(|it| it.ok);
     if ctx.json {
         print::json(&json!({ "ok": ok, "findings": findings, "sandbox": probe }));
@@ -86,33 +70,76 @@ pub(crate) async fn doctor(ctx: &Context, args: &cli::Doctor) -> anyhow::Result<
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn home(ctx: &Context) -> Finding {
-    let shown = ctx.home.path().display().to_string();
-    match ctx.home.make() {
-        Ok(()) => Finding::fine("home", shown),
-        Err(err) => Finding::failed("home", &err.into()),
+/// Everything that can be looked at. What hangs on something that is not well is left out, so that each trouble is told once.
+async fn look(ctx: &Context, offline: bool) -> anyhow::Result<(Vec<Finding>, Option<Probe>)> {
+    let (home, settings) = (machine::home(ctx), settings(ctx));
+    let has_home = home.ok;
+    let mut all = vec![home];
+    let read = match settings {
+        Ok(read) => {
+            all.push(Finding::fine("settings", "read"));
+            Some(read)
+        }
+        Err(err) => {
+            all.push(Finding::failed("settings", &err));
+            None
+        }
+    };
+    all.push(machine::clock());
+    if has_home {
+        all.push(machine::room(ctx));
     }
+    let mut out = None;
+    if let Some((settings, env)) = &read {
+        match Net::new(&settings.network, env) {
+            Ok(net) => {
+                all.push(Finding::fine("network", net.shown()));
+                all.push(model(settings, env, &net, offline).await);
+                out = Some(net);
+            }
+            Err(err) => all.push(Finding::failed("network", &err)),
+        }
+        all.extend(agent(settings, env));
+    }
+    let mut probe = None;
+    if has_home {
+        let engine = read.as_ref().map(|it| it.0.sandbox.clone()).unwrap_or_default();
+        let (finding, proved) = sandbox(ctx, &engine).await;
+        all.push(finding);
+        probe = proved;
+    }
+    match Client::connect(&ctx.home.socket()).await? {
+        Some(client) => all.extend(running::findings(ctx, client.get("/api/status").await?)?),
+        None => {
+            all.push(Finding {
+                mend: Some("start it with `nanogridbot serve`".to_owned()),
+                ..Finding::fine("gateway", "not running")
+            });
+            if let Some((settings, env)) = read.as_ref().filter(|_| has_home) {
+                all.push(database(ctx, settings).await);
+                if let Some(net) = &out {
+                    all.extend(accounts::findings(settings, env, net, offline).await);
+                }
+            }
+        }
+    }
+    Ok((all, probe))
 }
 
-fn settings(ctx: &Context) -> Finding {
-    let read = make::settings(&ctx.home, &cli::Serve::default()).and_then(|(settings, env)| {
-        for (name, setting) in settings.secret_settings() {
-            setting.resolve(&name, &env)?;
-        }
-        Ok(())
-    });
-    match read {
-        Ok(()) => Finding::fine("settings", "read"),
-        Err(err) => Finding::failed("settings", &err),
+/// The settings, with each secret that they name.
+fn settings(ctx: &Context) -> anyhow::Result<(Settings, Environment)> {
+    let (settings, env) = make::settings(&ctx.home, &cli::Serve::default())?;
+    for (name, setting) in settings.secret_settings() {
+        setting.resolve(&name, &env)?;
     }
+    Ok((settings, env))
 }
 
 /// The database, opened as a start would open it; the lock keeps a gateway from starting meanwhile.
-async fn database(ctx: &Context) -> Finding {
+async fn database(ctx: &Context, settings: &Settings) -> Finding {
     let opened = async {
-        let (settings, _) = make::settings(&ctx.home, &cli::Serve::default())?;
         let _lock = ctx.home.lock_soon(&Clock::System).await?;
-        make::open_store(&ctx.home, &settings, &Clock::System).await?.close().await;
+        make::open_store(&ctx.home, settings, &Clock::System).await?.close().await;
         anyhow::Ok(())
     };
     match opened.await {
@@ -121,52 +148,9 @@ async fn database(ctx: &Context) -> Finding {
     }
 }
 
-/// A clock that was never set makes every certificate look wrong and every schedule late.
-fn clock() -> Finding {
-    let now = Clock::System.now();
-    match make::check_clock(now) {
-        Ok(()) => Finding::fine("clock", now.to_string()),
-        Err(err) => Finding::failed("clock", &err.into()),
-    }
-}
-
-/// Room on the disk of the home below which a warning is due, in bytes.
-const LITTLE_ROOM_BYTES: u64 = 64 << 20;
-
-/// How much room there is.
-fn room(ctx: &Context) -> Finding {
-    let home = ctx.home.path();
-    let free = match rustix::fs::statvfs(home) {
-        Ok(it) => it.f_bavail * it.f_frsize,
-        Err(err) => return Finding::failed("disk", &std::io::Error::from(err).into()),
-    };
-    let little = free < LITTLE_ROOM_BYTES;
-    Finding {
-        ok: !little,
-        mend: little.then(|| {
-            format!("delete what is not needed on the disk that holds `{}`", home.display())
-        }),
-        ..Finding::fine("disk", format!("{} MiB free", free >> 20))
-    }
-}
-
-/// The way out: proxies and certificates.
-fn network(ctx: &Context) -> Finding {
-    let net = make::settings(&ctx.home, &cli::Serve::default())
-        .and_then(|(settings, env)| Net::new(&settings.network, &env));
-    match net {
-        Ok(net) => Finding::fine("network", net.shown()),
-        Err(err) => Finding::failed("network", &err),
-    }
-}
-
 /// The model, proved by one completion unless nothing is to be sent.
-async fn model(ctx: &Context, offline: bool) -> Finding {
-    let found = make::settings(&ctx.home, &cli::Serve::default()).and_then(|(settings, env)| {
-        let net = Net::new(&settings.network, &env)?;
-        models::find(&settings, &env, &net)
-    });
-    let models = match found {
+async fn model(settings: &Settings, env: &Environment, net: &Net, offline: bool) -> Finding {
+    let models = match models::find(settings, env, net) {
         Ok(models) => models,
         Err(err) => return Finding::failed("model", &err),
     };
@@ -198,9 +182,8 @@ async fn model(ctx: &Context, offline: bool) -> Finding {
 }
 
 /// The agent that others wrote, where the settings choose one.
-fn agent(ctx: &Context) -> Option<Finding> {
-    let (settings, env) = make::settings(&ctx.home, &cli::Serve::default()).ok()?;
-    let programs = models::programs(&settings.agent, &env);
+fn agent(settings: &Settings, env: &Environment) -> Option<Finding> {
+    let programs = models::programs(&settings.agent, env);
     Some(match settings.agent.driver.as_str() {
         "claude-code" => match programs.find_claude() {
             Ok(path) => {
@@ -231,12 +214,8 @@ fn package_version(program: &Path) -> Option<String> {
     Some(package["version"].as_str()?.to_owned())
 }
 
-async fn sandbox(ctx: &Context) -> (Finding, Option<Probe>) {
-    let engine = match make::settings(&ctx.home, &cli::Serve::default()) {
-        Ok((settings, _)) => settings.sandbox,
-        Err(_) => settings::Sandbox::default(),
-    };
-    match engine::choose(&ctx.home, &engine, &Clock::System).await {
+async fn sandbox(ctx: &Context, engine: &crate::settings::Sandbox) -> (Finding, Option<Probe>) {
+    match engine::choose(&ctx.home, engine, &Clock::System).await {
         Ok((_, probe)) => {
             let detail = format!(
                 "`{}`; memory: {}, cpu: {}, pids: {}, disk: {}, network: {}{}",
@@ -261,64 +240,6 @@ async fn sandbox(ctx: &Context) -> (Finding, Option<Probe>) {
             (Finding { mend, reason, ..failed }, None)
         }
     }
-}
-
-/// The running gateway, its database and its page.
-fn gateway(status: &Value) -> Finding {
-    let version = print::text(status, "version");
-    Finding::fine("gateway", format!("{version} runs, and its database answers"))
-}
-
-/// Each account on a platform, as the running gateway sees it.
-fn accounts(status: &Value) -> Vec<Finding> {
-    let all = status["channels"].as_array().into_iter().flatten();
-    let platforms = all.filter(|it| !matches!(print::text(it, "name"), "web" | "terminal"));
-    let finding = |it: &Value| {
-        let (account, state) = (print::text(it, "account"), print::text(it, "state"));
-        let detail = [account, state, print::text(it, "why")].join(" ");
-        let ok = !matches!(state, "down" | "waiting");
-        Finding {
-            ok,
-            mend: (!ok).then(|| {
-                format!("mend what it says, then `nanogridbot channel test {account}`; its settings are in docs/channels")
-            }),
-            ..Finding::fine("channel", detail.trim_end())
-        }
-    };
-    platforms.map(finding).collect()
-}
-
-/// A full disk, as the running gateway found it.
-fn disk(ctx: &Context, status: &Value) -> Option<Finding> {
-    let since = status["disk"]["since"].as_str()?;
-    let home = ctx.home.path().display();
-    Some(Finding {
-        ok: false,
-        mend: Some(format!("delete what is not needed on the disk that holds `{home}`")),
-        ..Finding::fine(
-            "disk",
-            format!("full since {since}; messages are stored, nothing is begun"),
-        )
-    })
-}
-
-/// Where platforms call: the address to paste into each one's console.
-fn callbacks(status: &Value) -> Option<Finding> {
-    let channels = status["channels"].as_array()?.iter();
-    let lines = channels.filter_map(|it| {
-        let line = webhook_line(&it["webhook"])?;
-        Some(format!("{}: {line}", it["account"].as_str().unwrap_or_default()))
-    });
-    let lines: Vec<String> = lines.collect();
-    let is_known = !lines.iter().any(|it| it.contains("public_url"));
-    (!lines.is_empty()).then(|| Finding {
-        ok: is_known,
-        mend: (!is_known).then(|| {
-            "set `[web] public_url` to the https address at which platforms reach this gateway"
-                .to_owned()
-        }),
-        ..Finding::fine("callbacks", lines.join("; "))
-    })
 }
 
 /// Where the AppArmor profile goes.

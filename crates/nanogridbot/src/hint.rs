@@ -41,6 +41,9 @@ pub(crate) fn hint(err: &anyhow::Error) -> Option<String> {
         if let Some(AddressError::NoColon(_)) = cause.downcast_ref() {
             return Some("an address looks like `telegram:-100123`".into());
         }
+        if let Some(BindError::InUse(addr)) = cause.downcast_ref() {
+            return Some(format!("`ss -ltnp 'sport = :{}'` names what uses it", addr.port()));
+        }
         if let Some(SandboxError::NotAllowed { .. }) = cause.downcast_ref() {
             return Some("`nanogridbot doctor` names the one command for this machine".into());
         }
@@ -58,6 +61,11 @@ fn settings(err: &SettingsError) -> Option<String> {
         }
         SettingsError::NoVariable { name, .. } => {
             Some(format!("set it (`export {name}=…`) or write it to `<home>/.env`"))
+        }
+        SettingsError::Unreadable { path, source }
+            if source.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            Some(format!("make `{path}` readable for this user"))
         }
         SettingsError::NoFile { path, .. } => Some(format!("make `{path}` readable for this user")),
         _ => None,

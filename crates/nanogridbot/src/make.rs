@@ -292,33 +292,47 @@ struct Listen<'a> {
     log: Option<LogFilter>,
 }
 
-async fn bind(home: &Home, gateway: &Gateway, listen: Listen<'_>) -> anyhow::Result<Web> {
-    let store = gateway.store();
-    // Off until a channel needs it.
-    let is_called = gateway.accounts().iter().any(|it| it.webhook);
-    let Listen { serve, settings, env, purpose, log } = listen;
-    let bound = settings.web.bind;
-    let ip = serve.host.or(bound.map(|it| it.ip)).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    let set = serve.port.or(settings.web.port).or(bound.and_then(|it| it.port));
-    let remembered = store.get(PORT_KEY).await?.and_then(|it| it.parse().ok());
-    let (bind, port_is_set) = match purpose {
-        Purpose::Serve => (SocketAddr::new(ip, set.or(remembered).unwrap_or(PORT)), set.is_some()),
-        // Only the socket matters.
-        Purpose::Command { .. } => (SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), true),
-    };
-    let token = settings.web.token.as_ref().map(|it| it.resolve("web.token", env)).transpose()?;
-    let web = Web::bind(WebSettings {
-        bind,
-        port_is_set,
-        token,
-        hooks_bind: settings.web.hooks_bind.filter(|_| is_called),
-        trusted_proxies: settings.web.trusted_proxies.clone().into(),
-        public_url: settings.web.public_url.clone(),
-        socket: Some(home.socket()),
-        log,
+/// Where the page and the platforms' calls are to be taken, and with what. A port that nobody named is the one that was
+/// taken last, or the usual one.
+pub(crate) fn page(
+    serve: &cli::Serve,
+    settings: &Settings,
+    env: &Environment,
+    last_port: Option<u16>,
+    is_called: bool,
+) -> anyhow::Result<WebSettings> {
+    let web = &settings.web;
+    let ip = serve.host.or(web.bind.map(|it| it.ip)).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let set = serve.port.or(web.port).or(web.bind.and_then(|it| it.port));
+    Ok(WebSettings {
+        bind: SocketAddr::new(ip, set.or(last_port).unwrap_or(PORT)),
+        port_is_set: set.is_some(),
+        token: web.token.as_ref().map(|it| it.resolve("web.token", env)).transpose()?,
+        // Off until a channel needs it.
+        hooks_bind: web.hooks_bind.filter(|_| is_called),
+        trusted_proxies: web.trusted_proxies.clone().into(),
+        public_url: web.public_url.clone(),
+        socket: None,
+        log: None,
         name: "NanoGridBot".to_owned(),
     })
-    .await?;
+}
+
+async fn bind(home: &Home, gateway: &Gateway, listen: Listen<'_>) -> anyhow::Result<Web> {
+    let store = gateway.store();
+    let is_called = gateway.accounts().iter().any(|it| it.webhook);
+    let Listen { serve, settings, env, purpose, log } = listen;
+    let last_port = store.get(PORT_KEY).await?.and_then(|it| it.parse().ok());
+    let mut page = page(serve, settings, env, last_port, is_called)?;
+    page.socket = Some(home.socket());
+    page.log = log;
+    if let Purpose::Command { .. } = purpose {
+        // Only the socket matters.
+        page.bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        page.port_is_set = true;
+    }
+    let port_is_set = page.port_is_set;
+    let web = Web::bind(page).await?;
     if purpose == Purpose::Serve && !port_is_set {
         store.put(PORT_KEY, &web.addr().port().to_string()).await?;
     }

@@ -4,6 +4,7 @@
 mod channel;
 mod dingtalk;
 mod discord;
+mod doctor;
 mod feishu;
 mod groups;
 mod home;

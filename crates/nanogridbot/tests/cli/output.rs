@@ -65,6 +65,37 @@ fn a_model_that_never_answers_costs_no_more_than_the_timeout() {
 }
 
 #[test]
+fn ten_megabytes_by_the_command_line() {
+    let stand = Stand::new();
+    let text = "echo pear ".to_owned() + &"x".repeat(10 << 20);
+    let mut command = stand.command(&["--json", "run"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), text.as_bytes()).unwrap();
+    let got = done(child.wait_with_output().unwrap());
+    assert_eq!(got.code, Some(0), "{}", got.err);
+    let answer: serde_json::Value = serde_json::from_str(&got.out).unwrap();
+    let said = answer["answer"]["text"].as_str().unwrap();
+    let told = "… (the whole text is in the file `message.txt`)";
+    assert!(said.starts_with("pear xxx") && said.ends_with(told), "{} characters", said.len());
+    let kept = std::fs::read_dir(stand.home().join("groups/main/inbox")).unwrap();
+    let sizes: Vec<u64> = kept.map(|it| it.unwrap().metadata().unwrap().len()).collect();
+    assert_eq!(sizes, [text.len() as u64]);
+
+    // More than the gateway takes: said so, and nothing of it is stored.
+    let mut command = stand.command(&["run"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), &vec![b'x'; 17 << 20]).unwrap();
+    let got = done(child.wait_with_output().unwrap());
+    assert_eq!(got.code, Some(1), "{got:?}");
+    assert!(got.err.contains("larger than 16777216 bytes"), "{}", got.err);
+}
+
+#[test]
 fn each_command_prints_one_json_document() {
     let stand = Stand::new();
     let answer = stand.json(&["run", "-p", "echo hi"]);
@@ -89,6 +120,11 @@ fn each_command_prints_one_json_document() {
         &["dead", "list"],
         &["session", "search", "hi"],
         &["people", "list"],
+        &["usage"],
+        &["task", "list"],
+        &["mount", "list"],
+        &["channel", "list"],
+        &["logs", "level"],
         &["prune", "--before", "2020-01-01", "--dry-run"],
         &["config"],
         &["run", "-p", "echo hi"],

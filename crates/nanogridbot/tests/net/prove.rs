@@ -67,6 +67,9 @@ async fn doctor_asks_the_model_once() {
         .collect();
     assert_eq!(
         what,
-        ["home", "settings", "clock", "network", "disk", "model", "sandbox", "gateway", "database"]
+        [
+            "home", "settings", "clock", "disk", "network", "model", "sandbox", "gateway",
+            "database", "page", "channel"
+        ]
     );
 }
