@@ -8,6 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
+    cli::BadArgument,
     client::{Client, escaped},
     context::Context,
     print::{self, harmless, say, text},
@@ -58,6 +59,17 @@ pub(crate) enum People {
         person: String,
         address: String,
     },
+    /// Forget all that a person said, wherever it is kept: messages and answers, files, conversations of agents, what they
+    /// noted meanwhile. In a chat, `/forget me` does it for oneself.
+    #[command(after_help = "Example:
+  nanogridbot people forget telegram@main#4711 --yes")]
+    Forget {
+        /// One of their addresses, as `people list` and the audit show them; the others are found by it.
+        address: String,
+        /// It can't be taken back, so it wants this.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Take all roles of a person, and end their logins.
     Remove {
         /// The person's number or name.
@@ -77,6 +89,7 @@ pub(crate) async fn people(ctx: &Context, command: &People) -> anyhow::Result<Ex
         People::Role { person, role, .. } => say(&format!("`{person}` is {role}")),
         People::Link { person, address } => say(&format!("`{address}` is `{person}`")),
         People::Unlink { person, address } => say(&format!("`{address}` is no longer `{person}`")),
+        People::Forget { .. } => forgot(it),
         People::Remove { person } => say(&format!("`{person}` has no role any more")),
     });
     Ok(ExitCode::SUCCESS)
@@ -107,6 +120,13 @@ async fn call(client: &Client, command: &People) -> anyhow::Result<Value> {
             let path = format!("{path}?address={}", escaped(address));
             client.call(Method::DELETE, &path, None).await
         }
+        People::Forget { address, yes } => {
+            if !yes {
+                let why = "forgetting can't be taken back; say `--yes` when you are sure";
+                return Err(BadArgument(why.to_owned()).into());
+            }
+            client.post("/api/people/forget", json!({ "address": address })).await
+        }
         People::Remove { person } => {
             client.call(Method::DELETE, &path(client, person, "").await?, None).await
         }
@@ -129,6 +149,17 @@ pub(crate) async fn path(client: &Client, person: &str, rest: &str) -> anyhow::R
             ids.len()
         ),
     }
+}
+
+fn forgot(it: &Value) {
+    let (messages, files, lines) = (&it["messages"], &it["files"], &it["memory_lines"]);
+    say(&format!("forgot {messages} messages, {files} files and {lines} lines of memory"));
+    let backups: Vec<&str> =
+        it["backups"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !backups.is_empty() {
+        say(&format!("copies in `<home>/backups` still hold them: {}", backups.join(", ")));
+    }
+    say(&format!("the audit log keeps sha256 {}", text(it, "hash")));
 }
 
 fn line(it: &Value) -> Vec<String> {

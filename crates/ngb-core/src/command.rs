@@ -53,6 +53,8 @@ commands! {
     Usage: "usage" "用量", Command, "runs and tokens of today", "今天的用量";
     /// With a code behind it it makes one person of two addresses; with `undo` it takes that back.
     Pair: "pair" "配对", Speak, "say who you are on another platform: `/pair` here, `/pair CODE` there, `/pair undo`", "关联你在其他平台的账号：这里写 `/配对`，那边写 `/配对 代码`；`/配对 撤销`";
+    /// `/forget me` says what goes, `/forget me yes` does it.
+    Forget: "forget" "忘记", Speak, "have me forget all that you said: `/forget me`", "让我忘记你说过的一切：`/忘记 我`";
     Pause: "pause" "暂停", Operate, "have the agent rest: messages are kept and wait", "暂停代理：消息保留并等待";
     Resume: "resume" "继续", Operate, "have it go on", "恢复代理";
     Approve: "approve" "批准", ApproveChat, "let a chat in: `/approve CODE`", "批准聊天：`/approve 代码`";

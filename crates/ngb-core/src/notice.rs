@@ -78,6 +78,8 @@ pub enum Notice {
     Linked { other: String },
     /// That was taken back.
     Unlinked { other: String },
+    /// A person is forgotten, but in those copies of the database.
+    Forgotten { messages: u64, files: u64, backups: Vec<String> },
     /// A task failed so often in a row that it fires no more.
     TaskPaused { task: TaskId },
     /// The disk is full; for the operator.
@@ -179,6 +181,17 @@ impl Notice {
             Self::Unlinked { other } => {
                 write!(f, "You and {other} are two people to me again; it was taken back there.")
             }
+            Self::Forgotten { messages, files, backups } => {
+                write!(f, "Forgotten: {messages} messages and {files} files.")?;
+                match backups[..] {
+                    [] => f.write_str(" There is no copy that still holds them."),
+                    _ => write!(
+                        f,
+                        " Copies of the database from before still hold them: {}. Ask whoever runs me to delete those.",
+                        backups.join(", ")
+                    ),
+                }
+            }
             Self::TaskPaused { task } => write!(
                 f,
                 "Task {task} failed several times in a row and is paused. `nanogridbot task show {task}` says why, \
@@ -258,6 +271,13 @@ impl Notice {
                 write!(f, "你和 {other} 现在是同一个人：那边输入了你的代码。如果不是你本人，请发送 `/配对 撤销`。")
             }
             Self::Unlinked { other } => write!(f, "你和 {other} 不再是同一个人：那边取消了关联。"),
+            Self::Forgotten { messages, files, backups } => {
+                write!(f, "已忘记：{messages} 条消息，{files} 个文件。")?;
+                match backups[..] {
+                    [] => f.write_str("没有仍含有它们的副本。"),
+                    _ => write!(f, "以下数据库副本仍含有它们，请让管理员删除：{}", backups.join("、")),
+                }
+            }
             Self::TaskPaused { task } => write!(
                 f,
                 "任务 {task} 连续失败多次，已暂停。用 `nanogridbot task show {task}` 查看原因，用 `nanogridbot task resume {task}` 恢复。"
@@ -344,6 +364,8 @@ mod tests {
             Notice::Welcome,
             Notice::Linked { other: "Ann (slack@main)".into() },
             Notice::Unlinked { other: "Ann (slack@main)".into() },
+            Notice::Forgotten { messages: 12, files: 3, backups: Vec::new() },
+            Notice::Forgotten { messages: 12, files: 3, backups: vec!["db-v9.sqlite".into()] },
             Notice::TaskPaused { task: TaskId(5) },
             Notice::DiskFull,
             Notice::DiskRoomy,

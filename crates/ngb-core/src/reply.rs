@@ -71,6 +71,9 @@ pub enum Reply {
     },
     /// There is nothing to take back.
     NotPaired,
+    /// What `/forget me` would do, and how it is done.
+    ForgetHow,
+    ForgetBegun,
     /// A command that wants a code came without one.
     WantsCode(Verb),
     MayNot {
@@ -205,6 +208,12 @@ impl Reply {
             }
             Self::Unpaired { other } => write!(f, "You and {other} are two people to me again."),
             Self::NotPaired => f.write_str("You are on no other platform here, as far as I know."),
+            Self::ForgetHow => f.write_str(
+                "I can forget all that you said to me, here and wherever I know you: your messages and my answers, the files \
+                 that came with them, the conversations of the agent, and what it noted meanwhile. Your role stays. That can't \
+                 be taken back. To do it, write `/forget me yes`",
+            ),
+            Self::ForgetBegun => f.write_str("I forget it now, and tell you when it is done."),
             Self::WantsCode(verb) => {
                 write!(f, "Write the code behind it: `/{} ABCD-EFGH`", verb.names()[0])
             }
@@ -276,6 +285,11 @@ impl Reply {
             Self::Paired { other } => write!(f, "你和 {other} 现在是同一个人。`/配对 撤销` 可以取消。"),
             Self::Unpaired { other } => write!(f, "你和 {other} 不再是同一个人。"),
             Self::NotPaired => f.write_str("你还没有关联其他平台的账号。"),
+            Self::ForgetHow => f.write_str(
+                "我可以忘记你在所有已知账号上对我说过的一切：你的消息和我的回答、附带的文件、代理的会话记录，以及它当时记下的内容。\
+                 你的身份保留。此操作无法撤销。确认请发送 `/忘记 我 确定`",
+            ),
+            Self::ForgetBegun => f.write_str("正在忘记，完成后告诉你。"),
             Self::WantsCode(verb) => {
                 write!(f, "请在后面写上代码：`/{} ABCD-EFGH`", verb.names()[1])
             }
@@ -391,6 +405,8 @@ mod tests {
             Reply::Paired { other: "Ann (slack@main)".into() },
             Reply::Unpaired { other: "Ann (slack@main)".into() },
             Reply::NotPaired,
+            Reply::ForgetHow,
+            Reply::ForgetBegun,
             Reply::WantsCode(Verb::Approve),
             Reply::MayNot { verb: Verb::Pause, role: Role::Guest },
             Reply::NoMessage,

@@ -199,6 +199,7 @@ impl Stored {
             }
             // What waited for a group that rested is due.
             shared.dispatcher.wake();
+            shared.forget_asked.notify_one();
         }
     }
 }

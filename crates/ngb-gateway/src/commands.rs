@@ -50,6 +50,7 @@ pub(crate) async fn plan(gateway: &Gateway, asked: &Asked<'_>, command: &Command
                 if paused { Reply::Paused { group: name } } else { Reply::Resumed { group: name } };
             return done(Act::Pause { group, paused }, why, reply.say(asked.lang));
         }
+        Verb::Forget => return forget(asked, &command.rest, why),
         _ => look_up(gateway, asked, command).await,
     };
     match reply {
@@ -64,6 +65,23 @@ pub(crate) async fn plan(gateway: &Gateway, asked: &Asked<'_>, command: &Command
             told(format!("{why}; it could not be answered"), notice.say(asked.lang, None))
         }
     }
+}
+
+/// Says what would be forgotten, or has it done. What can't be taken back is asked for twice.
+fn forget(asked: &Asked<'_>, rest: &str, why: String) -> Plan {
+    let words: Vec<String> = rest.split_whitespace().map(str::to_lowercase).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if !matches!(words[..], ["me" | "我", "yes" | "确定"]) {
+        return told(why, Reply::ForgetHow.say(asked.lang));
+    }
+    let inbound = asked.inbound;
+    let act = Act::Forget {
+        account: inbound.place.jid.account().clone(),
+        sender_id: inbound.sender.id.clone(),
+        place: inbound.place.clone(),
+        lang: asked.lang,
+    };
+    done(act, why, Reply::ForgetBegun.say(asked.lang))
 }
 
 async fn look_up(
@@ -82,7 +100,7 @@ async fn look_up(
         Verb::Why => why(gateway, asked, &command.rest).await?,
         Verb::Approve | Verb::Deny => decide(gateway, asked, command).await?,
         Verb::Pair => crate::pair::pair(gateway, asked, &command.rest).await?,
-        Verb::New | Verb::Stop | Verb::Pause | Verb::Resume => {
+        Verb::New | Verb::Stop | Verb::Pause | Verb::Resume | Verb::Forget => {
             unreachable!("these change something, and look nothing up")
         }
     })

@@ -66,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) closed: CancellationToken,
     /// Fires when a task was made or changed, so that the scheduler looks anew.
     pub(crate) tasks_changed: Notify,
+    /// Fires when somebody wants to be forgotten.
+    pub(crate) forget_asked: Notify,
 }
 
 /// What the gateway runs with, for status pages.
@@ -117,6 +119,12 @@ pub enum HandleError {
     NoQuestion(Jid),
     #[error("this question is for whoever asked, and for those with a higher role")]
     NotYours,
+    /// What they asked is being done, and does not stop.
+    #[error("an agent that works on something of theirs does not stop; try again")]
+    StillAtWork,
+    /// What was said to them is on its way.
+    #[error("{left} items are being sent to them at this moment; try again")]
+    StillSending { left: u64 },
     #[error("could not look through files of the home")]
     Files(#[from] std::io::Error),
     #[error("there is no account `{0}`")]

@@ -30,6 +30,8 @@ pub mod dispatch;
 mod end;
 mod engine;
 mod finish;
+pub mod forget;
+mod forget_files;
 pub mod homes;
 mod instructions;
 mod intake;

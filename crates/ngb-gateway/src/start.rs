@@ -187,6 +187,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         store,
         clock: clock.clone(),
         tasks_changed: Notify::new(),
+        forget_asked: Notify::new(),
     };
     let gateway = Gateway(Arc::new(shared));
     first_start(&gateway).await?;
@@ -212,6 +213,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
     tasks.spawn("channels", async move { accounts.finish().await });
     tasks.spawn("disk", crate::disk::run(gateway.clone(), stop.clone()));
     tasks.spawn("engine", crate::engine::run(gateway.clone(), stop.clone()));
+    tasks.spawn("forget", crate::forget::run(gateway.clone(), stop.clone()));
     tasks.spawn("search", crate::search::run(gateway.clone(), stop.clone()));
     tasks.spawn("janitor", janitor::run(gateway.clone(), retention, stop.clone()));
     if scheduler {

@@ -2,7 +2,7 @@
 
 use ngb_core::id::{GroupId, MessageId};
 
-use crate::{Act, StoreError, db::Tx, groups, sql::sql};
+use crate::{Act, StoreError, db::Tx, forget, groups, sql::sql};
 
 pub(crate) async fn act(
     tx: &mut Tx,
@@ -12,6 +12,9 @@ pub(crate) async fn act(
     match act {
         Act::NewSession { group, lane_key } => new_session(tx, *group, lane_key, message).await,
         Act::Pause { group, paused } => groups::pause(tx, *group, *paused).await,
+        Act::Forget { account, sender_id, place, lang } => {
+            forget::wish(tx, account, sender_id, place, *lang).await
+        }
     }
 }
 

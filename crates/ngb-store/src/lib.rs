@@ -37,6 +37,7 @@ mod recover;
 mod runs;
 mod work;
 
+mod forget;
 mod groups;
 mod jobs;
 mod leases;
@@ -55,6 +56,7 @@ mod plan_tests;
 
 pub use error::{DatabaseError, StoreError};
 pub use fires::{FireRow, Fired, MAX_TASK_FAILURES};
+pub use forget::{ForgetWish, ForgotMessages, LaneTrace, Traces};
 pub use held::{PutOff, PutOffAsk};
 pub use leases::Lease;
 pub use links::{Linked, Speaker};

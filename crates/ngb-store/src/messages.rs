@@ -221,7 +221,7 @@ impl Store {
         // The inner limit also keeps SQLite from walking the whole table in the order of the outer grouping.
         let text = "SELECT t.jid, t.thread, max(t.sent_at) AS heard_at
                     FROM (SELECT jid, thread, sent_at FROM messages
-                          WHERE id >= $1 AND author = 'user' AND substr(jid, 1, $2) = $3
+                          WHERE id >= $1 AND author = 'user' AND substr(jid, 1, CAST($2 AS INTEGER)) = $3
                           ORDER BY id DESC LIMIT 50000) t
                     GROUP BY t.jid, t.thread ORDER BY max(t.sent_at) DESC LIMIT $4";
         let prefix = format!("{account}:");

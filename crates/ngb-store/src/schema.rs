@@ -235,6 +235,9 @@ const V10: &[&str] = &[
     "CREATE INDEX outbox_answer ON outbox (answer_id) WHERE answer_id IS NOT NULL AND about IS NULL",
     "DROP INDEX outbox_job",
     "CREATE INDEX outbox_job ON outbox (job_id) WHERE job_id IS NOT NULL AND about IS NULL",
+    // Who wants to be forgotten and is not yet.
+    "CREATE TABLE forgets (id {id}, account TEXT NOT NULL, sender_id TEXT NOT NULL, jid TEXT NOT NULL, thread TEXT NOT NULL,
+        lang TEXT NOT NULL, UNIQUE (account, sender_id))",
     // Codes that make one person of two senders: shown to one, typed by the other.
     "CREATE TABLE links (id {id}, code TEXT NOT NULL UNIQUE, account TEXT NOT NULL, sender_id TEXT NOT NULL,
         sender_name TEXT NOT NULL, jid TEXT NOT NULL, thread TEXT NOT NULL, lang TEXT NOT NULL, door_user BIGINT,

@@ -24,6 +24,7 @@ use crate::{
     reserve::{Disk, Reserve},
     schema::MIGRATIONS,
     sql::{Row, Sql},
+    sqlite,
     writer::{Answer, Command, Run, Write, Writer},
 };
 
@@ -49,6 +50,8 @@ struct Inner {
     commands: mpsc::UnboundedSender<Command>,
     notes: Arc<Notes>,
     readers: Readers,
+    /// Of an SQLite database.
+    file: Option<PathBuf>,
     clock: Clock,
     node: Arc<str>,
     tasks: Mutex<Crew>,
@@ -93,7 +96,7 @@ impl Store {
         if let Some(reserve) = reserve {
             tasks.spawn("store reserve", reserve.keep(clock.clone()));
         }
-        match file {
+        match file.clone() {
             Some(path) => {
                 tasks.spawn_thread("store writer", writer.work());
                 // What an earlier process left in the log is moved now.
@@ -104,7 +107,7 @@ impl Store {
             None => tasks.spawn("store writer", writer.work()),
         }
         let (tasks, repeats) = (Mutex::new(tasks), AtomicU64::new(0));
-        let inner = Inner { commands, notes, readers, clock, node, tasks, disk, repeats };
+        let inner = Inner { commands, notes, readers, file, clock, node, tasks, disk, repeats };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -116,6 +119,15 @@ impl Store {
             tracing::debug!("the writer had ended already");
         }
         *self.inner.tasks.lock().await = Crew::default();
+    }
+
+    /// Moves SQLite's log into the database and empties its file, so that nothing removed is left in it. A log that
+    /// somebody reads at that moment is tried again for a while.
+    pub async fn cut_log(&self) -> Result<(), StoreError> {
+        let Some(path) = self.inner.file.clone() else { return Ok(()) };
+        let done =
+            blocking("cut the log", move || sqlite::Connection::open(&path)?.checkpoint(true));
+        done.await.map_err(|source| StoreError::Sql { doing: "cut the log", source })
     }
 
     pub fn is_sqlite(&self) -> bool {

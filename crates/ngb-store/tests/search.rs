@@ -14,6 +14,7 @@ on_both!(
     words_of_any_language_are_found,
     words_follow_edits_and_go_with_their_message,
     old_messages_get_their_words_in_parts,
+    who_is_forgotten_leaves_nothing_and_others_stay,
 );
 
 fn of_lane(lane: LaneId) -> MessageFilter {
@@ -128,4 +129,42 @@ async fn old_messages_get_their_words_in_parts(fix: Fix) {
         let want = usize::from(i != 0);
         assert_eq!(found(&fix.store, of_group(group), &text).await.len(), want, "{text}");
     }
+}
+
+async fn who_is_forgotten_leaves_nothing_and_others_stay(fix: Fix) {
+    let group = fix.group("home").await;
+    let by = |sender: &str, mut it: Arrival| {
+        it.inbound.sender.id = sender.into();
+        it
+    };
+    // The first two are one prompt, so its answer is of both.
+    let batch = vec![
+        by("7", engage(group, "1", "a", "black cat")),
+        by("8", engage(group, "1", "b", "white cat")),
+        by("7", engage(group, "2", "c", "black dog")),
+    ];
+    let claims = fix.accept(batch, 2).await.claims;
+    for claim in claims {
+        let said = fix.finish(claim, "an answer about black things").await.unwrap();
+        fix.store.settle(said.iter().map(|it| sent(it.id, "x")).collect()).await.unwrap();
+    }
+    write_all(&fix.store).await;
+    let of = [(place("1").jid.account().clone(), "7".to_owned())];
+    let traces = fix.store.traces(&of).await.unwrap();
+    assert_eq!(traces.own_chats, [place("2").jid.to_string()].into());
+    let mut alone: Vec<bool> = traces.lanes.values().map(|it| it.alone).collect();
+    alone.sort_unstable();
+    assert_eq!((alone, traces.names), (vec![false, true], ["Ann".to_owned()].into()));
+    let traces = fix.store.traces(&of).await.unwrap();
+    fix.store.cancel_messages(&traces.messages).await.unwrap();
+    let gone = fix.store.forget_messages(&traces.messages).await.unwrap();
+    assert_eq!((gone.jobs.len(), gone.being_sent), (2, 0));
+    fix.store.forget_senders(&of, &traces).await.unwrap();
+    fix.store.cut_log().await.unwrap();
+    let since = ngb_core::clock::Timestamp(0);
+    let heard = fix.store.heard(place("1").jid.account(), since, 10).await.unwrap();
+    assert_eq!(heard, [(place("1"), T0)]);
+    let now = async |text: &str| found(&fix.store, of_group(group), text).await;
+    assert_eq!((now("black").await.len(), now("cat").await), (0, vec!["white cat".to_owned()]));
+    assert_eq!(fix.store.traces(&of).await.unwrap().messages.len(), 0);
 }

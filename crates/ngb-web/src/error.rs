@@ -131,6 +131,9 @@ impl From<HandleError> for ApiError {
             HandleError::NoQuestion(_) => {
                 Self::new(StatusCode::CONFLICT, "no_question", err.to_string())
             }
+            HandleError::StillAtWork | HandleError::StillSending { .. } => {
+                Self::new(StatusCode::CONFLICT, "still_busy", err.to_string())
+            }
             HandleError::NotYours => Self::new(StatusCode::FORBIDDEN, "not_yours", err.to_string()),
             HandleError::NotAccepted(NotAccepted::Closed) => Self::stopping(),
             HandleError::NotAccepted(NotAccepted::NotStored) => {

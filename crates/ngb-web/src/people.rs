@@ -7,7 +7,7 @@ use ngb_core::{
     id::{GroupId, UserId},
     role::{Right, Role, wide_role},
 };
-use ngb_gateway::store::Person;
+use ngb_gateway::{forget::Forgot, store::Person};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -196,18 +196,33 @@ pub(crate) async fn remove_address(
     Ok(Json(DONE))
 }
 
+/// Forgets whoever has an address: what they said, what was answered, and what was made of it.
+pub(crate) async fn forget(
+    State(app): State<App>,
+    Input(of): Input<OfAddress>,
+) -> Result<Json<Forgot>, ApiError> {
+    let (account, sender) = any_address(&of.address)?;
+    Ok(Json(app.gateway.forget(&account, &sender).await?))
+}
+
 /// Account and the platform's id, out of `telegram@main#4711`.
 fn address(text: &str) -> Result<(Account, String), ApiError> {
+    let (account, sender) = any_address(text)?;
+    if matches!(account.channel(), ChannelKind::Web | ChannelKind::Terminal) {
+        let why = format!("`{account}` is a door of our own, where people log in");
+        return Err(ApiError::bad(why));
+    }
+    Ok((account, sender))
+}
+
+/// The same, also of our own doors: `web@main#user:5`.
+fn any_address(text: &str) -> Result<(Account, String), ApiError> {
     let parts = text.split_once('#').filter(|it| !it.1.trim().is_empty());
     let parsed = parts.and_then(|(account, sender)| Some((account.parse().ok()?, sender)));
     let (account, sender): (Account, &str) = parsed.ok_or_else(|| {
         ApiError::bad(format!("`{text}` is no address of a person"))
             .hint("write it like `telegram@main#4711`: account, `#`, and the platform's id")
     })?;
-    if matches!(account.channel(), ChannelKind::Web | ChannelKind::Terminal) {
-        let why = format!("`{account}` is a door of our own, where people log in");
-        return Err(ApiError::bad(why));
-    }
     Ok((account, sender.to_owned()))
 }
 

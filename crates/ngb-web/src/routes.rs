@@ -110,6 +110,7 @@ table! {
     post   "/api/people/{id}/link"                 INVITE,    people::link,       "Make a one-time link that logs a person in: `url`.";
     post   "/api/people/{id}/addresses"            INVITE,    people::add_address, "Say that an address is a person's: `address`.";
     delete "/api/people/{id}/addresses"            INVITE,    people::remove_address, "Say that it is theirs no more: `address`.";
+    post   "/api/people/forget"                    GRANT,     people::forget,     "Forget a person: all that an `address` of theirs said, wherever it is kept.";
     get    "/api/pairings"                         APPROVE,   chats::pairings,    "Chats and people that ask to be let in.";
     post   "/api/pairings/{code}/approve"          APPROVE,   chats::approve,     "Let one in: `me`, or `group`, or neither for a group of its own.";
     post   "/api/pairings/{code}/deny"             APPROVE,   chats::deny,        "Refuse one.";

@@ -36,6 +36,15 @@ fn a_person_from_beginning_to_end() {
         let got = stand.run(args);
         assert!(got.code != Some(0) && got.err.contains(want), "{args:?}: {got:?}");
     }
+    let refused = stand.run(&["people", "forget", "web@main#local"]);
+    assert!(refused.code == Some(2) && refused.err.contains("--yes"), "{refused:?}");
+    stand.json(&["run", "-p", "echo zanzibar7431"]);
+    let got = stand.json(&["people", "forget", "web@main#local", "--yes"]);
+    assert!(2 <= got["messages"].as_u64().unwrap() && got["hash"].is_string(), "{got}");
+    let held = std::fs::read(stand.home().join("nanogridbot.db")).unwrap();
+    assert!(!held.windows(12).any(|it| it == b"zanzibar7431"), "it is in the database");
+    let got = stand.run(&["people", "forget", "telegram@main#1", "--yes"]);
+    assert!(got.out.contains("forgot 0 messages"), "{got:?}");
     stand.json(&["people", "remove", "Ann"]);
     assert_eq!(line("Ann"), None);
     gateway.stop();

@@ -92,6 +92,14 @@ impl Dispatcher {
         }
     }
 
+    /// Ends the agents of lanes whose conversation is gone, as soon as they have no run.
+    pub(crate) fn end_lanes(&self, lanes: &[LaneId]) {
+        let state = self.state();
+        for live in lanes.iter().filter_map(|it| state.lanes.get(it)) {
+            live.end.cancel();
+        }
+    }
+
     /// Ends the agents of a group that is gone.
     pub(crate) fn end_group(&self, group: GroupId) {
         for live in self.state().lanes.values().filter(|it| it.group == group) {

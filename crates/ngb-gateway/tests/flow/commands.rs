@@ -53,6 +53,7 @@ async fn each_role_may_what_it_may() {
         ("/help",    yes, yes, yes),
         ("/我是谁",   yes, yes, yes),
         ("/pair",    yes, yes, yes),
+        ("/forget",  yes, yes, yes),
         ("/why",     yes, yes, yes),
         ("/stop",    yes, yes, yes),
         ("/status",  no,  yes, yes),

@@ -5,6 +5,7 @@ mod albums;
 mod commands;
 mod engine;
 mod failures;
+mod forget;
 mod lookups;
 mod memory;
 mod pair;

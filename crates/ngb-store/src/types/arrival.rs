@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use ngb_core::{
-    address::Jid,
+    address::{Account, Jid, Place},
     clock::Timestamp,
     decision::Decision,
     id::{AskId, GroupId, JobId, LaneId, MessageId, RunId},
     message::{Inbound, Outbound},
+    notice::Lang,
     queue::Queue,
     role::Role,
 };
@@ -70,6 +71,8 @@ pub enum Act {
     NewSession { group: GroupId, lane_key: String },
     /// The group's agent rests, or goes on.
     Pause { group: GroupId, paused: bool },
+    /// Whoever writes as that sender is to be forgotten, and told so there.
+    Forget { account: Account, sender_id: String, place: Place, lang: Lang },
 }
 
 /// A batch of arrivals: one transaction.
