@@ -1,6 +1,7 @@
 //! The command line, as clap reads it.
 
 mod group;
+mod plugin;
 mod sim;
 
 use std::{net::IpAddr, path::PathBuf};
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use thiserror::Error;
 
 pub(crate) use group::{Bind, Group, Memory, Mount, Queue, Senders, Unbind};
+pub(crate) use plugin::{Install, Language, Plugin};
 pub(crate) use sim::Sim;
 
 use crate::task::Task;
@@ -87,6 +89,9 @@ pub(crate) enum Command {
     /// Search what was said.
     #[command(subcommand)]
     Session(crate::session::Session),
+    /// Write, build, try, install, list and remove plugins.
+    #[command(subcommand)]
+    Plugin(Plugin),
     /// Forget messages that are older than a date.
     Prune {
         /// An instant or a date, e.g. `2026-01-31`.

@@ -38,6 +38,9 @@ pub(crate) fn hint(err: &anyhow::Error) -> Option<String> {
         if cause.is::<BadClock>() {
             return Some("set the clock: `timedatectl set-ntp true`, or `date -s`".into());
         }
+        if let Some(hint) = crate::plugin::hint(cause) {
+            return Some(hint);
+        }
         if let Some(AddressError::NoColon(_)) = cause.downcast_ref() {
             return Some("an address looks like `telegram:-100123`".into());
         }
@@ -103,6 +106,7 @@ pub(crate) fn is_usage(err: &anyhow::Error) -> bool {
             || is_refused_argument
             || matches!(it.downcast_ref(), Some(BindError::NoToken(_)))
             || it.downcast_ref().is_some_and(StoreError::is_bad_address)
+            || crate::plugin::is_usage(it)
     })
 }
 

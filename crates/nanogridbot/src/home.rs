@@ -110,6 +110,16 @@ impl Home {
         self.0.join("gateway.sock")
     }
 
+    /// What is installed, one folder a plugin.
+    pub(crate) fn plugins(&self) -> PathBuf {
+        self.0.join("plugins")
+    }
+
+    /// What plugins were compiled to; it may be removed at any time.
+    pub(crate) fn plugin_cache(&self) -> PathBuf {
+        self.0.join("cache/plugins")
+    }
+
     pub(crate) fn logs(&self) -> PathBuf {
         self.0.join("logs")
     }

@@ -23,6 +23,7 @@ mod mount;
 mod net;
 mod original;
 mod people;
+mod plugin;
 mod print;
 mod serve;
 mod session;
@@ -104,6 +105,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Task(command) => task::task(&ctx, &command).await,
         Command::People(command) => people::people(&ctx, &command).await,
         Command::Session(command) => session::session(&ctx, &command).await,
+        Command::Plugin(command) => plugin::plugin(&ctx, &command).await,
         Command::Prune { before, dry_run } => commands::prune(&ctx, &before, dry_run).await,
         Command::Logs(args) => logs::logs(&ctx, &args).await,
         Command::Config => config(&ctx),

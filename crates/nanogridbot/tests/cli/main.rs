@@ -13,6 +13,7 @@ mod logs;
 mod output;
 mod pages;
 mod people;
+mod plugins;
 mod qq;
 mod refusals;
 mod secrets;

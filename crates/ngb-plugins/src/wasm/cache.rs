@@ -89,17 +89,27 @@ impl Cache {
         {
             return Ok(Loaded { component, sha256: stamp.sha256, was_cached: true });
         }
-        let bytes = read_component(file)?;
-        let sha256 = digest(&bytes);
+        let Loaded { component, sha256, was_cached } =
+            self.load_bytes(engine, &read_component(file)?)?;
+        // Looked at before the file was read: one that changed meanwhile is read again.
+        let stamp = Stamp::new(sha256.clone(), &facts);
+        self.write_stamp(&note, &stamp).map_err(|source| self.unusable(source))?;
+        Ok(Loaded { component, sha256, was_cached })
+    }
+
+    /// As [`Cache::load`], for a component that is at hand.
+    ///
+    /// # Errors
+    /// As [`Cache::load`].
+    pub fn load_bytes(&self, engine: &WasmEngine, bytes: &[u8]) -> Result<Loaded, ComponentError> {
+        self.make_folder().map_err(|source| self.unusable(source))?;
+        let sha256 = digest(bytes);
         let found = self.find(engine, &sha256);
         let was_cached = found.is_some();
         let component = match found {
             Some(component) => component,
-            None => self.compile(engine, &bytes, &sha256)?,
+            None => self.compile(engine, bytes, &sha256)?,
         };
-        // Looked at before the file was read: one that changed meanwhile is read again.
-        let stamp = Stamp::new(sha256.clone(), &facts);
-        self.write_stamp(&note, &stamp).map_err(|source| self.unusable(source))?;
         Ok(Loaded { component, sha256, was_cached })
     }
 
@@ -112,19 +122,21 @@ impl Cache {
         engine: &WasmEngine,
         file: &Path,
     ) -> Result<Loaded, ComponentError> {
-        let (done, loaded) = tokio::sync::oneshot::channel();
         let (cache, engine, file) = (self.clone(), engine.clone(), file.to_owned());
-        // Not a thread of the runtime's: those are used again, and the way back to the old priority is closed.
-        let work = move || {
-            // Where it is refused the compiler merely has no manners.
-            rustix::process::setpriority_process(None, COMPILER_NICENESS).ok();
-            drop(done.send(cache.load(&engine, &file)));
-        };
-        let started = std::thread::Builder::new().name("plugin-compiler".into()).spawn(work);
-        started.map_err(|err| ComponentError::Engine(err.to_string()))?;
-        loaded.await.unwrap_or_else(|_| {
-            Err(ComponentError::Invalid("the compiler panicked; the component is at fault".into()))
-        })
+        aside(move || cache.load(&engine, &file)).await
+    }
+
+    /// [`Cache::load_bytes`] on such a thread.
+    ///
+    /// # Errors
+    /// As [`Cache::load`].
+    pub async fn load_bytes_aside(
+        &self,
+        engine: &WasmEngine,
+        bytes: Vec<u8>,
+    ) -> Result<Loaded, ComponentError> {
+        let (cache, engine) = (self.clone(), engine.clone());
+        aside(move || cache.load_bytes(&engine, &bytes)).await
     }
 
     /// Forgets what no component of `keep` (hashes) was compiled to.
@@ -214,6 +226,24 @@ impl Cache {
     fn unusable(&self, source: io::Error) -> ComponentError {
         ComponentError::Cache { path: self.folder.display().to_string(), source }
     }
+}
+
+/// Compiles on a thread of its own, which stands back behind all others.
+async fn aside(
+    load: impl FnOnce() -> Result<Loaded, ComponentError> + Send + 'static,
+) -> Result<Loaded, ComponentError> {
+    let (done, loaded) = tokio::sync::oneshot::channel();
+    // Not a thread of the runtime's: those are used again, and the way back to the old priority is closed.
+    let work = move || {
+        // Where it is refused the compiler merely has no manners.
+        rustix::process::setpriority_process(None, COMPILER_NICENESS).ok();
+        drop(done.send(load()));
+    };
+    let started = std::thread::Builder::new().name("plugin-compiler".into()).spawn(work);
+    started.map_err(|err| ComponentError::Engine(err.to_string()))?;
+    loaded.await.unwrap_or_else(|_| {
+        Err(ComponentError::Invalid("the compiler panicked; the component is at fault".into()))
+    })
 }
 
 /// Maps compiled code into this process.

@@ -98,6 +98,18 @@ impl Folder {
         &self.0
     }
 
+    /// Makes it, for us alone, if it is not there.
+    ///
+    /// # Errors
+    /// If it can't be made.
+    pub fn make(&self) -> Result<(), FolderError> {
+        make_folder(&self.0).map_err(|err| self.unusable(err))
+    }
+
+    pub(super) fn unusable(&self, source: io::Error) -> FolderError {
+        unusable(&self.0, source)
+    }
+
     /// The names of what is there, in order; what can't be read has one as well.
     ///
     /// # Errors

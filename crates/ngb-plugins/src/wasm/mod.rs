@@ -1,6 +1,7 @@
 //! Plugins as WebAssembly components: nothing but what `wit/plugin.wit` names reaches them, and only what was granted.
 
 mod cache;
+mod candidate;
 mod compiled;
 mod encode;
 mod engine;
@@ -8,15 +9,18 @@ mod error;
 mod folder;
 mod guest;
 mod imports;
+mod live;
 mod manifest;
 mod package;
 mod plugin;
 mod rehearsal;
 mod running;
 mod services;
+mod watch;
 mod words;
 
 pub use cache::{Cache, Loaded, MAX_COMPONENT_BYTES, digest, read_component};
+pub use candidate::Candidate;
 pub use compiled::Shape;
 pub use encode::{EncodeError, PLUGIN_WIT, WORLD, encode, world};
 pub use engine::WasmEngine;
@@ -24,6 +28,7 @@ pub use error::{CallError, ComponentError};
 pub use folder::{Folder, FolderError, Installed, Record};
 pub use guest::Limits;
 pub use imports::{MAX_KEY_BYTES, MAX_KV_BYTES, MAX_VALUE_BYTES};
+pub use live::{Change, Live, LiveError, LivePlugins};
 pub use manifest::{
     Capabilities, Capability, Language, Manifest, ManifestError, NoCapability, WIT_VERSION,
     WasmHook, check_name,
@@ -32,7 +37,7 @@ pub use package::{COMPONENT_FILE, MANIFEST_FILE, Package, PackageError, Proof};
 pub use plugin::{ReplaceError, WasmPlugin};
 pub use rehearsal::{RehearsalError, Step, rehearse};
 pub use running::{Program, Running, WasmEvent};
-pub use services::{Refusal, Services};
+pub use services::{Refusal, Services, silent};
 pub use words::{
     WasmFinished, WasmGroup, WasmLevel, WasmMessage, WasmOutgoing, WasmQueue, WasmRequest,
     WasmResponse, WasmRun, WasmVerdict,

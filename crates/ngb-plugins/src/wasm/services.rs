@@ -33,3 +33,57 @@ pub trait Services: Send + Sync {
 
     async fn http(&self, plugin: &str, request: WasmRequest) -> Result<WasmResponse, Refusal>;
 }
+
+/// Nobody: what a plugin has while it is only looked at.
+struct Silent;
+
+/// Services that do nothing and refuse everything: for a plugin that is only looked at.
+pub fn silent() -> std::sync::Arc<dyn Services> {
+    std::sync::Arc::new(Silent)
+}
+
+/// What it is told then.
+const NOBODY: &str = "the plugin is not in use";
+
+#[async_trait]
+impl Services for Silent {
+    fn log(&self, _: &str, _: WasmLevel, _: &str) {}
+
+    fn count(&self, _: &str, _: &str, _: f64) {}
+
+    fn now_ms(&self) -> i64 {
+        0
+    }
+
+    async fn kv_get(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, Refusal> {
+        Err(NOBODY.to_owned())
+    }
+
+    async fn kv_set(&self, _: &str, _: &str, _: Option<Vec<u8>>) -> Result<(), Refusal> {
+        Err(NOBODY.to_owned())
+    }
+
+    async fn kv_keys(&self, _: &str, _: &str) -> Result<Vec<String>, Refusal> {
+        Err(NOBODY.to_owned())
+    }
+
+    async fn send(&self, _: &str, _: &str, _: &str) -> Result<(), Refusal> {
+        Err(NOBODY.to_owned())
+    }
+
+    async fn groups(&self, _: &str) -> Result<Vec<WasmGroup>, Refusal> {
+        Err(NOBODY.to_owned())
+    }
+
+    async fn enqueue(&self, _: &str, _: &str, _: &str) -> Result<i64, Refusal> {
+        Err(NOBODY.to_owned())
+    }
+
+    async fn queue(&self, _: &str) -> Result<WasmQueue, Refusal> {
+        Err(NOBODY.to_owned())
+    }
+
+    async fn http(&self, _: &str, _: WasmRequest) -> Result<WasmResponse, Refusal> {
+        Err(NOBODY.to_owned())
+    }
+}

@@ -6,6 +6,7 @@ mod bad;
 mod cache;
 mod folder;
 mod guests;
+mod live;
 mod rehearsal;
 mod reload;
 mod services;

@@ -1,0 +1,37 @@
+//! `nanogridbot plugin`: from nothing to a plugin that is installed.
+
+mod build;
+mod hint;
+mod install;
+mod new;
+mod test;
+
+use std::process::ExitCode;
+
+use ngb_plugins::wasm::{Cache, Folder};
+
+use crate::{cli, context::Context};
+
+pub(crate) use hint::{hint, is_usage};
+
+/// `nanogridbot plugin …`
+pub(crate) async fn plugin(ctx: &Context, command: &cli::Plugin) -> anyhow::Result<ExitCode> {
+    match command {
+        cli::Plugin::New { name, lang, to } => new::new(ctx, name, *lang, to.as_deref()),
+        cli::Plugin::Build { folder, more } => build::build(ctx, folder, more).await,
+        cli::Plugin::Test { file, plugin } => test::test(ctx, file, plugin).await,
+        cli::Plugin::Install(args) => install::install(ctx, args).await,
+        cli::Plugin::List => install::list(ctx),
+        cli::Plugin::Remove { name } => install::remove(ctx, name),
+    }
+}
+
+/// Where plugins are installed.
+fn folder(ctx: &Context) -> Folder {
+    Folder::new(ctx.home.plugins())
+}
+
+/// Where what was compiled is kept.
+fn cache(ctx: &Context) -> Cache {
+    Cache::new(ctx.home.plugin_cache())
+}
