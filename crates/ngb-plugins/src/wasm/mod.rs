@@ -15,6 +15,7 @@ mod package;
 mod plugin;
 mod rehearsal;
 mod running;
+mod seat;
 mod services;
 mod watch;
 mod words;
@@ -37,6 +38,7 @@ pub use package::{COMPONENT_FILE, MANIFEST_FILE, Package, PackageError, Proof};
 pub use plugin::{ReplaceError, WasmPlugin};
 pub use rehearsal::{RehearsalError, Step, rehearse};
 pub use running::{Program, Running, WasmEvent};
+pub use seat::Seat;
 pub use services::{Refusal, Services, silent};
 pub use words::{
     WasmFinished, WasmGroup, WasmLevel, WasmMessage, WasmOutgoing, WasmQueue, WasmRequest,

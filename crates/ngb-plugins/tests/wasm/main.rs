@@ -9,6 +9,7 @@ mod guests;
 mod live;
 mod rehearsal;
 mod reload;
+mod seat;
 mod services;
 
 use std::{path::PathBuf, sync::Arc};
