@@ -72,6 +72,9 @@ pub fn remedy(refusal: Refusal, exe: &Path) -> String {
              --security-opt systempaths=unconfined ..."
             .into(),
         Refusal::MaskedProc => "docker run --security-opt systempaths=unconfined ...".into(),
+        Refusal::Capabilities => "docker run --cap-add CHOWN --cap-add DAC_OVERRIDE \
+             --cap-add SETGID --cap-add SETUID ...   # or start it as an ordinary user"
+            .into(),
         Refusal::NoKernelSupport => "use a kernel of 5.14 or newer with CONFIG_USER_NS".into(),
     }
 }

@@ -186,6 +186,11 @@ pub enum Refusal {
     MaskedProc,
     #[error("this kernel has no user namespaces")]
     NoKernelSupport,
+    /// As root, agents are users of their own, and these capabilities are what makes somebody another user.
+    #[error(
+        "this process is root without all of CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SETGID and CAP_SETUID, so agents can't be users of their own"
+    )]
+    Capabilities,
 }
 
 impl SandboxError {

@@ -3,8 +3,9 @@
 use std::{fs, io};
 
 use ngb_core::id::GroupId;
+use rustix::thread::CapabilitySet;
 
-use crate::SandboxError;
+use crate::{Refusal, SandboxError};
 
 /// First user number of the groups, when the gateway is root. systemd leaves 1879048192 to 2147483647 unused
 /// (<https://systemd.io/UIDS-GIDS/>).
@@ -38,6 +39,26 @@ impl Users {
             matches!(fields[..], [inside, _, len] if inside <= first && end <= inside + len)
         });
         Ok(Self { base, apart: mapped && rustix::process::geteuid().is_root() })
+    }
+
+    /// Proves that this process may make somebody one of them, and read what they wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Capabilities`] when it is a root that was left without.
+    pub(crate) fn prove(self) -> Result<(), SandboxError> {
+        let wanted = CapabilitySet::CHOWN
+            | CapabilitySet::DAC_OVERRIDE
+            | CapabilitySet::SETGID
+            | CapabilitySet::SETUID;
+        let has = rustix::thread::capabilities(None).map_err(|err| SandboxError::Setup {
+            doing: "read this process's capabilities".into(),
+            source: err.into(),
+        })?;
+        if self.apart && !has.effective.contains(wanted) {
+            return Err(SandboxError::NotAllowed { reason: Refusal::Capabilities });
+        }
+        Ok(())
     }
 
     /// User and group on the host of what the group's agents write.

@@ -169,6 +169,7 @@ impl NativeConfig {
 impl Shared {
     /// Makes the folders ready for the agent's user.
     fn plan(&self, spec: &RunSpec, work: Work) -> Result<Plan, SandboxError> {
+        self.users.prove()?;
         give_folders(spec, self.users.of(spec.group)?)?;
         Ok(Plan {
             work,

@@ -115,6 +115,32 @@ fn a_switched_off_sysctl_is_told() {
     assert_eq!(cried.trim(), want);
 }
 
+/// The proof did well without the first of these, and then no agent could be started.
+#[test]
+fn a_root_that_was_left_without_capabilities_is_told() {
+    for dropped in ["dac_override", "chown", "setuid", "setgid", "all"] {
+        let home = tempfile::tempdir().unwrap();
+        let without = format!("-{dropped}");
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set", &without, "--inh-caps", &without]).arg(inmate());
+        command.args(["gateway", "native", home.path().to_str().unwrap(), &install_id(), ":"]);
+        let out = command.output().unwrap();
+        let cried = String::from_utf8_lossy(&out.stderr);
+        let want =
+            "this machine does not allow a sandbox: this process is root without all of CAP_CHOWN";
+        assert!(!out.status.success() && cried.starts_with(want), "{dropped}: {cried}");
+    }
+    // What isn't needed is not asked for.
+    let home = tempfile::tempdir().unwrap();
+    let few = "-all,+chown,+dac_override,+setgid,+setuid";
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set", few, "--inh-caps", few]).arg(inmate());
+    command.args(["gateway", "native", home.path().to_str().unwrap(), &install_id(), "echo in"]);
+    let out = command.output().unwrap();
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success() && said.ends_with("in\n"), "{out:?}");
+}
+
 /// Recorded trees: path below `/proc`, text.
 const UBUNTU_24_04: &[(&str, &str)] = &[
     ("sys/kernel/apparmor_restrict_unprivileged_userns", "1\n"),
@@ -183,6 +209,7 @@ fn each_refusal_has_one_command() {
         Refusal::Seccomp,
         Refusal::MaskedProc,
         Refusal::NoKernelSupport,
+        Refusal::Capabilities,
     ];
     let mut commands: Vec<String> = all.iter().map(|&it| remedy(it, exe)).collect();
     assert_eq!(commands[0], "sudo /usr/bin/nanogridbot doctor --fix sandbox");
