@@ -88,9 +88,6 @@ fn store(err: &StoreError) -> Option<String> {
             "write `[database] url` like `sqlite:///path/file.db` or `postgres://user:password@host/name`".into(),
         ),
         StoreError::Open { .. } => Some("check `[database] url`, and that its server runs".into()),
-        StoreError::NotFound { what: "open pairing code", .. } => {
-            Some("codes are used once and end after a day; let the chat write again".into())
-        }
         _ => None,
     }
 }

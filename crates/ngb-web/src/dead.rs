@@ -28,7 +28,7 @@ pub(crate) async fn list(State(app): State<App>, who: Who) -> Result<Json<Vec<Jo
 async fn find(app: &App, who: &Who, id: JobId) -> Result<JobRow, ApiError> {
     let found = app.gateway.store().job(id).await?.filter(|it| it.state == "dead");
     let mine = found.filter(|it| who.may_in(it.group, Right::Operate));
-    mine.ok_or_else(|| ApiError::not_found(format_args!("dead letter `{id}`")))
+    mine.ok_or_else(|| ApiError::missing("dead letter", id))
 }
 
 /// A dead letter.

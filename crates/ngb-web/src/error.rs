@@ -46,6 +46,25 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {what}"))
     }
 
+    /// There is none of that name; the hint says where the right ones are.
+    pub(crate) fn missing(what: &str, name: impl std::fmt::Display) -> Self {
+        let hint = match what {
+            "account" => "`nanogridbot channel list` shows the accounts",
+            "dead letter" => "`nanogridbot dead list` shows them",
+            "group" => "`nanogridbot group list` shows the groups",
+            "message" => {
+                "`nanogridbot session search` and the page's list of messages show their numbers"
+            }
+            "open pairing code" => {
+                "codes are used once and end after a day; let the chat write again"
+            }
+            "person" => "`nanogridbot people list` shows them",
+            "task" | "task in that state" => "`nanogridbot task list` shows the tasks",
+            _ => return Self::not_found(format_args!("{what} `{name}`")),
+        };
+        Self::not_found(format_args!("{what} `{name}`")).hint(hint)
+    }
+
     pub(crate) fn login_needed() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "login_needed", "log in first")
             .hint("`nanogridbot open` prints a fresh link; programs send `Authorization: Bearer <[web] token>`")
@@ -103,7 +122,7 @@ impl From<StoreError> for ApiError {
     fn from(err: StoreError) -> Self {
         match err {
             StoreError::Taken { .. } => Self::new(StatusCode::CONFLICT, "taken", err.to_string()),
-            StoreError::NotFound { what, name } => Self::not_found(format_args!("{what} `{name}`")),
+            StoreError::NotFound { what, name } => Self::missing(what, name),
             StoreError::Closed => Self::stopping(),
             other => Self::internal(other),
         }
@@ -116,11 +135,11 @@ impl From<HandleError> for ApiError {
             HandleError::Store(it) => it.into(),
             HandleError::Address(it) => it.into(),
             HandleError::Name(it) => it.into(),
-            HandleError::NoGroup(name) => Self::not_found(format_args!("group `{name}`")),
+            HandleError::NoGroup(name) => Self::missing("group", name),
             HandleError::NoMemory { lane, version } => {
                 Self::not_found(format_args!("version {version} of what lane {lane} remembers"))
             }
-            HandleError::NoTask(id) => Self::not_found(format_args!("task {id}")),
+            HandleError::NoTask(id) => Self::missing("task", id),
             HandleError::Task(it @ TaskError::State(..)) => {
                 Self::new(StatusCode::CONFLICT, "task_state", it.to_string())
             }

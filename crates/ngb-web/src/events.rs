@@ -16,7 +16,7 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use ngb_core::role::Right;
+use ngb_core::{clock::Clock, role::Right};
 use ngb_gateway::{
     events::{Cursor, Event, Next, Numbered, Subscription},
     registry::Snapshot,
@@ -49,6 +49,9 @@ const CLOSE_LOGIN: u16 = 4001;
 
 /// The server goes away (RFC 6455, section 7.4.1).
 const CLOSE_AWAY: u16 = 1001;
+
+/// A message is too long (the same section).
+const CLOSE_TOO_LONG: u16 = 1009;
 
 #[derive(Deserialize)]
 struct Hello {
@@ -89,10 +92,17 @@ async fn stream(app: App, mut who: Who, mut socket: WebSocket) {
     let clock = app.gateway.clock();
     // Taken before the greeting, so that nothing between the two is missed.
     let mut events = app.gateway.hub().subscribe(None);
-    if let Ok(Some(Ok(Message::Text(text)))) = clock.timeout(RESUME_WAIT, socket.recv()).await
-        && let Ok(Hello { resume: Some(cursor) }) = serde_json::from_str(&text)
-    {
-        events = app.gateway.hub().subscribe(Some(cursor));
+    match clock.timeout(RESUME_WAIT, socket.recv()).await {
+        Ok(Some(Ok(Message::Text(text)))) => {
+            if let Ok(Hello { resume: Some(cursor) }) = serde_json::from_str(&text) {
+                events = app.gateway.hub().subscribe(Some(cursor));
+            }
+        }
+        Ok(Some(Err(err))) if is_too_long(&err) => {
+            return leave(clock, socket, CLOSE_TOO_LONG).await;
+        }
+        // They are heard of below, where that matters.
+        Ok(_) | Err(_) => (),
     }
     let close = loop {
         let frame = tokio::select! {
@@ -104,6 +114,7 @@ async fn stream(app: App, mut who: Who, mut socket: WebSocket) {
                 frame(mine(next, &app, &who), &events)
             }
             heard = socket.recv() => match heard {
+                Some(Err(err)) if is_too_long(&err) => break CLOSE_TOO_LONG,
                 // Nothing else is asked of a client; pongs are answered below us.
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(_)) => continue,
@@ -122,8 +133,23 @@ async fn stream(app: App, mut who: Who, mut socket: WebSocket) {
             return;
         }
     };
-    let bye = Message::Close(Some(CloseFrame { code: close, reason: "".into() }));
-    // Whether they hear it or not, the connection ends here.
+    leave(clock, socket, close).await;
+}
+
+/// Whether a client's frame was longer than it may be; what follows of it isn't read.
+fn is_too_long(err: &axum::Error) -> bool {
+    use tokio_tungstenite::tungstenite::Error;
+    let cause = std::error::Error::source(err).and_then(|it| it.downcast_ref());
+    matches!(cause, Some(Error::Capacity(_)))
+}
+
+/// Says why, and ends the connection, whether they hear it or not.
+async fn leave(clock: &Clock, mut socket: WebSocket, code: u16) {
+    let reason = match code {
+        CLOSE_TOO_LONG => format!("a frame of a client has at most {MAX_CLIENT_BYTES} bytes"),
+        _ => String::new(),
+    };
+    let bye = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
     drop(clock.timeout(SEND_LIMIT, socket.send(bye)).await);
 }
 

@@ -106,7 +106,7 @@ pub(crate) async fn show(
 fn shown(app: &App, id: GroupId) -> Result<GroupView, ApiError> {
     let directory = app.gateway.directory().snapshot();
     let group = directory.group(id);
-    let group = group.ok_or_else(|| ApiError::not_found(format_args!("group `{id}`")))?;
+    let group = group.ok_or_else(|| ApiError::missing("group", id))?;
     Ok(shape::group(group, &directory, app.live.active().contains(&id)))
 }
 

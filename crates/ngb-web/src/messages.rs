@@ -121,7 +121,7 @@ pub(crate) async fn show(
     Path(id): Path<MessageId>,
 ) -> Result<Json<MessageView>, ApiError> {
     let found = app.gateway.store().message(id).await?;
-    let message = found.ok_or_else(|| ApiError::not_found(format_args!("message `{id}`")))?;
+    let message = found.ok_or_else(|| ApiError::missing("message", id))?;
     who.need_message(&message, &app.gateway.directory().snapshot())?;
     Ok(Json(shape::message(&message)))
 }

@@ -235,7 +235,7 @@ fn is_known(it: &Person) -> bool {
 fn find(app: &App, who: &Who, id: UserId) -> Result<Person, ApiError> {
     let snapshot = app.gateway.directory().snapshot();
     let person = snapshot.person(id).filter(|it| is_known(it));
-    let person = person.ok_or_else(|| ApiError::not_found(format_args!("person `{id}`")))?;
+    let person = person.ok_or_else(|| ApiError::missing("person", id))?;
     need_to_give(who, &person.roles)?;
     Ok(person.clone())
 }

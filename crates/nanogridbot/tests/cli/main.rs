@@ -6,6 +6,7 @@ mod dingtalk;
 mod discord;
 mod doctor;
 mod feishu;
+mod frames;
 mod groups;
 mod home;
 mod hooks;
