@@ -59,7 +59,10 @@ fn main() -> ExitCode {
         Some("agent") => return ngb_agent::main(&args[2..]),
         _ => (),
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(err) => return misused(&err),
+    };
     let json = cli.json;
     // The first TLS use would panic without one.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
@@ -80,6 +83,23 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(err) => report(&err, json),
     }
+}
+
+/// Says what is wrong with the arguments, as one JSON document where that was asked for; help and version are no error.
+fn misused(err: &clap::Error) -> ExitCode {
+    let mut args = std::env::args_os().take_while(|it| it != "--");
+    if !err.use_stderr() || !args.any(|it| it == "--json") {
+        err.exit();
+    }
+    // After the first empty line come the usage and where help is.
+    let text = err.to_string();
+    let message = text.split("\n\n").next().unwrap_or(&text).trim_start_matches("error: ");
+    let error = serde_json::json!({
+        "message": message.trim(),
+        "hint": "`nanogridbot help` shows the commands, `--help` after one what it takes",
+    });
+    print::json(&serde_json::json!({ "error": error }));
+    ExitCode::from(EXIT_USAGE)
 }
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {

@@ -1,6 +1,7 @@
 //! `nanogridbot serve`: the gateway as a process, announced, run until it is told to stop.
 
 use std::{
+    io,
     net::{Ipv4Addr, SocketAddr},
     process::ExitCode,
     time::Duration,
@@ -8,6 +9,7 @@ use std::{
 
 use ngb_core::tasks::Stopped;
 use ngb_gateway::handle::SandboxState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::{
@@ -31,11 +33,13 @@ pub(crate) async fn serve(home: &Home, args: &cli::Serve) -> anyhow::Result<Exit
     if let Err(late) = made.gateway.clock().timeout(PROOF_LIMIT, proved).await {
         warn!("the sandbox is still being proved: {late}");
     }
+    // Before anybody can know that it runs: a signal that comes with the last line of the announcement drains as any.
+    let heard = Signals::listen()?;
     announce(home, &made).await?;
     let Made { gateway, mut tasks, web, lock: _lock, lease, .. } = made;
     let drain = tasks.drain.clone();
     tasks.spawn("web", web.run(gateway.clone(), drain.clone()));
-    tasks.spawn("signals", signals(drain));
+    tasks.spawn("signals", signals(heard, drain));
     let stopped = tasks.run(gateway.clock(), GRACE).await;
     lease.give_back().await;
     gateway.store().close().await;
@@ -52,14 +56,33 @@ pub(crate) async fn serve(home: &Home, args: &cli::Serve) -> anyhow::Result<Exit
     })
 }
 
+/// What somebody has who wants it to end.
+struct Signals {
+    int: Signal,
+    term: Signal,
+}
+
+impl Signals {
+    /// From here on a signal ends nothing by itself.
+    fn listen() -> io::Result<Self> {
+        Ok(Self { int: signal(SignalKind::interrupt())?, term: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.int.recv() => (),
+            _ = self.term.recv() => (),
+        }
+    }
+}
+
 /// The first signal drains; a second one ends the process at once, and leases make that harmless.
-async fn signals(drain: tokio_util::sync::CancellationToken) -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut int = signal(SignalKind::interrupt())?;
-    let mut term = signal(SignalKind::terminate())?;
+async fn signals(
+    mut heard: Signals,
+    drain: tokio_util::sync::CancellationToken,
+) -> anyhow::Result<()> {
     tokio::select! {
-        _ = int.recv() => (),
-        _ = term.recv() => (),
+        () = heard.next() => (),
         () = drain.cancelled() => return Ok(()),
     }
     info!("stopping: what runs may end within {GRACE:?}; a second signal ends it at once");
@@ -67,10 +90,7 @@ async fn signals(drain: tokio_util::sync::CancellationToken) -> anyhow::Result<(
     // This watcher must outlive the drain, but must not hold it up.
     let mut rest = ngb_core::tasks::Crew::default();
     rest.spawn("second signal", async move {
-        tokio::select! {
-            _ = int.recv() => (),
-            _ = term.recv() => (),
-        }
+        heard.next().await;
         std::process::exit(1);
     });
     std::mem::forget(rest);

@@ -96,6 +96,24 @@ fn ten_megabytes_by_the_command_line() {
 }
 
 #[test]
+fn the_start_says_what_one_needs() {
+    let stand = Stand::with("");
+    // Read as the environment is; names of the original are told from what is nobody's.
+    std::fs::write(stand.home().join(".env"), "WEB_PORT=1\nNOBODYS=1\n").unwrap();
+    let gateway =
+        stand.serve_in(&["--port", "0"], &[("SSH_CONNECTION", "192.0.2.1 1 192.0.2.2 22")]);
+    let done = gateway.stop();
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.out.lines().count() <= 10, "{}", done.out);
+    let port = done.out.split_once("http://127.0.0.1:").unwrap().1;
+    let (port, _) = port.split_once('/').unwrap();
+    let tunnel = format!("ssh -L {port}:127.0.0.1:{port} ");
+    assert!(done.out.contains("#login=") && done.out.contains(&tunnel), "{}", done.out);
+    assert!(done.err.contains("`WEB_PORT` is not read; write `NGB_WEB__PORT`"), "{}", done.err);
+    assert!(!done.err.contains("NOBODYS"), "{}", done.err);
+}
+
+#[test]
 fn each_command_prints_one_json_document() {
     let stand = Stand::new();
     let answer = stand.json(&["run", "-p", "echo hi"]);

@@ -37,18 +37,18 @@ fn bad_input_is_refused_with_what_to_do() {
         ("",                                           &["bind", "telegram:-1", "main"], 2, &["no account of channel `telegram`", "hint: `nanogridbot channel add telegram` sets one up"]),
         ("",                                           &["channel", "add", "telegram"], 2, &["nothing is given to set `telegram@main` up with", "token=…  from @BotFather"]),
         ("",                                           &["channel", "add", "qq"],       2, &["docs/channels/qq.md says what `qq` wants"]),
-        ("",                                           &["bind", "web:1", "nobody"],    2, &["there is no group `nobody`"]),
-        ("",                                           &["group", "show", "nobody"],    2, &["there is no group `nobody`"]),
+        ("",                                           &["bind", "web:1", "nobody"],    2, &["there is no group `nobody`", "hint: `nanogridbot group list` shows"]),
+        ("",                                           &["group", "show", "nobody"],    2, &["there is no group `nobody`", "hint: `nanogridbot group list` shows"]),
         ("",                                           &["group", "add", "a", "--folder", "../a"], 2, &["../a"]),
         ("",                                           &["group", "add", "main"],       1, &["main"]),
         ("",                                           &["group", "set", "main", "nope=1"],     2, &["nope"]),
         ("",                                           &["group", "set", "main", "pids"],       2, &["`pids` is not of the form `name=value`"]),
         ("",                                           &["group", "set", "main", "pids=many"],  2, &["`many` is no number"]),
-        ("",                                           &["run", "-g", "nobody", "-p", "x"],     2, &["there is no group `nobody`"]),
+        ("",                                           &["run", "-g", "nobody", "-p", "x"],     2, &["there is no group `nobody`", "hint: `nanogridbot group list` shows"]),
         ("",                                           &["run", "-p", "x", "--timeout", "soon"], 2, &["`soon` is no length of time"]),
-        ("",                                           &["why", "999"],                 2, &["999"]),
-        ("",                                           &["dead", "requeue", "999"],     2, &["999"]),
-        ("",                                           &["approve", "NOCODE"],          2, &["there is no open pairing code `NOCODE`"]),
+        ("",                                           &["why", "999"],                 2, &["999", "hint: `nanogridbot "]),
+        ("",                                           &["dead", "requeue", "999"],     2, &["999", "hint: `nanogridbot "]),
+        ("",                                           &["approve", "NOCODE"],          2, &["there is no open pairing code `NOCODE`", "hint: codes are used once"]),
         ("",                                           &["prune", "--before", "soon"],  2, &["`soon` is no date"]),
         ("[log]\nlevel = \"loud\"",                     &["serve"],                 2, &["`loud` is no level; known: off, error"]),
         ("[network]\nca_file = \"/no/such\"",           &["serve"],                 2, &["`network.ca_file` names the file `/no/such`, which can't be read"]),
@@ -56,7 +56,7 @@ fn bad_input_is_refused_with_what_to_do() {
         ("[database]\nurl = \"mysql://x/y\"",           &["serve"],                 2, &["could not open the database `mysql://x/y`", "hint: write `[database] url` like `sqlite://"]),
         ("[channels.telegram.a]\ntoken = \"1:a\"\nwebhook_secret = \"abcdef\"", &["serve"], 2, &["needs `[web] public_url`"]),
         ("",                                           &["bind", "web:1", "main", "--senders", "few"], 2, &["[possible values: known, all]"]),
-        ("",                                           &["group", "remove", "nobody"],  2, &["there is no group `nobody`"]),
+        ("",                                           &["group", "remove", "nobody"],  2, &["there is no group `nobody`", "hint: `nanogridbot group list` shows"]),
         ("",                                           &["group", "remove", "main"],    1, &["the main group can't be removed"]),
         ("",                                           &["run", "-p", " "],             2, &["the message is empty"]),
         ("",                                           &["logs"],                       1, &["there is no log in"]),
@@ -200,4 +200,12 @@ fn an_error_is_one_json_document_too() {
     assert_eq!(got.code, Some(2), "{got:?}");
     let said: serde_json::Value = serde_json::from_str(&got.out).unwrap();
     assert_eq!(said["error"]["hint"], "did you mean `port`?");
+    for args in [&["--json", "nope"][..], &["bind", "--json"]] {
+        let got = stand.run(args);
+        assert_eq!((got.code, got.err.as_str()), (Some(2), ""), "{args:?}: {got:?}");
+        let said: serde_json::Value = serde_json::from_str(&got.out).unwrap();
+        let message = said["error"]["message"].as_str().unwrap();
+        let names = message.contains("'nope'") || message.contains("<JID>");
+        assert!(names && !message.contains("Usage"), "{args:?}: {said}");
+    }
 }

@@ -70,9 +70,15 @@ impl Stand {
 
     /// Starts a gateway and waits for it to say that it runs.
     pub(crate) fn serve(&self, args: &[&str]) -> Gateway {
+        self.serve_in(args, &[])
+    }
+
+    /// The same with these variables.
+    pub(crate) fn serve_in(&self, args: &[&str], env: &[(&str, &str)]) -> Gateway {
         let log = self.dir.path().join("stderr");
         let file = std::fs::File::create(&log).unwrap();
         let mut command = self.command(&[&["serve"], args].concat());
+        command.envs(env.iter().copied());
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(file).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());

@@ -9,6 +9,7 @@ mod common;
 mod authority;
 mod engine;
 mod model;
+mod port;
 mod prove;
 mod proxy;
 mod silence;
