@@ -11,6 +11,7 @@ set -eu
 ip link set lo up
 ngb() { "$NGB" --home "$NGB_TEST_HOME" "$@"; }
 port() {
+    : >"$NGB_TEST_HOME.out"
     "$NGB" --home "$NGB_TEST_HOME" serve >"$NGB_TEST_HOME.out" 2>&2 & gateway=$!
     until grep -q '^  home  ' "$NGB_TEST_HOME.out"; do kill -0 $gateway; done
     sed -n 's,^  page  *http://127.0.0.1:\([0-9]*\)/.*,\1,p' "$NGB_TEST_HOME.out"
