@@ -42,7 +42,7 @@ fn find(app: &App, name: &str) -> Result<Account, ApiError> {
 
 async fn shown(app: &App, account: &Account) -> Result<ChannelView, ApiError> {
     let found = status::channels(app).await?.into_iter().find(|it| it.account == *account);
-    found.ok_or_else(|| ApiError::missing("account", &account))
+    found.ok_or_else(|| ApiError::missing("account", account))
 }
 
 #[derive(Deserialize, JsonSchema)]
