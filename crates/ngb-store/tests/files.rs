@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path};
+use std::{collections::BTreeSet, os::unix::fs::PermissionsExt as _, path::Path};
 
 use common::*;
 use ngb_core::clock::Clock;
@@ -74,16 +74,73 @@ async fn a_locked_database_is_waited_for() {
     assert_eq!(accepted.await.unwrap().claims.len(), 1);
 }
 
-/// The schema as version 1 made it, with rows, still opens and answers.
+/// Each schema that was ever landed, as SQLite kept it.
+const LANDED: [(&str, &str); 2] =
+    [("v1", include_str!("fixtures/v1.sql")), ("v9", include_str!("fixtures/v9.sql"))];
+
+/// What a file of SQLite is made of, however it was written down.
+fn shape_of(conn: &rusqlite::Connection) -> BTreeSet<(String, String)> {
+    let text = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> 'sqlite_sequence'";
+    let mut all = conn.prepare(text).unwrap();
+    let squeezed = |sql: String| sql.split_whitespace().collect::<String>();
+    let rows = all.query_map([], |it| Ok((it.get(0)?, squeezed(it.get(1)?))));
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
+/// The schemas of all landed versions, with rows, become today's, and what they hold still opens, answers and goes on.
 #[tokio::test]
-async fn the_first_schema_is_still_known() {
-    let dir = tempfile::tempdir().unwrap();
-    raw(dir.path()).execute_batch(include_str!("fixtures/v1.sql")).unwrap();
-    let url = format!("sqlite://{}/db.sqlite", dir.path().display());
-    let store = another(&dir, &url, &Clock::System, "n").await.unwrap();
+async fn each_landed_schema_becomes_todays() {
+    let fresh = sqlite("").await;
+    let today = shape_of(&raw(fresh.dir.path()));
+    for (version, made) in LANDED {
+        let dir = tempfile::tempdir().unwrap();
+        raw(dir.path()).execute_batch(made).unwrap();
+        let url = format!("sqlite://{}/db.sqlite", dir.path().display());
+        let store = another(&dir, &url, &Clock::System, "node-1").await.unwrap();
+        assert_eq!(shape_of(&raw(dir.path())), today, "{version}");
+        assert_eq!(std::fs::read_dir(dir.path().join("backups")).unwrap().count(), 1, "{version}");
+        goes_on(&store, version).await;
+    }
+}
+
+/// The same of PostgreSQL, where the first version that people ran on it was the ninth.
+#[tokio::test]
+async fn each_landed_schema_becomes_todays_on_postgres() {
+    let (fresh, old) = (postgres("fresh").await, postgres("landed").await);
+    let pool = sqlx::PgPool::connect(&old.url).await.unwrap();
+    old.store.close().await;
+    let empty = "DO $$ DECLARE it text; BEGIN
+        FOR it IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema() LOOP
+            EXECUTE format('DROP TABLE %I CASCADE', it);
+        END LOOP; END $$";
+    sqlx::raw_sql(empty).execute(&pool).await.unwrap();
+    sqlx::raw_sql(include_str!("fixtures/v9.postgres.sql")).execute(&pool).await.unwrap();
+    let store = another(&old.dir, &old.url, &Clock::System, "node-1").await.unwrap();
+    let today = sqlx::PgPool::connect(&fresh.url).await.unwrap();
+    assert_eq!(shape_on(&pool).await, shape_on(&today).await);
+    goes_on(&store, "v9").await;
+}
+
+/// Columns and indexes of the schema that a connection is in.
+async fn shape_on(pool: &sqlx::PgPool) -> BTreeSet<String> {
+    let text = "SELECT concat_ws(' ', table_name, column_name, data_type, is_nullable, column_default) AS it
+                FROM information_schema.columns WHERE table_schema = current_schema()
+                UNION ALL SELECT replace(indexdef, current_schema() || '.', '') FROM pg_indexes
+                WHERE schemaname = current_schema()";
+    let rows: Vec<(String,)> = sqlx::query_as(text).fetch_all(pool).await.unwrap();
+    assert!(100 < rows.len(), "{rows:?}");
+    rows.into_iter().map(|it| it.0).collect()
+}
+
+/// What the fixture left is there, and its one job is claimed: at once, or after the gateway that had it is given up.
+async fn goes_on(store: &Store, version: &str) {
     let registry = store.registry().await.unwrap();
-    assert_eq!(registry.groups[0].name.as_str(), "home");
-    assert_eq!(store.claim(1, T0, T0 + LEASE).await.unwrap().claims.len(), 1);
+    assert!(!registry.groups.is_empty() && !registry.bindings.is_empty(), "{version}");
+    let recovered = store.take_over(T0).await.unwrap();
+    assert_eq!(recovered.runs, u64::from(version != "v1"), "{version}");
+    let claims = store.claim(1, T0, T0 + LEASE).await.unwrap().claims;
+    let [claim] = claims.as_slice() else { panic!("{version}: {claims:?}") };
+    assert_eq!(store.work(claim).await.unwrap().jobs.len(), 1, "{version}");
 }
 
 /// The log goes into the database beside the writer, while the store is open.
