@@ -74,6 +74,11 @@ impl Counter {
     pub(crate) fn take_whole(&mut self, body: &[u8]) -> u64 {
         if let Ok(body) = serde_json::from_slice::<Value>(body) {
             match self.kind {
+                ProviderKind::Anthropic => self.anthropic_content(&body),
+                ProviderKind::OpenAi => self.openai_choices(&body, "message"),
+                ProviderKind::Ollama => (),
+            }
+            match self.kind {
                 ProviderKind::Anthropic => {
                     self.anthropic_usage(&body["usage"]);
                     self.told.complete = self.told.output.is_some();
@@ -147,8 +152,14 @@ impl Counter {
     }
 
     fn openai(&mut self, data: &Value) {
+        self.openai_choices(data, "delta");
+        self.openai_usage(&data["usage"]);
+    }
+
+    /// The answer's bytes, in the pieces of a stream or in one.
+    fn openai_choices(&mut self, data: &Value, part: &str) {
         for choice in data["choices"].as_array().into_iter().flatten() {
-            let delta = &choice["delta"];
+            let delta = &choice[part];
             for key in ["content", "reasoning_content"] {
                 self.answer_bytes += delta[key].as_str().map_or(0, str::len);
             }
@@ -156,7 +167,18 @@ impl Counter {
                 self.answer_bytes += call["function"]["arguments"].as_str().map_or(0, str::len);
             }
         }
-        self.openai_usage(&data["usage"]);
+    }
+
+    /// The same of Anthropic's, where it came in one.
+    fn anthropic_content(&mut self, body: &Value) {
+        for block in body["content"].as_array().into_iter().flatten() {
+            for key in ["text", "thinking"] {
+                self.answer_bytes += block[key].as_str().map_or(0, str::len);
+            }
+            if block["input"].is_object() {
+                self.answer_bytes += block["input"].to_string().len();
+            }
+        }
     }
 
     fn openai_usage(&mut self, usage: &Value) {
@@ -182,6 +204,47 @@ impl Counter {
             self.told.input = Some(Tokens { input, ..Tokens::default() });
             self.told.output = data["eval_count"].as_u64();
             self.told.complete = self.told.output.is_some();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ngb_core::id::RunId;
+    use serde_json::json;
+
+    use super::*;
+    use crate::usage::Ledger;
+
+    /// Servers of one's own often say nothing of tokens; their answers are not free for that.
+    #[test]
+    fn an_answer_in_one_piece_without_usage_is_estimated() {
+        let text = "x".repeat(400);
+        let call = json!({"command": "y".repeat(400)});
+        let arguments = call.to_string();
+        let table = [
+            (ProviderKind::Anthropic, json!({"content": [{"type": "text", "text": text}]}), 100),
+            (
+                ProviderKind::Anthropic,
+                json!({"content": [{"type": "tool_use", "input": call}]}),
+                104,
+            ),
+            (ProviderKind::OpenAi, json!({"choices": [{"message": {"content": text}}]}), 100),
+            (
+                ProviderKind::OpenAi,
+                json!({"choices": [{"message": {"content": null, "tool_calls": [{"function": {"arguments": arguments}}]}}]}),
+                104,
+            ),
+            (ProviderKind::Ollama, json!({"message": {"content": text}}), 100),
+        ];
+        for (kind, body, output) in table {
+            let ledger = Ledger::default();
+            let (mut counter, _) = Counter::new(kind, 40, ledger.begin(RunId(1), "p", "m"));
+            counter.take_whole(body.to_string().as_bytes());
+            drop(counter);
+            let used = &ledger.take()[0];
+            let got = (used.input_tokens, used.output_tokens, used.complete);
+            assert_eq!(got, (10, output, false), "{kind:?} {body}");
         }
     }
 }

@@ -164,6 +164,11 @@ impl Door {
         self.state.ledger.take()
     }
 
+    /// What requests that are under way used so far. It is told again when it is taken.
+    pub fn open_usage(&self) -> Vec<Usage> {
+        self.state.ledger.open()
+    }
+
     /// What was used by requests that are over, and not taken before.
     pub fn take_ended_usage(&self) -> Vec<Usage> {
         self.state.ledger.take_ended()

@@ -24,6 +24,12 @@ pub struct Usage {
     pub complete: bool,
 }
 
+impl Usage {
+    fn sum(&self) -> u64 {
+        self.input_tokens + self.output_tokens + self.cache_read_tokens + self.cache_write_tokens
+    }
+}
+
 /// The four numbers of one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tokens {
@@ -57,6 +63,23 @@ struct Entry {
     taken: Tokens,
     complete: bool,
     open: bool,
+}
+
+impl Entry {
+    /// What is more than was taken before.
+    fn more(&self) -> Usage {
+        let more = self.now.since(self.taken);
+        Usage {
+            run: self.run,
+            provider: self.provider.clone(),
+            model: self.model.clone(),
+            input_tokens: more.input,
+            output_tokens: more.output,
+            cache_read_tokens: more.cache_read,
+            cache_write_tokens: more.cache_write,
+            complete: self.complete,
+        }
+    }
 }
 
 /// The requests of one door that were not told yet.
@@ -96,28 +119,24 @@ impl Ledger {
         self.take_those(|it| !it.open)
     }
 
+    /// What requests that are under way used so far, and was not taken before. Nothing of it is taken.
+    pub(crate) fn open(&self) -> Vec<Usage> {
+        let entries = self.entries();
+        let open = entries.list.values().filter(|it| it.open);
+        open.map(Entry::more).filter(|it| 0 < it.sum()).collect()
+    }
+
     fn take_those(&self, which: impl Fn(&Entry) -> bool) -> Vec<Usage> {
         let mut res = Vec::new();
         self.entries().list.retain(|_, it| {
             if !which(it) {
                 return true;
             }
-            let more = it.now.since(it.taken);
-            if 0 < more.sum() {
-                res.push(Usage {
-                    run: it.run,
-                    provider: it.provider.clone(),
-                    model: it.model.clone(),
-                    input_tokens: more.input,
-                    output_tokens: more.output,
-                    cache_read_tokens: more.cache_read,
-                    cache_write_tokens: more.cache_write,
-                    complete: it.complete,
-                });
-            }
+            res.push(it.more());
             it.taken = it.now;
             it.open
         });
+        res.retain(|it| 0 < it.sum());
         res
     }
 }
@@ -167,7 +186,10 @@ mod tests {
         line.set(Tokens { input: 10, output: 1, ..Tokens::default() }, false);
         assert_eq!(told(&ledger), [(10, 1, false)]);
         line.set(Tokens { input: 10, output: 7, ..Tokens::default() }, true);
+        let open = |ledger: &Ledger| ledger.open().iter().map(|it| it.output_tokens).sum::<u64>();
+        assert_eq!((open(&ledger), open(&ledger)), (6, 6), "a look takes nothing");
         drop(line);
+        assert_eq!(open(&ledger), 0);
         assert_eq!(told(&ledger), [(0, 6, true)]);
         assert_eq!(told(&ledger), []);
 

@@ -18,11 +18,10 @@ use crate::{
     agent::{Agent, AgentError},
     calls::{self, OpenAsk},
     dispatch::Order,
-    end,
     events::Event,
     finish::{self, Ended},
-    prompt,
-    turn::{self, Lost, Over, Turn},
+    prompt, spent,
+    turn::{Lost, Over, Turn},
 };
 
 /// How often a platform is told that an answer is being made. Telegram shows the sign for 5 s.
@@ -35,6 +34,9 @@ const TYPING_AFTER: Duration = Duration::from_millis(300);
 /// How long after an answer of a model it is counted, unless the run ends before and counts it: a gateway that dies loses
 /// the count of no more than that.
 const COUNT_AFTER: Duration = Duration::from_millis(200);
+
+/// How often what is used by a request that is under way is written down.
+const COUNT_EVERY: Duration = Duration::from_secs(2);
 
 /// Longest that an agent may take to say `Done` after it was told to stop; then its sandbox is killed.
 const INTERRUPT_LIMIT: Duration = Duration::from_millis(150);
@@ -62,7 +64,7 @@ impl Turn<'_> {
         let mut heard_at = clock.now();
         let mut typing_at = self.started_at + TYPING_AFTER;
         let mut must_end_at: Option<Timestamp> = None;
-        let mut count_at: Option<Timestamp> = None;
+        let mut count_at = heard_at + COUNT_EVERY;
         let (mut frames, mut shown_bytes) = (0_u64, 0_usize);
         loop {
             // A question to people is no silence of the agent's.
@@ -76,7 +78,7 @@ impl Turn<'_> {
                 self.live.next_at(),
                 ask_ends_at,
                 must_end_at,
-                count_at,
+                Some(count_at),
             ];
             let wake_at = next.into_iter().flatten().min().unwrap_or(out_of_time);
             tokio::select! {
@@ -111,7 +113,7 @@ impl Turn<'_> {
                             Ok(None) => (),
                             Err(Lost) => return Ok((None, Over::Useless)),
                         },
-                        FromAgent::Usage { .. } => count_at = count_at.or(Some(heard_at + COUNT_AFTER)),
+                        FromAgent::Usage { .. } => count_at = count_at.min(heard_at + COUNT_AFTER),
                         FromAgent::Ready { .. } | FromAgent::Progress { .. } => (),
                     }
                 }
@@ -146,11 +148,10 @@ impl Turn<'_> {
                     if out_of_time <= now || silent_at <= now {
                         return Ok((Some(self.too_long(out_of_time <= now)), Over::Useless));
                     }
-                    if count_at.is_some_and(|it| it <= now) {
-                        let used = agent.door.take_ended_usage();
-                        let used = end::priced(used, &gateway.0.limits.prices);
-                        turn::count(gateway, &self.claim, used).await;
-                        count_at = None;
+                    if count_at <= now {
+                        let (over, open) = spent::of(&agent.door, &gateway.0.limits.prices);
+                        self.count(over, open).await;
+                        count_at = now + COUNT_EVERY;
                     }
                     if typing_at <= now {
                         self.gateway.0.outboxes.typing(self.place());

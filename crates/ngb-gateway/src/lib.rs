@@ -53,6 +53,7 @@ pub mod retention;
 mod scheduler;
 mod search;
 pub mod sentence;
+mod spent;
 mod stale;
 pub mod timetable;
 mod turn;

@@ -30,7 +30,7 @@ use crate::{
     handle::{Gateway, Shared},
     live::Live,
     mounts::Mounts,
-    stale,
+    spent, stale,
 };
 
 /// How long a run whose work could not be read is left alone.
@@ -64,6 +64,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) steered: Vec<(PromptId, Vec<JobId>)>,
     /// Whether it was ended for a message that waits behind it.
     pub(crate) gave_way: bool,
+    /// What was counted of requests under way; their next count replaces it.
+    pub(crate) open_use: Vec<Usage>,
 }
 
 /// A run that is to begin.
@@ -106,26 +108,22 @@ pub(crate) async fn run(
         priced(it.door.take_usage(), &gateway.0.limits.prices)
     };
     let usage = agent.as_ref().map(close).unwrap_or_default();
+    // What was counted while it was open gives way to what is known now.
+    let usage = match turn.open_use.is_empty() {
+        true => usage,
+        false => spent::count(gateway, &claim, usage, Vec::new()).await,
+    };
     let more = match ended {
         Some(ended) => turn.end(ended, usage).await,
         None => {
             debug!("run {} is left as it is", claim.run);
-            count(gateway, &claim, usage).await;
+            if !usage.is_empty() {
+                spent::count(gateway, &claim, usage, Vec::new()).await;
+            }
             false
         }
     };
     (over, more)
-}
-
-/// Counts what a run used whose end somebody else writes, or is not near: it was paid for all the same.
-pub(crate) async fn count(gateway: &Gateway, claim: &Claim, usage: Vec<Usage>) {
-    if usage.is_empty() {
-        return;
-    }
-    let now = gateway.clock().now();
-    if let Err(err) = gateway.0.store.count_use(claim, now, usage).await {
-        error!("could not count what run {} used: {:#}", claim.run, anyhow::Error::from(err));
-    }
 }
 
 /// Ends a run whose worker panicked, as any failure that may pass: its jobs wait for their next try, not for the next
@@ -139,7 +137,10 @@ pub(crate) async fn broke(
     let usage =
         agent.map(|it| priced(it.door.take_usage(), &gateway.0.limits.prices)).unwrap_or_default();
     match begin(gateway, Run { claim, work: None }).await {
-        Ok(turn) => turn.end(Ended::Passing(reason), usage).await,
+        Ok(turn) => {
+            let usage = spent::count(gateway, &turn.claim, usage, Vec::new()).await;
+            turn.end(Ended::Passing(reason), usage).await
+        }
         // Its end was written before it panicked; what else waits there nobody has looked for.
         Err(_) => true,
     }
@@ -199,6 +200,7 @@ async fn begin(gateway: &Gateway, run: Run) -> Result<Turn<'_>, NotBegun> {
         session: None,
         steered: Vec::new(),
         gave_way: false,
+        open_use: Vec::new(),
         group,
         work,
     })

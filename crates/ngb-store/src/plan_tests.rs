@@ -82,6 +82,7 @@ async fn nothing_scans() {
         context_given: true,
         decisions: vec![],
     };
+    store.count_use(&claim, T0, vec![], vec![]).await.unwrap();
     let queued = store.finish(finish).await.unwrap();
     let outcome = SendOutcome::Sent { platform_id: Some("5".into()) };
     store.settle(vec![Settle { id: queued.said[0].id, outcome, now: T0 }]).await.unwrap();

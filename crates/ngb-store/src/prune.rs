@@ -148,7 +148,7 @@ pub(crate) fn used_since(group: GroupId, day_start: Timestamp) -> Sql {
     let text = "SELECT (SELECT count(*) FROM runs
                      WHERE group_id = $1 AND started_at >= $2 AND state <> 'lost') AS runs_n,
                     (SELECT CAST(coalesce(sum(input_tokens + output_tokens), 0) AS BIGINT) FROM usage_counts
-                     WHERE group_id = $1 AND at >= $2) AS tokens";
+                     WHERE group_id = $1 AND at >= $2 AND is_open = 0) AS tokens";
     sql("count a day's use", text).bind(group).bind(day_start)
 }
 

@@ -55,6 +55,9 @@ async fn recover(tx: &mut Tx, it: &Start) -> Result<Recovered, StoreError> {
     tx.cache.used.clear();
     for part in ended.chunks(1_000) {
         requeue(tx, part, now, &mut res.dead).await?;
+        let text = "UPDATE usage_counts SET is_open = 0 WHERE is_open = 1 AND run_id IN ({list})";
+        let query = sql("keep what cut off requests used", text);
+        tx.run(query.list(part.iter().copied())).await?;
     }
     let all: Vec<i64> = lanes.into_iter().collect();
     for part in all.chunks(1_000) {

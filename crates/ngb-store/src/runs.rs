@@ -128,28 +128,54 @@ fn entries(it: u64) -> i64 {
 
 async fn count_usage(tx: &mut Tx, live: &[&Finish]) -> Result<(), StoreError> {
     let rows: Vec<_> =
-        live.iter().flat_map(|it| usage_rows(tx, it.claim, it.now, &it.usage)).collect();
+        live.iter().flat_map(|it| usage_rows(tx, it.claim, it.now, &it.usage, false)).collect();
     write_usage(tx, rows).await
 }
 
 async fn write_usage(tx: &mut Tx, rows: Vec<Vec<Value>>) -> Result<(), StoreError> {
     let text = "INSERT INTO usage_counts (run_id, group_id, at, provider, model, input_tokens, output_tokens,
-                    cached_tokens, is_estimated, cost_micros)
+                    cached_tokens, is_estimated, cost_micros, is_open)
                 VALUES {values}";
     tx.run_many(sql("count usage", text), rows).await
 }
 
-/// Adds what a run used to its group's day, and gives the rows that say so.
-fn usage_rows(tx: &mut Tx, claim: Claim, at: Timestamp, usage: &[Usage]) -> Vec<Vec<Value>> {
+/// Adds what a run used to its group's day, and gives the rows that say so. What is still open counts for the day when it is
+/// known for good.
+fn usage_rows(
+    tx: &mut Tx,
+    claim: Claim,
+    at: Timestamp,
+    usage: &[Usage],
+    open: bool,
+) -> Vec<Vec<Value>> {
     let mut row = |used: &Usage| {
         let (input, output) = (used.input_tokens, used.output_tokens);
-        work::count(tx, claim.group, at, DayUse { runs: 0, tokens: input + output });
+        if !open {
+            work::count(tx, claim.group, at, DayUse { runs: 0, tokens: input + output });
+        }
         let (provider, model) = (&used.provider, &used.model);
         let (cached, estimated) = (used.cached_tokens, used.is_estimated);
         let cost = used.cost_micros.map(|it| i64::try_from(it).unwrap_or(i64::MAX));
-        row![claim.run, claim.group, at, provider, model, input, output, cached, estimated, cost]
+        let (run, group) = (claim.run, claim.group);
+        row![run, group, at, provider, model, input, output, cached, estimated, cost, open]
     };
     usage.iter().map(&mut row).collect()
+}
+
+/// What a run used until now.
+struct RunUse {
+    claim: Claim,
+    now: Timestamp,
+    over: Vec<Usage>,
+    open: Vec<Usage>,
+}
+
+async fn count_use(tx: &mut Tx, it: &RunUse) -> Result<(), StoreError> {
+    let text = "DELETE FROM usage_counts WHERE run_id = $1 AND is_open = 1";
+    tx.run(sql("drop what was open of a run's use", text).bind(it.claim.run)).await?;
+    let mut rows = usage_rows(tx, it.claim, it.now, &it.over, false);
+    rows.append(&mut usage_rows(tx, it.claim, it.now, &it.open, true));
+    write_usage(tx, rows).await
 }
 
 /// Stores the answers as messages; returns their ids by run.
@@ -247,20 +273,17 @@ impl Store {
         self.write((*claim, job), |tx, it| Box::pin(effect(tx, it))).await
     }
 
-    /// Counts what a run used whose end is not ours to write: it is let go, or its lane was lost.
+    /// Counts what a run used whose end is not near, or not ours to write: of requests that are over, for good; of those
+    /// that are still `open`, until the next count of the run, or as the last word when the gateway dies.
     pub async fn count_use(
         &self,
         claim: &Claim,
         now: Timestamp,
-        usage: Vec<Usage>,
+        over: Vec<Usage>,
+        open: Vec<Usage>,
     ) -> Result<(), StoreError> {
-        self.write((*claim, now, usage), |tx, (claim, now, usage)| {
-            Box::pin(async move {
-                let rows = usage_rows(tx, *claim, *now, usage);
-                write_usage(tx, rows).await
-            })
-        })
-        .await
+        let used = RunUse { claim: *claim, now, over, open };
+        self.write(used, |tx, it| Box::pin(count_use(tx, it))).await
     }
 
     /// When the newest run of a group began.

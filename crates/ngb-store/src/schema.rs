@@ -245,4 +245,7 @@ const V10: &[&str] = &[
         used_lang TEXT, used_door_user BIGINT, user_id BIGINT, joined TEXT, used_at BIGINT, undone_at BIGINT)",
     "CREATE INDEX links_shown ON links (account, sender_id)",
     "CREATE INDEX links_typed ON links (used_account, used_sender) WHERE used_account IS NOT NULL",
+    // What a request has used that is still under way: the next count of its run takes its place.
+    "ALTER TABLE usage_counts ADD COLUMN is_open BIGINT NOT NULL DEFAULT 0",
+    "CREATE INDEX usage_open ON usage_counts (run_id) WHERE is_open = 1",
 ];

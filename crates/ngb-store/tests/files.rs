@@ -80,7 +80,8 @@ const LANDED: [(&str, &str); 2] =
 
 /// What a file of SQLite is made of, however it was written down.
 fn shape_of(conn: &rusqlite::Connection) -> BTreeSet<(String, String)> {
-    let text = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> 'sqlite_sequence'";
+    let text =
+        "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> 'sqlite_sequence'";
     let mut all = conn.prepare(text).unwrap();
     let squeezed = |sql: String| sql.split_whitespace().collect::<String>();
     let rows = all.query_map([], |it| Ok((it.get(0)?, squeezed(it.get(1)?))));

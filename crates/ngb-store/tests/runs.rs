@@ -36,6 +36,7 @@ on_both!(
     what_is_held_goes_when_somebody_says_so,
     leases,
     use_is_counted,
+    open_use_is_counted_once,
     a_run_that_the_gateways_death_cut_off_is_not_of_the_day,
     a_task_is_no_message_that_waits,
 );
@@ -463,7 +464,7 @@ async fn use_is_counted(fix: Fix) {
     assert_eq!(fix.store.used_today(group, T0).await.unwrap(), DayUse { runs: 1, tokens: 30 });
     assert_eq!(fix.store.used_today(group, Timestamp(T0.0 + 1)).await.unwrap(), DayUse::default());
     // Of a run that was let go: what it had used was paid for all the same.
-    fix.store.count_use(&claim, T0, vec![used.clone()]).await.unwrap();
+    fix.store.count_use(&claim, T0, vec![used.clone()], vec![]).await.unwrap();
     let days = fix.store.day_usage(group, T0.day_start()).await.unwrap();
     let want = DayUsage {
         day: T0.day_start(),
@@ -482,6 +483,36 @@ async fn use_is_counted(fix: Fix) {
     // What the message's runs used is part of its path.
     let why = fix.store.why(message_of(&accepted.recorded[0])).await.unwrap();
     assert_eq!(why.usage, [used.clone(), priced, used]);
+}
+
+/// What a request has used that is under way gives way to the next count, and is kept when the gateway dies.
+async fn open_use_is_counted_once(fix: Fix) {
+    let group = fix.group("home").await;
+    let batch = vec![engage(group, "1", "a", "hi"), engage(group, "2", "a", "hi")];
+    let claims = fix.accept(batch, 2).await.claims;
+    let used = |input_tokens| {
+        vec![Usage {
+            provider: "p".into(),
+            model: "m".into(),
+            input_tokens,
+            is_estimated: true,
+            ..Usage::default()
+        }]
+    };
+    let total = async || {
+        let days = fix.store.day_usage(group, T0.day_start()).await.unwrap();
+        (days[0].input_tokens, fix.store.used_today(group, T0.day_start()).await.unwrap().tokens)
+    };
+    fix.store.count_use(&claims[0], T0, vec![], used(10)).await.unwrap();
+    fix.store.count_use(&claims[1], T0, vec![], used(1_000)).await.unwrap();
+    assert_eq!(total().await, (1_010, 0), "shown, and not yet held against the day");
+    fix.store.count_use(&claims[0], T0, vec![], used(20)).await.unwrap();
+    assert_eq!(total().await, (1_020, 0));
+    fix.store.count_use(&claims[0], T0, used(15), vec![]).await.unwrap();
+    assert_eq!(total().await, (1_015, 15), "the other run's is left alone");
+    fix.store.take_over(T0).await.unwrap();
+    fix.store.count_use(&claims[1], T0, vec![], vec![]).await.unwrap();
+    assert_eq!(total().await, (1_015, 1_015), "it was paid for, whoever died");
 }
 
 /// Two nodes on one PostgreSQL: each job once, and recovery leaves the other node's claims alone.

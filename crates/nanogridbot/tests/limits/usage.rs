@@ -83,3 +83,49 @@ async fn what_a_run_used_outlives_it_and_its_gateway() {
     let told = (totals.input_tokens.cast_signed(), totals.output_tokens.cast_signed());
     assert_eq!(kept, told);
 }
+
+/// A stream that is still coming is counted while it comes: once, to the token, where the provider gets to say how much it
+/// was; as a guess where the gateway is killed before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_under_way_is_counted() {
+    let mut stage = Stage::new().await;
+    // About four seconds.
+    stage.model.behave(|it| (it.first_token_ms, it.piece_ms) = (0, 40));
+    let (gateway, chats) = stage.with_chats(1).await;
+    let lines = async |stage: &Stage| json(stage, &["usage"]).await["lines"][0].clone();
+    let tokens = |line: &Value, name: &str| line[name].as_u64().unwrap_or(0);
+    let begun = async |stage: &Stage, before: u64| {
+        let seen = async {
+            while tokens(&lines(stage).await, "estimated_tokens") <= before {
+                stage.clock.sleep(LOOK_AGAIN).await;
+            }
+        };
+        stage.clock.timeout(LIMIT, seen).await.expect("it is counted while it comes");
+    };
+
+    let sent = stage.platform().figures().sent;
+    stage.push_with(&chats, &["long:5000"]);
+    begun(&stage, 0).await;
+    stage.platform().wait(|it| sent < it.sent).await;
+    let told = async {
+        while tokens(&lines(&stage).await, "estimated_tokens") != 0 {
+            stage.clock.sleep(LOOK_AGAIN).await;
+        }
+    };
+    stage
+        .clock
+        .timeout(LIMIT, told)
+        .await
+        .expect("what the provider says takes the place of the guess");
+    let (line, totals) = (lines(&stage).await, stage.model.totals()["x"]);
+    let counted = (tokens(&line, "input_tokens"), tokens(&line, "output_tokens"));
+    assert_eq!(counted, (totals.input_tokens, totals.output_tokens), "{line}");
+
+    stage.push_with(&chats, &["long:5000"]);
+    begun(&stage, 0).await;
+    stage.kill(gateway).await;
+    let _gateway = stage.started().await;
+    let kept = lines(&stage).await;
+    assert!(0 < tokens(&kept, "estimated_tokens"), "{kept}");
+    assert!(counted.1 < tokens(&kept, "output_tokens"), "{kept}");
+}
