@@ -221,6 +221,23 @@ impl Accounts {
         self.all().get(account).is_some_and(|it| it.paused)
     }
 
+    /// Whether it waits for other settings: its token was refused, say.
+    pub(crate) fn is_down(&self, account: &Account) -> bool {
+        let all = self.all();
+        all.get(account).is_some_and(|it| matches!(*it.state.borrow(), ChannelState::Down { .. }))
+    }
+
+    /// Whether it is up, and its line was not lost for `span`.
+    pub(crate) fn is_steady(&self, account: &Account, span: Duration) -> bool {
+        let now = self.clock.now();
+        self.all().get(account).is_some_and(|it| {
+            let notes = it.pulse.notes();
+            let lost_at = notes.borrow().last_failure.as_ref().map(|it| it.0);
+            let is_up = matches!(*it.state.borrow(), ChannelState::Up);
+            is_up && lost_at.is_none_or(|at| span <= now.since(at))
+        })
+    }
+
     /// The platform took something, or why it did not.
     pub(crate) fn sent(&self, account: &Account, error: Option<&str>) {
         let now = self.clock.now();

@@ -29,8 +29,18 @@ use crate::{
     events::{Event, Hub},
 };
 
-/// Tries of one item before it is given up, where the platform names no end itself.
+/// Tries of one item before it is given up, where the platform is there and names no end itself: it is the item then.
 const MAX_SENDS: u32 = 8;
+
+/// Tries before it is given up though the platform is away: a day of it.
+const MAX_SENDS_AWAY: u32 = 1_500;
+
+/// Longest wait between two tries while the platform is away, so that what waits goes soon after it is back.
+const AWAY_WAIT: Duration = Duration::from_secs(60);
+
+/// How long an account must have been up until a failure is the item's and no longer the platform's: as long as
+/// [`MAX_SENDS`] tries take.
+const STEADY_AFTER: Duration = Duration::from_secs(600);
 
 /// Wait before the second try; doubles for each one after.
 const BASE_WAIT: Duration = Duration::from_secs(2);
@@ -307,16 +317,27 @@ impl Outboxes {
             return SendOutcome::Moved { to };
         }
         let (retry, in_doubt) = (err.retry, err.maybe_done);
+        // What surely did not get there says nothing against the item.
+        let away = !in_doubt || !self.accounts.is_steady(item.place.jid.account(), STEADY_AFTER);
+        let max_sends = if away { MAX_SENDS_AWAY } else { MAX_SENDS };
         let error = format!("{:#}", anyhow::Error::from(err));
         let wait = match retry {
+            // What a wrong token refuses is wanted again once the settings have the right one.
+            Retry::Never
+                if item.attempt < MAX_SENDS_AWAY
+                    && self.accounts.is_down(item.place.jid.account()) =>
+            {
+                AWAY_WAIT
+            }
             Retry::Never => return SendOutcome::Failed { error },
             // A named wait is an order, not a failure; it is obeyed as often as it is given.
             Retry::After(wait) => wait,
-            Retry::Backoff if MAX_SENDS <= item.attempt => {
+            Retry::Backoff if max_sends <= item.attempt => {
                 return SendOutcome::Failed {
-                    error: format!("gave up after {MAX_SENDS} tries: {error}"),
+                    error: format!("gave up after {} tries: {error}", item.attempt),
                 };
             }
+            Retry::Backoff if away => backoff(item.attempt, BASE_WAIT).min(AWAY_WAIT),
             Retry::Backoff => backoff(item.attempt, BASE_WAIT),
         };
         SendOutcome::Retry { at: self.clock.now() + wait, error, in_doubt }

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use ngb_channels::Retry;
 use ngb_core::{
     clock::{Clock, Timestamp},
     decision::Decision,
@@ -184,6 +185,44 @@ async fn a_panic_in_a_send_is_a_failure_that_passes() {
     assert_eq!(stage.heard().await.1, "a");
     stage.write("1", "b").await;
     assert_eq!(stage.heard().await.1, "b");
+}
+
+/// A platform that nobody reaches for an hour gets the answer when it is back; one that is there and fails at this item each
+/// time is not asked for ever.
+#[tokio::test]
+async fn an_answer_outlives_a_platform_that_is_away() {
+    for (maybe_done, fails, want) in [(false, 60, "sent"), (true, 60, "failed"), (true, 7, "sent")]
+    {
+        let (hand, clock) = Clock::manual(NOON);
+        let script = |mut actor: Actor| async move {
+            while let Some(ToAgent::Prompt(prompt)) = actor.hear().await {
+                actor.done(prompt.id, &asked(&prompt)).await;
+            }
+        };
+        let stage = Stage::set(Setting { clock, ..Setting::default() }, script).await;
+        stage.group("home", "1", Scope::Thread).await;
+        *stage.platform.faults.lock().unwrap() = vec![Retry::Backoff; fails];
+        stage.platform.maybe_done.store(maybe_done, Ordering::SeqCst);
+        stage.write("1", "a").await;
+        let mut left = fails;
+        let state = loop {
+            let why = stage.gateway.store().why(ngb_core::id::MessageId(1)).await.unwrap();
+            let row = why.outbox.into_iter().next();
+            match row.as_ref().map(|it| it.state.as_str()) {
+                Some("sent" | "failed") => break row.unwrap(),
+                Some("pending" | "unknown") => {
+                    let now_left = stage.platform.faults.lock().unwrap().len();
+                    if now_left < left {
+                        left = now_left;
+                        hand.send_modify(|now| *now = *now + Duration::from_secs(600));
+                    }
+                }
+                _ => (),
+            }
+            tokio::task::yield_now().await;
+        };
+        assert_eq!(state.state, want, "{maybe_done} {fails}: {state:?}");
+    }
 }
 
 /// What was done before a failure is said: by a note to the agent that goes on, and to people when nobody does.

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -60,6 +60,8 @@ pub(crate) struct Platform {
     pub(crate) typing: watch::Sender<usize>,
     /// What the next sends fail with, the last one first.
     pub(crate) faults: Mutex<Vec<Retry>>,
+    /// Whether what fails may have been done all the same.
+    pub(crate) maybe_done: AtomicBool,
     /// How many of the next sends panic.
     pub(crate) panics: AtomicUsize,
     next: Mutex<u64>,
@@ -73,6 +75,7 @@ impl Channel for Platform {
 
     async fn receive(&self, intake: &mut Intake) -> Result<(), ChannelError> {
         self.inbox.send_replace(Some(intake.inbox.clone()));
+        intake.pulse.beat(Timestamp(0));
         intake.stop.cancelled().await;
         Ok(())
     }
@@ -87,7 +90,8 @@ impl Channel for Platform {
         if let Some(retry) = self.faults.lock().unwrap().pop() {
             let source = "the platform is away".into();
             let doing = format!("send to `{}`", delivery.to);
-            return Err(ChannelError { doing, retry, maybe_done: false, moved_to: None, source });
+            let maybe_done = self.maybe_done.load(Relaxed);
+            return Err(ChannelError { doing, retry, maybe_done, moved_to: None, source });
         }
         self.said.send((delivery.to.clone(), delivery.item.clone())).unwrap();
         Ok(Sent { platform_id: Some(format!("p-{}", delivery.key)) })
@@ -240,6 +244,7 @@ impl Stage {
             said: said_tx,
             typing: watch::Sender::new(0),
             faults: Mutex::default(),
+            maybe_done: AtomicBool::new(false),
             panics: AtomicUsize::new(0),
             next: Mutex::new(0),
         });
