@@ -89,8 +89,8 @@ async fn what_a_run_used_outlives_it_and_its_gateway() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_is_under_way_is_counted() {
     let mut stage = Stage::new().await;
-    // About four seconds.
-    stage.model.behave(|it| (it.first_token_ms, it.piece_ms) = (0, 40));
+    // About eight seconds.
+    stage.model.behave(|it| (it.first_token_ms, it.piece_ms) = (0, 80));
     let (gateway, chats) = stage.with_chats(1).await;
     let lines = async |stage: &Stage| json(stage, &["usage"]).await["lines"][0].clone();
     let tokens = |line: &Value, name: &str| line[name].as_u64().unwrap_or(0);
