@@ -1,6 +1,7 @@
 //! The executable: gateway, command line, the agent inside a sandbox, the simulators.
 
 mod allocator;
+mod chain;
 mod channel;
 mod channel_setup;
 mod channels;

@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::{
-    channels, cli, engine,
+    chain, channels, cli, engine,
     home::{Home, Lock},
     log,
     models::{self, Models},
@@ -169,6 +169,7 @@ pub(crate) async fn make(
             usage: settings.retention.usage,
             audit: settings.retention.audit,
         },
+        plugins: chain::chain(&settings, &clock)?,
         scheduler: purpose == Purpose::Serve,
         version: env!("CARGO_PKG_VERSION"),
         store,

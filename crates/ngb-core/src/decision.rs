@@ -62,6 +62,8 @@ decisions! {
     Retry = "retry",
     /// The gateway was restarted while it ran; it runs again.
     Requeued = "requeued",
+    /// A plugin said something about it, or failed to.
+    Plugin = "plugin",
     /// Somebody stopped it.
     Interrupted = "interrupted",
     /// The agent's answer is stored.

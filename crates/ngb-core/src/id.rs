@@ -47,4 +47,6 @@ ids! {
     UserId,
     /// A task: work that was scheduled.
     TaskId,
+    /// Something about which plugins are to be asked, or that one of them holds.
+    PassageId,
 }

@@ -46,6 +46,8 @@ pub enum Notice {
     TookTooLong { minutes: u64 },
     /// The agent said more than any run may.
     Flooded,
+    /// A plugin did not want the run.
+    Cancelled { by: String },
     /// The sandbox can't be started on this machine.
     NoSandbox,
     /// The agent that was chosen is not on this machine.
@@ -138,6 +140,9 @@ impl Notice {
             ),
             Self::TookTooLong { minutes } => {
                 write!(f, "I stopped after {minutes} minutes without an answer. Ask for less at a time.")
+            }
+            Self::Cancelled { by } => {
+                write!(f, "The plugin `{by}` did not let this be done. Ask whoever runs me.")
             }
             Self::Flooded => f.write_str(
                 "I stopped: the agent said far more than it may. Ask for less at a time, or ask whoever runs me.",
@@ -240,6 +245,7 @@ impl Notice {
             Self::TookTooLong { minutes } => {
                 write!(f, "{minutes} 分钟内没有结果，已停止。请把任务拆小。")
             }
+            Self::Cancelled { by } => write!(f, "插件 `{by}` 不允许执行此任务，请联系管理员。"),
             Self::Flooded => f.write_str("已停止：代理的输出远超限额。请把任务拆小，或联系管理员。"),
             Self::NoSandbox => {
                 f.write_str("目前无法在这台机器上安全运行。管理员可运行 `nanogridbot doctor`。")
@@ -306,6 +312,7 @@ impl Notice {
                 | Self::PartlyDone
                 | Self::TookTooLong { .. }
                 | Self::Flooded
+                | Self::Cancelled { .. }
                 | Self::NoSandbox
                 | Self::NoProgram
                 | Self::MountRefused
@@ -347,6 +354,7 @@ mod tests {
             Notice::PartlyDone,
             Notice::TookTooLong { minutes: 30 },
             Notice::Flooded,
+            Notice::Cancelled { by: "word_filter".into() },
             Notice::NoSandbox,
             Notice::NoProgram,
             Notice::MountRefused,

@@ -5,13 +5,14 @@ use ngb_channels::{Accepted, NotAccepted, Offer};
 use ngb_core::{
     ask::OpenQuestion,
     failpoint::reach,
-    id::LaneId,
+    id::{LaneId, MessageId, PassageId},
     message::{Author, Happening, Inbound, MAX_TEXT_BYTES, MediaKind, MediaRef},
     notice::Lang,
     queue::{Mode, Queue},
     role::{Right, Role, role_in},
     route::NewChats,
 };
+use ngb_plugins::hook::Hook;
 use ngb_store::{Accept, AcceptDone, AnsweredAsk, Arrival, Opened, Plan, Recorded};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::{debug, error, info};
@@ -23,13 +24,29 @@ use crate::{
     handle::{Gateway, HandleError, Shared},
     intake::Direct,
     plan::{self, Seen, Step},
+    plugins,
 };
 
 /// Events that are taken together, and who waits for them.
 #[derive(Default)]
 pub(crate) struct Batch {
-    events: Vec<Inbound>,
+    events: Vec<Coming>,
     waiting: Vec<Waiting>,
+}
+
+/// An event, for the first time or back from the plugins.
+pub(crate) struct Coming {
+    pub(crate) inbound: Inbound,
+    pub(crate) asked: Option<AskedAbout>,
+}
+
+/// Plugins were asked.
+pub(crate) struct AskedAbout {
+    pub(crate) passage: PassageId,
+    /// The message that it is in the store.
+    pub(crate) message: Option<MessageId>,
+    /// What they decided; none when it goes its way.
+    pub(crate) plan: Option<Plan>,
 }
 
 /// Who waits for which events of a batch.
@@ -52,7 +69,8 @@ impl Batch {
 
     pub(crate) fn offer(&mut self, offer: Offer) {
         self.waiting.push(Waiting::Offer(offer.events.len(), offer.accepted));
-        self.events.extend(offer.events);
+        let coming = |inbound| Coming { inbound, asked: None };
+        self.events.extend(offer.events.into_iter().map(coming));
     }
 
     pub(crate) fn post(&mut self, direct: Direct) {
@@ -96,10 +114,10 @@ impl Batch {
 }
 
 /// The events in parts that each end with a chat's move, but for the last.
-fn until_moves(events: Vec<Inbound>) -> Vec<Vec<Inbound>> {
+fn until_moves(events: Vec<Coming>) -> Vec<Vec<Coming>> {
     let mut parts = vec![Vec::with_capacity(events.len())];
     for event in events {
-        let moves = matches!(event.what, Happening::Moved { .. });
+        let moves = matches!(event.inbound.what, Happening::Moved { .. });
         if let Some(part) = parts.last_mut() {
             part.push(event);
         }
@@ -115,18 +133,26 @@ fn until_moves(events: Vec<Inbound>) -> Vec<Vec<Inbound>> {
 async fn write(
     gateway: &Gateway,
     albums: &mut Albums,
-    events: Vec<Inbound>,
+    events: Vec<Coming>,
 ) -> anyhow::Result<Stored> {
     let shared = &gateway.0;
     let mut arrivals = Vec::with_capacity(events.len());
-    for inbound in events {
+    let mut asked = Vec::with_capacity(events.len());
+    for Coming { inbound, asked: about } in events {
         let place = inbound.place.clone();
-        let arrival = arrive(gateway, inbound).await;
+        let back = about.as_ref().map(|it| (it.passage, it.message));
+        let arrival = arrive(gateway, inbound, about).await;
         arrivals.push(arrival.with_context(|| format!("could not take an event of `{place}`"))?);
+        asked.push(back);
     }
     let now = shared.clock.now();
     albums.join(&mut arrivals, now);
     let engaging = arrivals.iter().filter(|it| matches!(it.plan, Plan::Engage { .. })).count();
+    for (arrival, back) in arrivals.iter_mut().zip(asked) {
+        let Some((passage, message)) = back else { continue };
+        let plan = Box::new(arrival.plan.clone());
+        arrival.plan = Plan::Asked { passage, message, plan };
+    }
     let permits = shared.dispatcher.permits_for_intake(engaging);
     let lease_until = shared.dispatcher.lease_until(now);
     let accept = Accept { arrivals: arrivals.clone(), now, permits: permits.len(), lease_until };
@@ -163,8 +189,11 @@ impl Stored {
         shared.dispatcher.assign(gateway, opened, permits);
         // Permits that were not used may be what somebody else did not find.
         shared.dispatcher.look_again();
-        let known = |it: &Arrival| matches!(it.plan, Plan::Move { .. } | Plan::Act { .. });
+        let known = |it: &Arrival| matches!(it.plan.now(), Plan::Move { .. } | Plan::Act { .. });
         let changed = arrivals.iter().any(known);
+        if arrivals.iter().any(|it| matches!(it.plan, Plan::AskPlugins)) {
+            shared.plugins.arrived.notify_one();
+        }
         for (arrival, recorded) in arrivals.into_iter().zip(done.recorded) {
             let (message, job, lane, said, answered) = match recorded {
                 Recorded::New { message, job, lane, said, answered } => {
@@ -240,7 +269,7 @@ impl Shared {
 
 /// Tells the run that works on a lane of a message that waits behind it, where its chat wants that.
 fn meet(shared: &Shared, arrival: &Arrival, lane: LaneId) {
-    let Plan::Engage { queue, role, .. } = &arrival.plan else { return };
+    let Plan::Engage { queue, role, .. } = arrival.plan.now() else { return };
     match queue.mode {
         Mode::Collect | Mode::Followup => (),
         Mode::Steer => shared.dispatcher.steer(lane),
@@ -252,19 +281,51 @@ fn meet(shared: &Shared, arrival: &Arrival, lane: LaneId) {
 }
 
 /// Makes an event ready to be written.
-async fn arrive(gateway: &Gateway, mut inbound: Inbound) -> anyhow::Result<Arrival> {
+async fn arrive(
+    gateway: &Gateway,
+    mut inbound: Inbound,
+    asked: Option<AskedAbout>,
+) -> anyhow::Result<Arrival> {
     let shared = &gateway.0;
-    keep_long_text(shared, &mut inbound).await.context("could not keep a long text")?;
+    let is_back = asked.is_some();
+    if !is_back {
+        keep_long_text(shared, &mut inbound).await.context("could not keep a long text")?;
+    }
     let open = shared.questions.open(&shared.store, &inbound, shared.clock.now()).await?;
-    let plan = decide(gateway, &inbound, &open).await;
+    let plan = match asked.and_then(|it| it.plan) {
+        Some(plan) => plan,
+        None if !is_back && is_for_plugins(shared, &inbound, &open) => Plan::AskPlugins,
+        None => decide(gateway, &inbound, &open).await,
+    };
     if let Plan::Move { to } = &plan {
         shared.questions.moved(&inbound.place.jid, to);
     }
     Ok(Arrival { inbound, plan })
 }
 
+/// Whether plugins are to be asked before it is known what becomes of an event. A command is done at once, whatever they
+/// would say: nobody may keep people from stopping an agent.
+fn is_for_plugins(shared: &Shared, inbound: &Inbound, open: &[OpenQuestion]) -> bool {
+    let chain = shared.plugins.chain();
+    if chain.is_empty() || !matches!(inbound.what, Happening::Message(_) | Happening::Edit(_)) {
+        return false;
+    }
+    if !chain.wants(Hook::MessageReceived, plugins::group_of(shared, inbound).as_ref()) {
+        return false;
+    }
+    let snapshot = shared.directory.snapshot();
+    let new_chats = shared.accounts.new_chats(inbound.place.jid.account());
+    let busy = shared.dispatcher.is_busy(&inbound.place);
+    let now = shared.clock.now();
+    let seen = Seen { snapshot: &snapshot, new_chats, busy, open, bot_turns: 0, now };
+    !matches!(
+        plan::plan(inbound, &seen),
+        Step::Stop { .. } | Step::StopAnswer(_) | Step::Command { .. }
+    )
+}
+
 /// Puts a text that is too long for a message into a file that comes with it, and leaves its beginning.
-async fn keep_long_text(shared: &Shared, inbound: &mut Inbound) -> std::io::Result<()> {
+pub(crate) async fn keep_long_text(shared: &Shared, inbound: &mut Inbound) -> std::io::Result<()> {
     let (Happening::Message(content) | Happening::Edit(content)) = &mut inbound.what else {
         return Ok(());
     };
@@ -362,19 +423,18 @@ async fn own_group(gateway: &Gateway, inbound: &Inbound) -> Result<(), HandleErr
 }
 
 /// Tells whoever watches.
-fn announce(
-    shared: &Shared,
-    arrival: Arrival,
-    message: Option<ngb_core::id::MessageId>,
-    lane: Option<LaneId>,
-) {
-    if let Plan::OfferPairing { .. } = &arrival.plan {
+fn announce(shared: &Shared, arrival: Arrival, message: Option<MessageId>, lane: Option<LaneId>) {
+    if let Plan::AskPlugins = &arrival.plan {
+        // It is told once it is known what it says.
+        return;
+    }
+    if let Plan::OfferPairing { .. } = arrival.plan.now() {
         let account = arrival.inbound.place.jid.account().clone();
         shared
             .hub
             .publish(Event::PairingOffered { account, title: arrival.inbound.chat.title.clone() });
     }
-    let group = match &arrival.plan {
+    let group = match arrival.plan.now() {
         Plan::Engage { group, .. } | Plan::Keep { group, .. } => Some(*group),
         _ => None,
     };

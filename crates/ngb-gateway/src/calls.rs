@@ -91,6 +91,10 @@ pub(crate) async fn call(
             Err(reason) => refuse(turn, name, reason).await,
         }));
     }
+    let what = match turn.pass_call(what).await {
+        Ok(what) => what,
+        Err(reason) => return Ok(Some(refuse(turn, name, reason).await)),
+    };
     let does = match effect(turn, &what, &arguments_hash, n).await {
         Ok(does) => does,
         Err(reason) => return Ok(Some(refuse(turn, name, reason).await)),

@@ -54,7 +54,10 @@ impl Turn<'_> {
         agent: &mut Agent,
         orders: &mut mpsc::UnboundedReceiver<Order>,
     ) -> Result<(Option<Ended>, Over), AgentError> {
-        let prompt = prompt::build(self).await;
+        let prompt = match self.pass_prompt(prompt::build(self).await).await {
+            Ok(prompt) => prompt,
+            Err(ended) => return Ok((Some(ended), Over::Alive)),
+        };
         agent.send(&ToAgent::Prompt(Box::new(prompt))).await?;
         self.note(Decision::Prompted, String::new());
         let gateway = self.gateway;
@@ -205,6 +208,9 @@ impl Turn<'_> {
 
     fn progress(&mut self, step: Step) {
         self.live.heard(&step, self.gateway.clock().now());
+        if self.live.is_hidden() && matches!(step, Step::Text { .. } | Step::Thinking { .. }) {
+            return;
+        }
         self.publish(Event::Step {
             run: self.claim.run,
             lane: self.claim.lane,

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The limit of a text where its account is not set up any more; it only has to be some limit.
-const NO_PROFILE_LIMIT: Limit = Limit { max: 4_000, unit: Unit::Chars };
+pub(crate) const NO_PROFILE_LIMIT: Limit = Limit { max: 4_000, unit: Unit::Chars };
 
 impl Turn<'_> {
     /// Writes the end, hands out what is to be sent, and tells whoever watches. True when its lane has more to do.

@@ -31,6 +31,7 @@ use crate::{
     intake::Posts,
     outbox::Outboxes,
     pairs::Pairs,
+    plugins::Plugins,
     programs::Programs,
     questions::Questions,
     registry::Directory,
@@ -62,6 +63,7 @@ pub(crate) struct Shared {
     pub(crate) programs: Programs,
     pub(crate) answers: Current,
     pub(crate) about: About,
+    pub(crate) plugins: Plugins,
     /// Fires once messages are no longer taken.
     pub(crate) closed: CancellationToken,
     /// Fires when a task was made or changed, so that the scheduler looks anew.
@@ -108,6 +110,10 @@ pub enum HandleError {
     Name(#[from] BadName),
     #[error("there is no group `{0}`")]
     NoGroup(String),
+    #[error("no plugin holds {0}; `nanogridbot plugin held` lists what is held")]
+    NotHeld(ngb_core::id::PassageId),
+    #[error("could not keep a long text")]
+    LongText(#[source] std::io::Error),
     #[error("there is no task {0}")]
     NoTask(TaskId),
     #[error(transparent)]

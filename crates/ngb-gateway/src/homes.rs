@@ -170,6 +170,16 @@ impl Homes {
     }
 
     /// Reads a text that [`Homes::keep_long`] kept.
+    /// Removes a long text that must not be seen.
+    pub async fn remove_long(&self, name: &str) -> io::Result<()> {
+        let path = self.long_texts().join(name);
+        blocking("remove a long text", move || match std::fs::remove_file(path) {
+            Err(err) if err.kind() != io::ErrorKind::NotFound => Err(err),
+            _ => Ok(()),
+        })
+        .await
+    }
+
     pub async fn long(&self, name: &str) -> io::Result<Vec<u8>> {
         // The name is a hash of ours; anything else is not in that folder.
         let plain = name.chars().all(|it| it.is_ascii_hexdigit());

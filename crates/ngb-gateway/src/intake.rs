@@ -1,14 +1,17 @@
 //! The way in: events of all channels become rows, in batches, before any platform is told "received".
 
 use ngb_channels::{Inbox, NotAccepted, Offer};
-use ngb_core::message::Inbound;
-use ngb_store::Recorded;
+use ngb_core::{
+    id::{MessageId, PassageId},
+    message::Inbound,
+};
+use ngb_store::{Plan, Recorded};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     albums::Albums,
-    batch::Batch,
+    batch::{AskedAbout, Batch, Coming},
     handle::{Gateway, HandleError, Posted},
 };
 
@@ -23,7 +26,7 @@ pub(crate) struct Posts(mpsc::Sender<Direct>);
 
 /// One event of our own doors, whose sender wants to know its message.
 pub(crate) struct Direct {
-    pub(crate) event: Inbound,
+    pub(crate) event: Coming,
     pub(crate) stored: oneshot::Sender<Result<Recorded, NotAccepted>>,
 }
 
@@ -44,7 +47,8 @@ impl Posts {
     /// Takes a message of our own doors, and says which it became.
     pub(crate) async fn post(&self, event: Inbound) -> Result<Posted, HandleError> {
         let (stored, answer) = oneshot::channel();
-        let direct = Direct { event: event.clean(), stored };
+        let event = Coming { inbound: event.clean(), asked: None };
+        let direct = Direct { event, stored };
         self.0.send(direct).await.map_err(|_| NotAccepted::Closed)?;
         match answer.await.map_err(|_| NotAccepted::Closed)?? {
             Recorded::New { message: Some(message), .. } => Ok(Posted { message, repeat: false }),
@@ -53,6 +57,22 @@ impl Posts {
             | Recorded::Repeat { message: None }
             | Recorded::Refused { .. } => Err(NotAccepted::NotStored.into()),
         }
+    }
+
+    /// Takes back what plugins were asked about; `plan` is what they decided, none that it goes its way.
+    pub(crate) async fn seen(
+        &self,
+        inbound: Inbound,
+        passage: PassageId,
+        message: Option<MessageId>,
+        plan: Option<Plan>,
+    ) -> Result<(), HandleError> {
+        let (stored, answer) = oneshot::channel();
+        let asked = Some(AskedAbout { passage, message, plan });
+        let direct = Direct { event: Coming { inbound, asked }, stored };
+        self.0.send(direct).await.map_err(|_| NotAccepted::Closed)?;
+        answer.await.map_err(|_| NotAccepted::Closed)??;
+        Ok(())
     }
 }
 

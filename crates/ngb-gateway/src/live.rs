@@ -47,12 +47,19 @@ pub(crate) struct Live {
     /// The tool that runs now, or ran last.
     doing: String,
     message: Option<OutboxId>,
+    /// Plugins are to see what is said before anybody else does: only what runs is shown.
+    hidden: bool,
     shown: String,
     next_at: Option<Timestamp>,
 }
 
 impl Live {
-    pub(crate) fn new(profile: Option<&Profile>, work: &Work, now: Timestamp) -> Self {
+    pub(crate) fn new(
+        profile: Option<&Profile>,
+        work: &Work,
+        now: Timestamp,
+        hidden: bool,
+    ) -> Self {
         let limits = profile.filter(|it| it.edits).map(|it| (it.text_limit, it.edit_interval));
         // An earlier try may have shown something already; that message is the one to go on with.
         let message = work.jobs.iter().find_map(|it| it.live.as_ref()).map(|it| it.outbox);
@@ -69,6 +76,7 @@ impl Live {
             grew_at: now,
             message,
             next_at,
+            hidden,
             ..Self::default()
         }
     }
@@ -81,6 +89,16 @@ impl Live {
     /// The answer so far.
     pub(crate) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Whether nobody may see a text before it is whole.
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.hidden
+    }
+
+    /// Puts what plugins left in the place of the answer so far.
+    pub(crate) fn leave(&mut self, text: String) {
+        self.text = text;
     }
 
     /// The agent begins only now.
@@ -97,6 +115,9 @@ impl Live {
                     self.text += delta;
                 }
                 self.grew_at = now;
+                if self.hidden {
+                    return;
+                }
                 let soon = (self.began_at + FIRST_SHOW).max(now);
                 if self.limits.is_some() && self.message.is_none() {
                     self.next_at = self.next_at.map(|it| it.min(soon));
@@ -167,7 +188,7 @@ impl Live {
 
     /// What the message shows now: the answer so far, and after a while without more of it one line of what runs.
     fn current(&self, limit: Limit, now: Timestamp) -> String {
-        let text = without_internal(&self.text);
+        let text = if self.hidden { String::new() } else { without_internal(&self.text) };
         let text = text.trim();
         let quiet = WORKING_AFTER <= now.since(self.grew_at) && !self.doing.is_empty();
         let working = (text.is_empty() || quiet).then(|| {

@@ -22,6 +22,7 @@ fn of_decisions(why: &Why) -> String {
         Decision::PairingOffered => Some("Its chat is not let in; a code was offered"),
         Decision::Command => Some("The gateway did it at once"),
         Decision::AskAnswered => Some("It answered a question of the agent"),
+        Decision::Plugin => Some("A plugin was asked"),
         Decision::Refused => Some("It was not taken, and the chat was told"),
         _ => None,
     };

@@ -12,6 +12,7 @@ use ngb_core::{
     route::NewChats,
     tasks::Tasks,
 };
+use ngb_plugins::chain::Chain;
 use ngb_sandbox::Sandbox;
 use ngb_store::Store;
 use tokio::sync::{Notify, watch};
@@ -29,6 +30,7 @@ use crate::{
     local::LocalChannel,
     outbox::Outboxes,
     pairs::Pairs,
+    plugins::Plugins,
     programs::Programs,
     questions::Questions,
     registry::Directory,
@@ -118,6 +120,8 @@ pub struct Parts {
     pub set_model: Option<Box<SetModel>>,
     pub caps: Caps,
     pub retention: Retention,
+    /// Who is asked about messages and runs.
+    pub plugins: Chain,
     /// Whether tasks fire; not in a gateway that lives only as long as one command.
     pub scheduler: bool,
     pub version: &'static str,
@@ -151,6 +155,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         set_model,
         caps,
         retention,
+        plugins,
         scheduler,
         version,
     } = parts;
@@ -180,6 +185,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         homes,
         broker,
         sandbox,
+        plugins: Plugins::new(plugins),
         closed: stop.clone(),
         limits,
         answers: Current::new(answers, set_model),
@@ -211,6 +217,8 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         accounts.put(it, paused);
     }
     tasks.spawn("channels", async move { accounts.finish().await });
+    tasks.spawn("screen", crate::screen::run(gateway.clone(), stop.clone()));
+    tasks.spawn("plugins", crate::plugins::tick(gateway.clone(), stop.clone()));
     tasks.spawn("disk", crate::disk::run(gateway.clone(), stop.clone()));
     tasks.spawn("engine", crate::engine::run(gateway.clone(), stop.clone()));
     tasks.spawn("forget", crate::forget::run(gateway.clone(), stop.clone()));

@@ -13,6 +13,7 @@ use ngb_core::{
     notice::Notice,
     tasks::blocking,
 };
+use ngb_plugins::hook::Hook;
 use ngb_sandbox::HostMount;
 use ngb_store::{Claim, DayUse, Finish, JobKind, NewDecision, StoreError, Usage, Work, WorkJob};
 use tokio::sync::mpsc;
@@ -114,7 +115,10 @@ pub(crate) async fn run(
         false => spent::count(gateway, &claim, usage, Vec::new()).await,
     };
     let more = match ended {
-        Some(ended) => turn.end(ended, usage).await,
+        Some(ended) => {
+            let ended = turn.pass_end(ended).await;
+            turn.end(ended, usage).await
+        }
         None => {
             debug!("run {} is left as it is", claim.run);
             if !usage.is_empty() {
@@ -194,7 +198,10 @@ async fn begin(gateway: &Gateway, run: Run) -> Result<Turn<'_>, NotBegun> {
         started_at: now,
         answers: shared.answers.get(),
         had_effect: work.jobs.iter().any(|it| it.had_effect),
-        live: Live::new(profile, &work, now),
+        live: {
+            let hidden = shared.wants(Hook::MessageSending, &group.name);
+            Live::new(profile, &work, now, hidden)
+        },
         counts: HashMap::new(),
         asks: Vec::new(),
         session: None,

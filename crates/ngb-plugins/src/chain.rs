@@ -155,6 +155,7 @@ impl Chain {
                     event.change(text);
                     notes.push(note("change".to_owned(), false));
                 }
+                Ok(Verdict::Note(what)) => notes.push(note(format!("note: {what}"), false)),
                 Ok(Verdict::Answer(text)) => {
                     notes.push(note("answer".to_owned(), false));
                     return Passage { event, end: End::Answered(text), notes };

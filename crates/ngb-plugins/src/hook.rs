@@ -187,6 +187,8 @@ pub enum Verdict {
     Pass,
     /// It goes on with this text.
     Change(String),
+    /// It goes on as it is, and `why` tells this.
+    Note(String),
     /// The chat is told this, and no agent is asked. [`Hook::MessageReceived`] only.
     Answer(String),
     /// It ends here, for this reason; a run that begins is cancelled.
@@ -201,6 +203,7 @@ impl Verdict {
         match self {
             Self::Pass => "pass",
             Self::Change(_) => "change",
+            Self::Note(_) => "note",
             Self::Answer(_) => "answer",
             Self::Drop(_) => "drop",
             Self::Hold(_) => "hold",
@@ -211,7 +214,7 @@ impl Verdict {
     pub(crate) fn fits(&self, event: &Event) -> bool {
         let hook = event.hook();
         match (self, event.part()) {
-            (Self::Pass, _) => true,
+            (Self::Pass | Self::Note(_), _) => true,
             (Self::Change(_), _) => event.text().is_some(),
             (_, Some(Part::Quote)) => false,
             // What was written stands; only the chat can take it back.

@@ -1,6 +1,7 @@
 //! Arrivals: event, message, lane, job and decision of a whole batch, with statements whose number does not grow with it.
 
 mod follow;
+mod passages;
 mod rows;
 
 use std::collections::{HashMap, HashSet, hash_map::Entry};
@@ -9,12 +10,13 @@ use ngb_core::{
     address::Jid,
     clock::Timestamp,
     decision::Decision,
-    id::{GroupId, JobId, LaneId, MessageId},
+    id::{GroupId, JobId, LaneId, MessageId, PassageId},
     message::{ALBUM_WAIT, ChatKind, Content, Happening, Inbound},
     queue::Mode,
 };
 
 use follow::follow;
+pub(crate) use passages::write_content;
 pub(crate) use rows::{INSERT_MESSAGES, lanes_of, message_row, platform_id, wake_lanes};
 
 use crate::{
@@ -33,6 +35,9 @@ const SEEN_EXACT_MS: i64 = 60_000;
 /// An arrival on its way through the batch.
 struct Item<'a> {
     arrival: &'a Arrival,
+    plan: &'a Plan,
+    /// Where plugins were asked: the passage, and the message that is here already.
+    asked: Option<(PassageId, Option<MessageId>)>,
     now: Timestamp,
     fresh: bool,
     lane: Option<LaneId>,
@@ -58,7 +63,7 @@ impl<'a> Item<'a> {
     }
 
     fn lane_key(&self) -> Option<(GroupId, &'a String)> {
-        match &self.arrival.plan {
+        match self.plan {
             Plan::Engage { group, lane_key, .. } | Plan::Keep { group, lane_key, .. }
                 if self.fresh =>
             {
@@ -83,6 +88,11 @@ pub(crate) async fn accept_all(
     for accept in all {
         items.extend(accept.arrivals.iter().map(|arrival| Item {
             arrival,
+            plan: arrival.plan.now(),
+            asked: match &arrival.plan {
+                Plan::Asked { passage, message, .. } => Some((*passage, *message)),
+                _ => None,
+            },
             now: accept.now,
             fresh: false,
             lane: None,
@@ -94,6 +104,7 @@ pub(crate) async fn accept_all(
         }));
     }
     if !items.is_empty() {
+        passages::take(tx, &mut items).await?;
         events(tx, &mut items).await?;
         chats(tx, &items).await?;
         lanes(tx, &mut items).await?;
@@ -151,7 +162,7 @@ fn recorded(item: Item<'_>) -> Recorded {
 async fn events(tx: &mut Tx, items: &mut [Item<'_>]) -> Result<(), StoreError> {
     let mut first = HashMap::new();
     let mut rows = Vec::new();
-    for (i, item) in items.iter().enumerate() {
+    for (i, item) in items.iter().enumerate().filter(|(_, it)| it.asked.is_none()) {
         let it = item.inbound();
         let account = it.place.jid.account().to_string();
         // Of several with one key the first counts.
@@ -221,7 +232,7 @@ async fn lanes(tx: &mut Tx, items: &mut [Item<'_>]) -> Result<(), StoreError> {
 async fn refuse(tx: &mut Tx, items: &mut [Item<'_>]) -> Result<(), StoreError> {
     let mut unwritten: HashMap<LaneId, u32> = HashMap::new();
     for item in items {
-        let (Some(lane), Plan::Engage { queue, .. }) = (item.lane, &item.arrival.plan) else {
+        let (Some(lane), Plan::Engage { queue, .. }) = (item.lane, item.plan) else {
             continue;
         };
         let before = unwritten.entry(lane).or_default();
@@ -239,21 +250,27 @@ async fn messages(tx: &mut Tx, items: &mut [Item<'_>]) -> Result<(), StoreError>
     let mut first = HashMap::new();
     for (i, item) in items.iter().enumerate() {
         let Some(content) = item.content() else { continue };
-        let to = match &item.arrival.plan {
+        let to = match item.plan {
             Plan::Engage { group, role, .. } => (Some(*group), item.lane, Some(*role)),
             Plan::Keep { group, .. } => (Some(*group), item.lane, None),
             _ => (None, None, None),
         };
-        let state = match &item.arrival.plan {
+        let state = match item.plan {
             Plan::Engage { .. } if item.full.is_some() => "refused",
             Plan::Engage { .. } => "queued",
             Plan::Keep { .. } => "context-kept",
             Plan::Drop { .. } | Plan::OfferPairing { .. } => "dropped",
+            Plan::AskPlugins => "unseen",
             _ => "received",
         };
         let it = item.inbound();
+        let row = message_row(it, content, to, state, item.now)?;
+        if let Some((_, Some(message))) = item.asked {
+            passages::plan_message(tx, message, content, to, state).await?;
+            continue;
+        }
         first.entry((it.place.jid.to_string(), platform_id(it, content))).or_insert(i);
-        rows.push(message_row(it, content, to, state, item.now)?);
+        rows.push(row);
     }
     let mut new = HashMap::new();
     for row in tx.rows_many(sql("store messages", INSERT_MESSAGES), rows).await? {
@@ -263,7 +280,7 @@ async fn messages(tx: &mut Tx, items: &mut [Item<'_>]) -> Result<(), StoreError>
     }
     for (i, item) in items.iter_mut().enumerate() {
         if item.content().is_some() {
-            item.message = new.get(&i).copied();
+            item.message = item.asked.map_or_else(|| new.get(&i).copied(), |it| it.1);
             item.fresh = item.message.is_some();
         }
     }
@@ -279,7 +296,7 @@ async fn jobs(tx: &mut Tx, items: &mut [Item<'_>]) -> Result<Vec<(LaneId, GroupI
         else {
             continue;
         };
-        let Plan::Engage { group, role, queue, .. } = &item.arrival.plan else { continue };
+        let Plan::Engage { group, role, queue, .. } = item.plan else { continue };
         if item.full.is_some() {
             continue;
         }

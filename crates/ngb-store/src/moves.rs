@@ -133,6 +133,7 @@ pub(crate) async fn move_chat(tx: &mut Tx, from: &Jid, to: &Jid) -> Result<(), S
             THEN $2 || substr(lane_key, length($1) + 1) ELSE lane_key END
             WHERE jid = $1 AND state <> 'cancelled'",
         "UPDATE asks SET jid = $2 WHERE jid = $1 AND answer IS NULL",
+        "UPDATE passages SET jid = $2 WHERE jid = $1",
         // One that is being sent stays until it is settled.
         "UPDATE outbox SET jid = $2 WHERE jid = $1 AND state = 'pending'",
     ];

@@ -248,4 +248,9 @@ const V10: &[&str] = &[
     // What a request has used that is still under way: the next count of its run takes its place.
     "ALTER TABLE usage_counts ADD COLUMN is_open BIGINT NOT NULL DEFAULT 0",
     "CREATE INDEX usage_open ON usage_counts (run_id) WHERE is_open = 1",
+    // What plugins are still to be asked about (`waiting`), or hold until somebody decides (`held`): messages and edits
+    // on their way in, texts on their way out.
+    "CREATE TABLE passages (id {id}, way TEXT NOT NULL, state TEXT NOT NULL, message_id BIGINT, inbound TEXT,
+        group_id BIGINT, job_id BIGINT, jid TEXT NOT NULL, thread TEXT NOT NULL, text TEXT NOT NULL, plugin TEXT, why TEXT,
+        created_at BIGINT NOT NULL)",
 ];

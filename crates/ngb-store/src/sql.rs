@@ -187,7 +187,9 @@ macro_rules! id_values {
     )+};
 }
 
-id_values!(GroupId, BindingId, LaneId, MessageId, JobId, RunId, OutboxId, AskId, UserId, TaskId);
+id_values!(
+    GroupId, BindingId, LaneId, MessageId, JobId, RunId, OutboxId, AskId, UserId, TaskId, PassageId
+);
 
 /// A row on its way out. Columns are asked for by name.
 pub(crate) enum Row {

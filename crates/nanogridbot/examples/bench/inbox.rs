@@ -214,6 +214,7 @@ async fn start(home: &Path, store: &Store, clock: &Clock, flood: Flood) -> anyho
         set_model: None,
         caps: Caps { max_runs: 0, max_live_bytes: 0 },
         retention: ngb_gateway::retention::Retention::default(),
+        plugins: ngb_plugins::chain::Chain::default(),
         scheduler: false,
         version: "bench",
     })

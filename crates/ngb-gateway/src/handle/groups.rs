@@ -9,10 +9,11 @@ use ngb_core::{
     route::Access,
     tasks::blocking,
 };
+use ngb_plugins::hook::{self, Event};
 use ngb_store::NewGroup;
 
 use super::{Bind, Gateway, HandleError};
-use crate::mounts;
+use crate::{mounts, plugins::Of};
 
 impl Gateway {
     /// Makes a group with its folder, and a chat on the page that belongs to it.
@@ -45,7 +46,20 @@ impl Gateway {
             exceptions: Exceptions::default(),
         })
         .await?;
+        self.tell_plugins(group, Event::GroupRegistered).await;
         Ok(group)
+    }
+
+    /// Tells plugins of a group that came or goes.
+    async fn tell_plugins(&self, group: GroupId, event: fn(hook::Group) -> Event) {
+        if self.0.plugins.chain().is_empty() {
+            return;
+        }
+        let snapshot = self.0.directory.snapshot();
+        let Some(name) = self.group_name(group) else { return };
+        let places = snapshot.bindings_of(group).map(|it| it.place.clone()).collect();
+        let event = event(hook::Group { name, places });
+        self.0.ask_plugins(event, None, Of::default()).await;
     }
 
     /// The currency that costs are in.
@@ -82,6 +96,7 @@ impl Gateway {
 
     /// Takes a group away. Its folder and those of its lanes are kept aside unless `purge`.
     pub async fn remove_group(&self, group: GroupId, purge: bool) -> Result<(), HandleError> {
+        self.tell_plugins(group, Event::GroupUnregistered).await;
         let found = self.0.directory.snapshot().group(group).cloned();
         let Some(found) = found else { return Err(HandleError::NoGroup(group.to_string())) };
         if found.is_main {

@@ -9,6 +9,7 @@ mod forget;
 mod lookups;
 mod memory;
 mod pair;
+mod plugins;
 mod questions;
 mod queue;
 mod retention;

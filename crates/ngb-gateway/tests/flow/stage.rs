@@ -42,6 +42,7 @@ use ngb_gateway::{
     retention::Retention,
     start::Driver,
 };
+use ngb_plugins::chain::Chain;
 use ngb_sandbox::{Sandbox, fake::Fake};
 use ngb_store::{OpenOptions, Store};
 use tempfile::TempDir;
@@ -161,6 +162,8 @@ pub(crate) struct Setting {
     pub(crate) away: bool,
     /// Whether the platform has buttons.
     pub(crate) buttons: bool,
+    /// Who is asked about messages and runs.
+    pub(crate) plugins: Chain,
     /// Where the agents run for real; none has them be the script.
     pub(crate) sandbox: Option<Engine>,
 }
@@ -175,6 +178,7 @@ impl Default for Setting {
             refused: None,
             away: false,
             buttons: true,
+            plugins: Chain::default(),
             sandbox: None,
         }
     }
@@ -297,6 +301,7 @@ impl Stage {
             set_model: None,
             caps: Caps { max_runs: setting.max_runs, max_live_bytes: 1 << 40 },
             retention: Retention::default(),
+            plugins: setting.plugins,
             scheduler: true,
             version: "test",
             store,

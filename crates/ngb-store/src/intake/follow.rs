@@ -19,10 +19,10 @@ use crate::{
 /// What else follows from an arrival; rare, so one by one.
 pub(super) async fn follow(tx: &mut Tx, item: &mut Item<'_>) -> Result<(), StoreError> {
     let inbound = item.inbound();
-    if item.content().is_some() {
+    if item.content().is_some() && item.asked.is_none() {
         item.decide(tx, Decision::Received, "");
     }
-    match &item.arrival.plan {
+    match item.plan {
         Plan::Engage { why, .. } => match item.full {
             None => item.decide(tx, Decision::Queued, why),
             Some(full) => {
@@ -37,7 +37,7 @@ pub(super) async fn follow(tx: &mut Tx, item: &mut Item<'_>) -> Result<(), Store
         Plan::Keep { why, .. } => item.decide(tx, Decision::Kept, why),
         Plan::Drop { why } => item.decide(tx, Decision::Dropped, why),
         Plan::OfferPairing { notice, .. } => {
-            let offered = pairings::offer(tx, inbound, &item.arrival.plan, item.now).await?;
+            let offered = pairings::offer(tx, inbound, item.plan, item.now).await?;
             if offered {
                 item.decide(tx, Decision::PairingOffered, "a code was offered");
                 item.said = say(tx, item, std::slice::from_ref(notice)).await?;
@@ -68,6 +68,9 @@ pub(super) async fn follow(tx: &mut Tx, item: &mut Item<'_>) -> Result<(), Store
             };
             item.decide(tx, Decision::AskAnswered, detail);
         }
+        Plan::AskPlugins => super::passages::wait(tx, item).await?,
+        // `item.plan` is the one within.
+        Plan::Asked { .. } => (),
         Plan::NotYours(what) => moves::not_yours(tx, *what, &inbound.by(), item.now).await?,
     }
     Ok(())

@@ -6,7 +6,7 @@ use ngb_core::{
     address::{Account, Jid, Place},
     clock::Timestamp,
     decision::Decision,
-    id::{AskId, GroupId, JobId, LaneId, MessageId, RunId},
+    id::{AskId, GroupId, JobId, LaneId, MessageId, PassageId, RunId},
     message::{Inbound, Outbound},
     notice::Lang,
     queue::Queue,
@@ -54,6 +54,20 @@ pub enum Plan {
     AnswerAsk { ask: AskId, value: String },
     /// A button that is not for whoever pressed it.
     NotYours(Theirs),
+    /// A message or an edit about which plugins are to be asked: it is stored, and planned once they were.
+    AskPlugins,
+    /// What plugins were asked about, and what is to be written for it now.
+    Asked { passage: PassageId, message: Option<MessageId>, plan: Box<Plan> },
+}
+
+impl Plan {
+    /// What is to be written, whether plugins were asked or not.
+    pub fn now(&self) -> &Self {
+        match self {
+            Self::Asked { plan, .. } => plan,
+            other => other,
+        }
+    }
 }
 
 /// What a button that somebody else may press is of.

@@ -1,0 +1,245 @@
+//! Plugins in the gateway: which are asked, and what becomes of what they say.
+
+use std::{sync::Arc, time::Duration};
+
+use ngb_core::{
+    decision::Decision,
+    group::GroupName,
+    id::{GroupId, JobId, MessageId, PassageId, RunId},
+    message::{Happening, Outbound},
+    text::split,
+};
+use ngb_plugins::{
+    chain::{Chain, Note, Passage as Passed},
+    hook::{self, Event, Hook},
+};
+use ngb_store::{NewDecision, NewOutbox, Passage, Way};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use crate::{
+    end::NO_PROFILE_LIMIT,
+    handle::{Gateway, HandleError, Shared},
+};
+
+/// How often plugins that want it are told that time passes.
+const TICK: Duration = Duration::from_secs(60);
+
+/// The plugins that are in force, and a bell for what they are to be asked about.
+pub(crate) struct Plugins {
+    chain: watch::Sender<Arc<Chain>>,
+    /// Something waits to be asked about.
+    pub(crate) arrived: Notify,
+}
+
+impl Plugins {
+    pub(crate) fn new(chain: Chain) -> Self {
+        Self { chain: watch::Sender::new(Arc::new(chain)), arrived: Notify::new() }
+    }
+
+    pub(crate) fn chain(&self) -> Arc<Chain> {
+        self.chain.borrow().clone()
+    }
+}
+
+/// Of what a plugin said something.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Of {
+    pub(crate) message: Option<MessageId>,
+    pub(crate) job: Option<JobId>,
+    pub(crate) run: Option<RunId>,
+}
+
+impl Shared {
+    /// Asks the plugins, and keeps for `why` what they said.
+    pub(crate) async fn ask_plugins(&self, event: Event, after: Option<&str>, of: Of) -> Passed {
+        let hook = event.hook();
+        let passed = self.plugins.chain().pass(event, after, &self.clock).await;
+        self.note_plugins(hook, &passed.notes, of).await;
+        passed
+    }
+
+    async fn note_plugins(&self, hook: Hook, notes: &[Note], of: Of) {
+        let row = |it: &Note| NewDecision {
+            message: of.message,
+            job: of.job,
+            run: of.run,
+            kind: Decision::Plugin,
+            detail: format!("`{}` at {}: {}", it.plugin, hook.as_str(), it.what),
+        };
+        if notes.is_empty() {
+            return;
+        }
+        self.store.note(notes.iter().map(row).collect());
+        for it in notes.iter().filter(|it| it.what.starts_with("failed")) {
+            warn!("plugin `{}` at {}: {}", it.plugin, hook.as_str(), it.what);
+        }
+        for it in notes.iter().filter(|it| it.switched_off) {
+            error!("plugin `{}` failed too often in a row and is switched off", it.plugin);
+            let said = self.store.audit("gateway", "plugin switched off", &it.plugin).await;
+            if let Err(err) = said {
+                error!("could not write the audit log: {:#}", anyhow::Error::from(err));
+            }
+        }
+    }
+
+    pub(crate) fn wants(&self, hook: Hook, group: &GroupName) -> bool {
+        let chain = self.plugins.chain();
+        !chain.is_empty() && chain.wants(hook, Some(group))
+    }
+}
+
+/// Tells plugins once a minute that time passes, until the end.
+pub(crate) async fn tick(gateway: Gateway, stop: CancellationToken) -> anyhow::Result<()> {
+    let shared = &gateway.0;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = shared.clock.sleep(TICK) => (),
+        }
+        if shared.plugins.chain().wants(Hook::Tick, None) {
+            shared.ask_plugins(Event::Tick, None, Of::default()).await;
+        }
+    }
+}
+
+/// How a plugin fares, for those who look after the gateway.
+#[derive(Clone, Debug)]
+pub struct PluginState {
+    pub name: String,
+    pub version: String,
+    pub hooks: Vec<Hook>,
+    pub required: bool,
+    /// Whether it failed so often that it is asked no more.
+    pub off: bool,
+    pub calls: u64,
+    pub failures: u64,
+}
+
+impl Gateway {
+    /// The plugins that are on, in their order.
+    pub fn plugins(&self) -> Vec<PluginState> {
+        let chain = self.0.plugins.chain();
+        let state = |it: &ngb_plugins::chain::Member| PluginState {
+            name: it.plugin.name().to_owned(),
+            version: it.plugin.version().to_owned(),
+            hooks: it.plugin.hooks().to_vec(),
+            required: it.required,
+            off: it.health.is_off(),
+            calls: it.health.calls(),
+            failures: it.health.failures(),
+        };
+        chain.members().iter().map(state).collect()
+    }
+
+    /// Puts other plugins in force: from the next event on. Who was asked before is heard out.
+    pub fn set_plugins(&self, chain: Chain) {
+        self.0.plugins.chain.send_replace(Arc::new(chain));
+    }
+
+    /// Lets something go that a plugin held: those behind it are asked, then it takes its way.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such thing, or it is not held.
+    pub async fn release(&self, id: PassageId) -> Result<(), HandleError> {
+        let passage = self.held(id).await?;
+        let of = Of { message: passage.message, ..Of::default() };
+        let by = passage.held.as_ref().map(|it| it.0.clone());
+        self.0.store.note(vec![NewDecision {
+            message: of.message,
+            job: None,
+            run: None,
+            kind: Decision::Plugin,
+            detail: "somebody let it go".to_owned(),
+        }]);
+        match &passage.way {
+            Way::In(_) => crate::screen::screen(self, passage, by.as_deref()).await?,
+            Way::Out { group, job, text } => {
+                let Some(name) = self.group_name(*group) else {
+                    return Err(HandleError::NoGroup(group.to_string()));
+                };
+                let sending = hook::Sending {
+                    place: passage.place.clone(),
+                    group: name,
+                    about: passage.message,
+                    text: text.clone(),
+                };
+                let event = Event::MessageSending(sending);
+                let passed = self.0.ask_plugins(event, by.as_deref(), of).await;
+                let text = passed.event.text().unwrap_or_default().to_owned();
+                if self.0.store.end_passage(id).await? {
+                    self.say_released(&passage, *job, &text).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Throws something away that a plugin held.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such thing, or it is not held.
+    pub async fn throw_away(&self, id: PassageId) -> Result<(), HandleError> {
+        let passage = self.held(id).await?;
+        let why = "somebody threw it away";
+        if let Way::In(inbound) = passage.way {
+            let plan = ngb_store::Plan::Drop { why: why.to_owned() };
+            self.0.posts.seen(*inbound, id, passage.message, Some(plan)).await?;
+        } else if self.0.store.end_passage(id).await? {
+            self.0.store.note(vec![NewDecision {
+                message: passage.message,
+                job: None,
+                run: None,
+                kind: Decision::Plugin,
+                detail: why.to_owned(),
+            }]);
+        }
+        Ok(())
+    }
+
+    async fn held(&self, id: PassageId) -> Result<Passage, HandleError> {
+        let passage = self.0.store.passage(id).await?;
+        if passage.held.is_none() {
+            return Err(HandleError::NotHeld(id));
+        }
+        Ok(passage)
+    }
+
+    pub(crate) fn group_name(&self, group: GroupId) -> Option<GroupName> {
+        self.0.directory.snapshot().group(group).map(|it| it.name.clone())
+    }
+
+    async fn say_released(
+        &self,
+        passage: &Passage,
+        job: JobId,
+        text: &str,
+    ) -> Result<(), HandleError> {
+        let channel = self.0.accounts.of(&passage.place);
+        let limit = channel.map_or(NO_PROFILE_LIMIT, |it| it.profile().text_limit);
+        let row = |text| NewOutbox {
+            place: passage.place.clone(),
+            item: Outbound::Text { text, reply_to: None, buttons: Vec::new() },
+            about: passage.message,
+            job: Some(job),
+            live: false,
+        };
+        let said = self.0.store.say(split(text, limit).into_iter().map(row).collect()).await?;
+        self.0.outboxes.hand(said);
+        Ok(())
+    }
+}
+
+/// The group whose agent would answer in the place of an event, for the settings that count.
+pub(crate) fn group_of(shared: &Shared, inbound: &ngb_core::message::Inbound) -> Option<GroupName> {
+    let snapshot = shared.directory.snapshot();
+    let text = match &inbound.what {
+        Happening::Message(content) | Happening::Edit(content) => content.text.as_str(),
+        _ => "",
+    };
+    let binding = snapshot.about(&inbound.place, text)?;
+    snapshot.group(binding.group).map(|it| it.name.clone())
+}

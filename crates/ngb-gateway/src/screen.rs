@@ -1,0 +1,179 @@
+//! The second step of what comes in: plugins are asked about what is stored, in the order of its chat.
+//!
+//! A message is acknowledged before that, so a slow plugin delays only its own chat; what was not asked about when the
+//! gateway died is found at its start.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use ngb_core::{
+    address::Jid,
+    decision::Decision,
+    id::PassageId,
+    message::{ChatKind, Content, Happening, Inbound, MediaKind, Outbound},
+};
+use ngb_plugins::{
+    chain::End,
+    hook::{Event, Part, Received},
+};
+use ngb_store::{Passage, Plan, Way};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::{
+    batch::keep_long_text,
+    handle::{Gateway, HandleError, Shared},
+    plugins::{Of, group_of},
+};
+
+/// Passages that are read at once.
+const READ: u32 = 500;
+
+/// How long to wait when something could not be read or written.
+const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Asks about what waits, until the end.
+pub(crate) async fn run(gateway: Gateway, stop: CancellationToken) -> anyhow::Result<()> {
+    let shared = &gateway.0;
+    let mut last = PassageId(0);
+    let mut waiting: HashMap<Jid, VecDeque<Passage>> = HashMap::new();
+    let mut busy: HashSet<Jid> = HashSet::new();
+    let mut asked = FuturesUnordered::new();
+    loop {
+        // Interest is registered before looking, so that nothing is missed in between.
+        let arrived = shared.plugins.arrived.notified();
+        tokio::pin!(arrived);
+        arrived.as_mut().enable();
+        let more = match shared.store.waiting_passages(last, READ).await {
+            Ok(rows) => {
+                let more = rows.len() == READ as usize;
+                for it in rows {
+                    last = it.id;
+                    waiting.entry(it.place.jid.clone()).or_default().push_back(it);
+                }
+                more
+            }
+            Err(err) => {
+                error!("could not read what plugins are to see: {:#}", anyhow::Error::from(err));
+                shared.clock.sleep(RETRY).await;
+                continue;
+            }
+        };
+        for (jid, queue) in &mut waiting {
+            if !busy.contains(jid)
+                && let Some(next) = queue.pop_front()
+            {
+                busy.insert(jid.clone());
+                asked.push(until_done(&gateway, next));
+            }
+        }
+        waiting.retain(|_, queue| !queue.is_empty());
+        if more {
+            continue;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = arrived => (),
+            Some(jid) = asked.next() => {
+                busy.remove(&jid);
+            }
+        }
+    }
+}
+
+/// Asks about one, as often as it takes to write what comes of it.
+async fn until_done(gateway: &Gateway, passage: Passage) -> Jid {
+    let jid = passage.place.jid.clone();
+    loop {
+        match screen(gateway, passage.clone(), None).await {
+            Ok(()) => return jid,
+            Err(err) => {
+                error!("could not take on what came in: {:#}", anyhow::Error::from(err));
+                gateway.0.clock.sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+/// Asks about one, or only those behind `after`, and sends it on its way.
+pub(crate) async fn screen(
+    gateway: &Gateway,
+    passage: Passage,
+    after: Option<&str>,
+) -> Result<(), HandleError> {
+    let shared = &gateway.0;
+    let Passage { id, message, way: Way::In(inbound), .. } = passage else { return Ok(()) };
+    let mut inbound = *inbound;
+    let of = Of { message, ..Of::default() };
+    let end = ask(shared, &mut inbound, after, of).await?;
+    let plan = match end {
+        End::Passed => None,
+        End::Held { by, why } => {
+            shared.store.hold_passage(id, inbound, message, by, why).await?;
+            return Ok(());
+        }
+        End::Answered(text) => Some(Plan::Answer {
+            decision: Decision::Plugin,
+            why: "a plugin answers it".to_owned(),
+            say: vec![Outbound::Text { text, reply_to: None, buttons: Vec::new() }],
+        }),
+        End::Dropped { by, why } => Some(Plan::Drop { why: format!("plugin `{by}`: {why}") }),
+    };
+    shared.posts.seen(inbound, id, message, plan).await
+}
+
+/// Asks about the text of an event and about what it quotes, and leaves in it what they leave.
+async fn ask(
+    shared: &Shared,
+    inbound: &mut Inbound,
+    after: Option<&str>,
+    of: Of,
+) -> Result<End, HandleError> {
+    let group = group_of(shared, inbound);
+    let received = Received {
+        message: of.message.unwrap_or(ngb_core::id::MessageId(0)),
+        place: inbound.place.clone(),
+        group,
+        sender_id: inbound.sender.id.clone(),
+        sender_name: inbound.sender.name.clone(),
+        is_direct: inbound.chat.kind == ChatKind::Direct,
+        sent_at: inbound.sent_at,
+        part: if matches!(inbound.what, Happening::Edit(_)) { Part::Edit } else { Part::Text },
+        text: String::new(),
+    };
+    let (Happening::Message(content) | Happening::Edit(content)) = &mut inbound.what else {
+        return Ok(End::Passed);
+    };
+    let whole = whole_text(shared, content).await?;
+    if let Some(quote) = content.quote.take() {
+        let event = Received { part: Part::Quote, text: quote, ..received.clone() };
+        let passed = shared.ask_plugins(Event::MessageReceived(event), after, of).await;
+        content.quote = passed.event.text().map(ToOwned::to_owned);
+        // What must not be seen is not kept while it waits.
+        if let End::Held { .. } = passed.end {
+            content.quote = None;
+        }
+    }
+    let event = Received { text: whole.clone(), ..received };
+    let passed = shared.ask_plugins(Event::MessageReceived(event), after, of).await;
+    let left = passed.event.text().unwrap_or_default();
+    if left != whole {
+        let left = left.to_owned();
+        let long: Vec<_> =
+            content.media.extract_if(.., |it| it.kind == MediaKind::LongText).collect();
+        content.text = left;
+        keep_long_text(shared, inbound).await.map_err(HandleError::LongText)?;
+        for it in long {
+            shared.homes.remove_long(&it.reference).await.map_err(HandleError::LongText)?;
+        }
+    }
+    Ok(passed.end)
+}
+
+/// The text with what did not fit into the message.
+async fn whole_text(shared: &Shared, content: &Content) -> Result<String, HandleError> {
+    let long = content.media.iter().find(|it| it.kind == MediaKind::LongText);
+    let Some(long) = long else { return Ok(content.text.clone()) };
+    let bytes = shared.homes.long(&long.reference).await.map_err(HandleError::LongText)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
