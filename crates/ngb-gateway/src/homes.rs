@@ -169,10 +169,9 @@ impl Homes {
         .await
     }
 
-    /// Reads a text that [`Homes::keep_long`] kept.
     /// Removes a long text that must not be seen.
     pub async fn remove_long(&self, name: &str) -> io::Result<()> {
-        let path = self.long_texts().join(name);
+        let path = self.long_text(name)?;
         blocking("remove a long text", move || match std::fs::remove_file(path) {
             Err(err) if err.kind() != io::ErrorKind::NotFound => Err(err),
             _ => Ok(()),
@@ -180,16 +179,22 @@ impl Homes {
         .await
     }
 
-    pub async fn long(&self, name: &str) -> io::Result<Vec<u8>> {
+    /// Where a long text is.
+    fn long_text(&self, name: &str) -> io::Result<PathBuf> {
         // The name is a hash of ours; anything else is not in that folder.
-        let plain = name.chars().all(|it| it.is_ascii_hexdigit());
+        let plain = !name.is_empty() && name.chars().all(|it| it.is_ascii_hexdigit());
         if !plain {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "it is no name of a long text",
             ));
         }
-        let path = self.long_texts().join(name);
+        Ok(self.long_texts().join(name))
+    }
+
+    /// Reads a text that [`Homes::keep_long`] kept.
+    pub async fn long(&self, name: &str) -> io::Result<Vec<u8>> {
+        let path = self.long_text(name)?;
         blocking("read a long text", move || std::fs::read(path)).await
     }
 

@@ -126,6 +126,8 @@ impl Live {
                 }
             }
             Step::ToolStart { tool, summary, .. } => {
+                // What a tool is given is a text too.
+                let summary = if self.hidden { "" } else { summary };
                 self.doing = shorten(format!("{tool} {summary}").trim(), 80);
             }
             Step::ToolEnd { .. } | Step::Thinking { .. } => (),

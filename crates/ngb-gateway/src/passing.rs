@@ -1,7 +1,9 @@
 //! What plugins leave of a run: of its prompt, of what its agent says, of its answer.
 
 use ngb_core::{
+    address::Place,
     frame::{HostCall, Prompt, PromptMessage},
+    id::GroupId,
     notice::Notice,
     text::without_internal,
 };
@@ -15,6 +17,7 @@ use tracing::error;
 use crate::{
     finish::{self, Ended},
     plugins::Of,
+    reach,
     turn::Turn,
 };
 
@@ -92,22 +95,31 @@ impl Turn<'_> {
 
     /// What plugins leave of a text that ends the run; nothing where it is not to be sent.
     async fn sayable(&self, text: String) -> String {
-        match self.pass_text(text).await {
+        match self.pass_text(text, self.claim.group, self.place()).await {
             Said::Passed(text) => text,
             Said::Stopped(_) => String::new(),
         }
     }
 
-    /// Lets plugins see a text that is to be sent.
-    pub(crate) async fn pass_text(&self, text: String) -> Said {
+    /// What plugins leave of a text that a call sends; the reason where it is not to be sent.
+    async fn passed(&self, text: String, group: GroupId, place: &Place) -> Result<String, String> {
+        match self.pass_text(text, group, place).await {
+            Said::Passed(text) => Ok(text),
+            Said::Stopped(why) => Err(why),
+        }
+    }
+
+    /// Lets plugins see a text that is to be sent to a place of a group.
+    async fn pass_text(&self, text: String, group: GroupId, place: &Place) -> Said {
         let shared = self.shared();
         let text = without_internal(&text);
-        if text.trim().is_empty() || !shared.wants(Hook::MessageSending, &self.group.name) {
+        let name = self.gateway.group_name(group).unwrap_or_else(|| self.group.name.clone());
+        if text.trim().is_empty() || !shared.wants(Hook::MessageSending, &name) {
             return Said::Passed(text);
         }
         let event = Event::MessageSending(Sending {
-            place: self.place().clone(),
-            group: self.group.name.clone(),
+            place: place.clone(),
+            group: name,
             about: finish::last_message(&self.work),
             text,
         });
@@ -120,8 +132,8 @@ impl Turn<'_> {
             End::Held { by, why } => {
                 let reason = format!("plugin `{by}` holds it until somebody decides: {why}");
                 let withheld = Withheld {
-                    place: self.place().clone(),
-                    group: self.claim.group,
+                    place: place.clone(),
+                    group,
                     job: self.job(),
                     about: finish::last_message(&self.work),
                     text,
@@ -139,13 +151,16 @@ impl Turn<'_> {
 
     /// Lets plugins see what a call would send; the reason where it is not to be sent.
     pub(crate) async fn pass_call(&self, what: HostCall) -> Result<HostCall, String> {
-        let pass = async |text: String| match self.pass_text(text).await {
-            Said::Passed(text) => Ok(text),
-            Said::Stopped(why) => Err(why),
-        };
+        let pass = async |text: String| self.passed(text, self.claim.group, self.place()).await;
         Ok(match what {
-            HostCall::SendMessage { text, to } => {
-                HostCall::SendMessage { text: pass(text).await?, to }
+            HostCall::SendMessage { text, to: None } => {
+                HostCall::SendMessage { text: pass(text).await?, to: None }
+            }
+            // Asked as of the place where it is to be read; a held one would be said there too.
+            HostCall::SendMessage { text, to: Some(to) } => {
+                let (group, place) = reach::destination(self, &to)?;
+                let text = self.passed(text, group, &place).await?;
+                HostCall::SendMessage { text, to: Some(to) }
             }
             HostCall::SendFile { path, caption } => {
                 HostCall::SendFile { path, caption: pass(caption).await? }

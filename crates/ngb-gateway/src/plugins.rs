@@ -10,7 +10,7 @@ use ngb_core::{
     text::split,
 };
 use ngb_plugins::{
-    chain::{Chain, Note, Passage as Passed},
+    chain::{Chain, End, Note, Passage as Passed},
     hook::{self, Event, Hook},
 };
 use ngb_store::{NewDecision, NewOutbox, Passage, Way};
@@ -169,8 +169,17 @@ impl Gateway {
                 let event = Event::MessageSending(sending);
                 let passed = self.0.ask_plugins(event, by.as_deref(), of).await;
                 let text = passed.event.text().unwrap_or_default().to_owned();
-                if self.0.store.end_passage(id).await? {
-                    self.say_released(&passage, *job, &text).await?;
+                match passed.end {
+                    End::Passed | End::Answered(_) => {
+                        self.say_released(&passage, *job, &text).await?;
+                    }
+                    // Those behind the one that held it have their say.
+                    End::Dropped { .. } => {
+                        self.0.store.end_passage(id).await?;
+                    }
+                    End::Held { by, why } => {
+                        self.0.store.withhold_again(id, text, by, why).await?;
+                    }
                 }
             }
         }
@@ -227,7 +236,8 @@ impl Gateway {
             job: Some(job),
             live: false,
         };
-        let said = self.0.store.say(split(text, limit).into_iter().map(row).collect()).await?;
+        let rows = split(text, limit).into_iter().map(row).collect();
+        let said = self.0.store.end_passage_saying(passage.id, rows).await?;
         self.0.outboxes.hand(said);
         Ok(())
     }

@@ -16,7 +16,7 @@ use ngb_plugins::{
     chain::End,
     hook::{Event, Part, Received},
 };
-use ngb_store::{Passage, Plan, Way};
+use ngb_store::{Passage, Plan, StoreError, Way};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -55,8 +55,10 @@ pub(crate) async fn run(gateway: Gateway, stop: CancellationToken) -> anyhow::Re
             }
             Err(err) => {
                 error!("could not read what plugins are to see: {:#}", anyhow::Error::from(err));
-                shared.clock.sleep(RETRY).await;
-                continue;
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    () = shared.clock.sleep(RETRY) => continue,
+                }
             }
         };
         for (jid, queue) in &mut waiting {
@@ -64,7 +66,7 @@ pub(crate) async fn run(gateway: Gateway, stop: CancellationToken) -> anyhow::Re
                 && let Some(next) = queue.pop_front()
             {
                 busy.insert(jid.clone());
-                asked.push(until_done(&gateway, next));
+                asked.push(until_done(&gateway, next.id, jid.clone()));
             }
         }
         waiting.retain(|_, queue| !queue.is_empty());
@@ -82,10 +84,15 @@ pub(crate) async fn run(gateway: Gateway, stop: CancellationToken) -> anyhow::Re
 }
 
 /// Asks about one, as often as it takes to write what comes of it.
-async fn until_done(gateway: &Gateway, passage: Passage) -> Jid {
-    let jid = passage.place.jid.clone();
+async fn until_done(gateway: &Gateway, id: PassageId, jid: Jid) -> Jid {
     loop {
-        match screen(gateway, passage.clone(), None).await {
+        // Read anew: its chat may have moved since, and its sender may be forgotten.
+        let done = match gateway.0.store.passage(id).await {
+            Ok(passage) => screen(gateway, passage, None).await,
+            Err(StoreError::NotFound { .. }) => return jid,
+            Err(err) => Err(err.into()),
+        };
+        match done {
             Ok(()) => return jid,
             Err(err) => {
                 error!("could not take on what came in: {:#}", anyhow::Error::from(err));
@@ -105,12 +112,12 @@ pub(crate) async fn screen(
     let Passage { id, message, way: Way::In(inbound), .. } = passage else { return Ok(()) };
     let mut inbound = *inbound;
     let of = Of { message, ..Of::default() };
-    let end = ask(shared, &mut inbound, after, of).await?;
+    let (end, replaced) = ask(shared, &mut inbound, after, of).await?;
     let plan = match end {
         End::Passed => None,
         End::Held { by, why } => {
             shared.store.hold_passage(id, inbound, message, by, why).await?;
-            return Ok(());
+            return remove(shared, replaced).await;
         }
         End::Answered(text) => Some(Plan::Answer {
             decision: Decision::Plugin,
@@ -119,16 +126,27 @@ pub(crate) async fn screen(
         }),
         End::Dropped { by, why } => Some(Plan::Drop { why: format!("plugin `{by}`: {why}") }),
     };
-    shared.posts.seen(inbound, id, message, plan).await
+    shared.posts.seen(inbound, id, message, plan).await?;
+    remove(shared, replaced).await
 }
 
-/// Asks about the text of an event and about what it quotes, and leaves in it what they leave.
+/// Removes the files of texts that became others; only once the store knows them no more, for until then they may have to be
+/// read again.
+async fn remove(shared: &Shared, files: Vec<String>) -> Result<(), HandleError> {
+    for it in files {
+        shared.homes.remove_long(&it).await.map_err(HandleError::LongText)?;
+    }
+    Ok(())
+}
+
+/// Asks about the text of an event and about what it quotes, and leaves in it what they leave; also the files of long texts
+/// that are no longer its own.
 async fn ask(
     shared: &Shared,
     inbound: &mut Inbound,
     after: Option<&str>,
     of: Of,
-) -> Result<End, HandleError> {
+) -> Result<(End, Vec<String>), HandleError> {
     let group = group_of(shared, inbound);
     let received = Received {
         message: of.message.unwrap_or(ngb_core::id::MessageId(0)),
@@ -142,7 +160,7 @@ async fn ask(
         text: String::new(),
     };
     let (Happening::Message(content) | Happening::Edit(content)) = &mut inbound.what else {
-        return Ok(End::Passed);
+        return Ok((End::Passed, Vec::new()));
     };
     let whole = whole_text(shared, content).await?;
     if let Some(quote) = content.quote.take() {
@@ -157,17 +175,16 @@ async fn ask(
     let event = Received { text: whole.clone(), ..received };
     let passed = shared.ask_plugins(Event::MessageReceived(event), after, of).await;
     let left = passed.event.text().unwrap_or_default();
+    let mut replaced = Vec::new();
     if left != whole {
         let left = left.to_owned();
         let long: Vec<_> =
             content.media.extract_if(.., |it| it.kind == MediaKind::LongText).collect();
         content.text = left;
         keep_long_text(shared, inbound).await.map_err(HandleError::LongText)?;
-        for it in long {
-            shared.homes.remove_long(&it.reference).await.map_err(HandleError::LongText)?;
-        }
+        replaced.extend(long.into_iter().map(|it| it.reference));
     }
-    Ok(passed.end)
+    Ok((passed.end, replaced))
 }
 
 /// The text with what did not fit into the message.

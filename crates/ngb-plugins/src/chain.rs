@@ -175,7 +175,7 @@ impl Chain {
                 Err(err) => {
                     let switched_off = member.health.failed(member.required);
                     notes.push(note(format!("failed: {err}"), switched_off));
-                    if member.required && Verdict::Hold(String::new()).fits(&event) {
+                    if member.required && hook.holds() {
                         let why = format!("it failed: {err}");
                         return Passage {
                             event,

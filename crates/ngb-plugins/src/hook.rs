@@ -35,6 +35,11 @@ impl Hook {
         Self::Tick,
     ];
 
+    /// Whether what is asked about there can wait until somebody decides.
+    pub(crate) fn holds(self) -> bool {
+        matches!(self, Self::MessageReceived | Self::MessageSending)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::MessageReceived => "message_received",
@@ -223,7 +228,7 @@ impl Verdict {
             (Self::Drop(_), _) => {
                 matches!(hook, Hook::MessageReceived | Hook::MessageSending | Hook::RunStarting)
             }
-            (Self::Hold(_), _) => matches!(hook, Hook::MessageReceived | Hook::MessageSending),
+            (Self::Hold(_), _) => hook.holds(),
         }
     }
 }

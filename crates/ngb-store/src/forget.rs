@@ -293,6 +293,7 @@ async fn forget(tx: &mut Tx, messages: &[MessageId]) -> Result<ForgotMessages, S
         "DELETE FROM outbox WHERE state <> 'sending' AND answer_id IN ({list})",
         "DELETE FROM decisions WHERE message_id IN ({list})",
         "DELETE FROM words WHERE message_id IN ({list})",
+        "DELETE FROM passages WHERE message_id IN ({list})",
         "DELETE FROM reworded WHERE message_id IN ({list})",
         "DELETE FROM messages WHERE id IN ({list})",
     ] {

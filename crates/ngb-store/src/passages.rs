@@ -8,9 +8,10 @@ use ngb_core::{
 };
 
 use crate::{
-    Store, StoreError,
+    NewOutbox, Queued, Store, StoreError,
     db::Tx,
     intake,
+    outbox::{self, OutRow},
     sql::{Row, row, sql, thread, to_json},
 };
 
@@ -163,6 +164,44 @@ impl Store {
                     tx.now,
                 ];
                 tx.run_many(sql("hold a text", text), vec![values]).await
+            })
+        })
+        .await
+    }
+
+    /// Ends a passage and queues what is said of it, in one: at a kill between the two nothing would be left of it.
+    /// Nothing is said where it had ended.
+    pub async fn end_passage_saying(
+        &self,
+        id: PassageId,
+        items: Vec<NewOutbox>,
+    ) -> Result<Vec<Queued>, StoreError> {
+        self.write((id, items), |tx, (id, items)| {
+            Box::pin(async move {
+                let text = "DELETE FROM passages WHERE id = $1 RETURNING id";
+                if tx.row(sql("end a passage", text).bind(*id)).await?.is_none() {
+                    return Ok(Vec::new());
+                }
+                let rows: Vec<OutRow<'_>> = items.iter().map(OutRow::from).collect();
+                outbox::queue(tx, &rows).await
+            })
+        })
+        .await
+    }
+
+    /// Holds a text on its way out anew: another plugin holds what was let go.
+    pub async fn withhold_again(
+        &self,
+        id: PassageId,
+        text: String,
+        plugin: String,
+        why: String,
+    ) -> Result<(), StoreError> {
+        self.write((id, text, plugin, why), |tx, (id, left, plugin, why)| {
+            Box::pin(async move {
+                let text = "UPDATE passages SET text = $2, plugin = $3, why = $4 WHERE id = $1";
+                let query = sql("hold a text again", text).bind(*id).bind(&**left);
+                tx.run(query.bind(&**plugin).bind(&**why)).await.map(drop)
             })
         })
         .await

@@ -96,12 +96,12 @@ impl Gateway {
 
     /// Takes a group away. Its folder and those of its lanes are kept aside unless `purge`.
     pub async fn remove_group(&self, group: GroupId, purge: bool) -> Result<(), HandleError> {
-        self.tell_plugins(group, Event::GroupUnregistered).await;
         let found = self.0.directory.snapshot().group(group).cloned();
         let Some(found) = found else { return Err(HandleError::NoGroup(group.to_string())) };
         if found.is_main {
             return Err(HandleError::MainGroup);
         }
+        self.tell_plugins(group, Event::GroupUnregistered).await;
         let lanes = self.0.store.lanes(group).await?.into_iter().map(|it| it.0).collect();
         self.0.store.remove_group(group).await?;
         self.changed().await?;

@@ -31,7 +31,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     pub(crate) const ALL: &[Self] =
-        &[Self::Credential, Self::Email, Self::Card, Self::Iban, Self::ChineseId, Self::Phone];
+        &[Self::Credential, Self::Email, Self::Iban, Self::Card, Self::ChineseId, Self::Phone];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -77,14 +77,19 @@ impl Kind {
         }
     }
 
-    /// Whether a text of that shape is one.
-    fn holds(self, text: &str) -> bool {
+    /// How much of a text of that shape is one; what follows a number may look like more of it.
+    fn of(self, text: &str) -> Option<usize> {
+        let whole = |holds: bool| holds.then_some(text.len());
+        let part = |holds: fn(&str) -> bool| {
+            let cuts = text.rmatch_indices([' ', '-']).map(|(at, _)| at);
+            std::iter::once(text.len()).chain(cuts).find(|end| holds(&text[..*end]))
+        };
         match self {
-            Self::Credential | Self::Email => true,
-            Self::Phone => 8 <= text.chars().filter(char::is_ascii_digit).count(),
-            Self::Card => luhn(text),
-            Self::Iban => iban(text),
-            Self::ChineseId => chinese_id(text),
+            Self::Credential | Self::Email => whole(true),
+            Self::Phone => whole(8 <= text.chars().filter(char::is_ascii_digit).count()),
+            Self::Card => part(luhn),
+            Self::Iban => part(iban),
+            Self::ChineseId => whole(chinese_id(text)),
         }
     }
 }
@@ -111,14 +116,19 @@ impl Finder {
         for (kind, pattern) in &self.0 {
             let mut left = String::new();
             let mut at = 0;
-            for found in pattern.captures_iter(&text) {
-                let Some(it) = found.name("v").or_else(|| found.get(0)) else { continue };
-                if it.start() < at || !kind.holds(it.as_str()) {
-                    continue;
+            let mut from = 0;
+            while let Some(found) = pattern.captures_at(&text, from) {
+                let Some(it) = found.name("v").or_else(|| found.get(0)) else { break };
+                match kind.of(it.as_str()) {
+                    Some(length) => {
+                        left += &text[at..it.start()];
+                        left += &mask(*kind);
+                        at = it.start() + length;
+                        from = at;
+                    }
+                    // A number may begin within what was none.
+                    None => from = text.ceil_char_boundary(it.start() + 1),
                 }
-                left += &text[at..it.start()];
-                left += &mask(*kind);
-                at = it.end();
             }
             if 0 < at {
                 left += &text[at..];

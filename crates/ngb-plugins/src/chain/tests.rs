@@ -189,6 +189,19 @@ async fn quotes_are_for_those_who_mask() {
 }
 
 #[tokio::test]
+async fn a_quote_that_could_not_be_masked_is_not_let_through() {
+    let masks = Member {
+        plugin: Arc::new(Scripted { name: "b", masks: true }),
+        required: true,
+        ..member("b", json!({"fail": "oh"}))
+    };
+    let Event::MessageReceived(quote) = received("hi") else { unreachable!() };
+    let quote = Event::MessageReceived(Received { part: Part::Quote, ..quote });
+    let passage = Chain::new(vec![masks]).pass(quote, None, &Clock::System).await;
+    assert_eq!(shown(&passage), "held by b: it failed: oh [b failed: oh]");
+}
+
+#[tokio::test]
 async fn what_is_let_go_is_asked_from_there_on() {
     let chain =
         Chain::new(vec![member("a", json!({"hold": "x"})), member("b", json!({"add": "?"}))]);
