@@ -157,6 +157,8 @@ pub async fn blocking<T: Send + 'static>(
 ) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
+        // The runtime ends before it was begun, and with it whoever waits here.
+        Err(err) if err.is_cancelled() => std::future::pending().await,
         Err(err) => panic!("blocking task `{name}` failed: {err}"),
     }
 }
