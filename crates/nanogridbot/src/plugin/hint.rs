@@ -10,28 +10,10 @@ pub(crate) fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> 
         return component(it);
     }
     if let Some(it) = cause.downcast_ref::<FolderError>() {
-        return match it {
-            FolderError::Taken { .. } => Some("`--replace` puts the new one in its place".into()),
-            FolderError::NoPlugin(_) => {
-                Some("`nanogridbot plugin list` names those that are there".into())
-            }
-            FolderError::BuiltIn(_) => Some("give it another `name` in its plugin.toml".into()),
-            FolderError::NotInstalled(path) => {
-                Some(format!("`nanogridbot plugin install {path}`, from elsewhere"))
-            }
-            _ => None,
-        };
+        return folder(it);
     }
     if let Some(it) = cause.downcast_ref::<PackageError>() {
-        return match it {
-            PackageError::Missing { file: "plugin.wasm", .. } => {
-                Some("`nanogridbot plugin build` makes it of the source".into())
-            }
-            PackageError::Hash { .. } | PackageError::Signature { .. } => {
-                Some("get it again from who wrote it; do not install this one".into())
-            }
-            _ => None,
-        };
+        return package(it);
     }
     if cause.is::<EncodeError>() {
         return Some(
@@ -39,7 +21,44 @@ pub(crate) fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> 
                 .into(),
         );
     }
-    match cause.downcast_ref()? {
+    if let Some(RehearsalError::Component(it)) = cause.downcast_ref() {
+        return component(it);
+    }
+    manifest(cause.downcast_ref()?)
+}
+
+fn folder(err: &FolderError) -> Option<String> {
+    match err {
+        FolderError::Taken { .. } => Some("`--replace` puts the new one in its place".into()),
+        FolderError::NoPlugin(_) => {
+            Some("`nanogridbot plugin list` names those that are there".into())
+        }
+        FolderError::BuiltIn(_) => Some("give it another `name` in its plugin.toml".into()),
+        FolderError::NotInstalled(path) => {
+            Some(format!("`nanogridbot plugin install {path}`, from elsewhere"))
+        }
+        FolderError::Manifest(it) => manifest(it),
+        _ => None,
+    }
+}
+
+fn package(err: &PackageError) -> Option<String> {
+    match err {
+        PackageError::Missing { file: "plugin.wasm", .. } => {
+            Some("`nanogridbot plugin build` makes it of the source".into())
+        }
+        PackageError::Hash { .. } | PackageError::Signature { .. } => {
+            Some("get it again from who wrote it; do not install this one".into())
+        }
+        // These say the same as what they are made of, and stand for it in the chain of causes.
+        PackageError::Manifest(it) => manifest(it),
+        PackageError::Component(it) => component(it),
+        _ => None,
+    }
+}
+
+fn manifest(err: &ManifestError) -> Option<String> {
+    match err {
         ManifestError::Version(_) => {
             Some("use another version of the plugin, or of nanogridbot".into())
         }
@@ -58,6 +77,7 @@ fn component(err: &ComponentError) -> Option<String> {
         ComponentError::Foreign(_) => Some(
             "`nanogridbot plugin build` leaves out what no plugin gets; capabilities take its place".into(),
         ),
+        ComponentError::Manifest(it) => manifest(it),
         ComponentError::Undeclared(it) => {
             Some(format!("add `\"{it}\"` to `[capabilities]` in its plugin.toml"))
         }

@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use ngb_core::clock::Clock;
 use ngb_plugins::wasm::{
     Candidate, Capabilities, Capability, Folder, Installed, Package, Proof, Record, WasmEngine,
+    digest, read_component,
 };
 use serde_json::{Value, json};
 
@@ -47,6 +48,9 @@ pub(super) async fn install(ctx: &Context, args: &cli::Install) -> anyhow::Resul
         granted: granted.clone(),
     };
     folder.put(&it.manifest, &it.text, &it.package.component, &record)?;
+    if args.replace {
+        forget(ctx)?;
+    }
     let (name, version) = (&it.manifest.name, &it.manifest.version);
     let answer = json!({
         "name": name, "version": version, "sha256": record.sha256, "is_signed": record.is_signed,
@@ -181,8 +185,24 @@ fn row(it: &Value) -> Vec<String> {
     ]
 }
 
+/// Removes what was compiled of components that are not installed, which may be tens of MiB each.
+fn forget(ctx: &Context) -> anyhow::Result<()> {
+    let folder = folder(ctx);
+    let mut keep = Vec::new();
+    for name in folder.names()? {
+        // What can't be read was not compiled.
+        if let Ok(it) = folder.open(&name)
+            && let Ok(bytes) = read_component(&it.component)
+        {
+            keep.push(digest(&bytes));
+        }
+    }
+    cache(ctx).prune(&keep).context("could not remove what was compiled")
+}
+
 pub(super) fn remove(ctx: &Context, name: &str) -> anyhow::Result<ExitCode> {
     folder(ctx).remove(name)?;
+    forget(ctx)?;
     ctx.show(&json!({ "removed": name }), |_| say(&format!("removed `{name}`")));
     Ok(ExitCode::SUCCESS)
 }

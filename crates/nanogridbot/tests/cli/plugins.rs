@@ -66,7 +66,15 @@ fn a_plugin_is_tried_installed_listed_and_removed() {
     assert_eq!(all["plugins"][0]["granted"], json!({ "log": true }));
     assert!(stand.run(&["plugin", "list"]).out.contains("parrot"));
 
+    let compiled = || {
+        let files = std::fs::read_dir(stand.home().join("cache/plugins")).unwrap();
+        files
+            .filter(|it| it.as_ref().unwrap().path().extension().is_some_and(|it| it == "cwasm"))
+            .count()
+    };
+    assert_eq!(compiled(), 1);
     stand.json(&["plugin", "remove", "parrot"]);
+    assert_eq!(compiled(), 0, "what nobody uses is not kept");
     let again = stand.run(&["plugin", "remove", "parrot"]);
     assert_eq!((again.code, again.err.contains("there is no plugin `parrot`")), (Some(2), true));
     assert_eq!(stand.json(&["plugin", "list"])["plugins"], json!([]));

@@ -144,7 +144,11 @@ impl Cache {
     /// # Errors
     /// If the folder can't be read or a file can't be removed.
     pub fn prune(&self, keep: &[String]) -> io::Result<()> {
-        for entry in std::fs::read_dir(&self.folder)? {
+        let entries = match std::fs::read_dir(&self.folder) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
             let path = entry?.path();
             let name = path.file_name().and_then(|it| it.to_str()).unwrap_or_default();
             let is_compiled = name.ends_with(".cwasm") || name.ends_with(".stamp");
