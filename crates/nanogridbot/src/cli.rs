@@ -86,7 +86,7 @@ pub(crate) enum Command {
     /// List and invite people, give them roles, and say which addresses are theirs.
     #[command(subcommand)]
     People(crate::people::People),
-    /// Search what was said.
+    /// List conversations, search, export and fork them, go back or begin anew.
     #[command(subcommand)]
     Session(crate::session::Session),
     /// Write, build, try, install, list and remove plugins.

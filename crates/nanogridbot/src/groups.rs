@@ -110,6 +110,9 @@ fn group_path(group: &str) -> String {
     format!("/api/groups/{}", escaped(group))
 }
 
+/// The one limit that is a rule in words.
+const RESET: &str = "session_reset";
+
 /// What the variables of the environment begin with, among the limits.
 const VARIABLE: &str = "env.";
 
@@ -144,6 +147,7 @@ fn limit_values(limits: &[&String]) -> Result<Value, BadArgument> {
     for limit in limits {
         let (name, value) = parts(limit)?;
         let value = match (value, value.parse::<u64>()) {
+            (rule, _) if name == RESET => rule.into(),
             ("none", _) => Value::Null,
             (_, Ok(number)) => number.into(),
             (_, Err(_)) => return Err(BadArgument(format!("`{value}` is no number"))),
@@ -216,6 +220,8 @@ mod tests {
     fn limits_are_numbers() {
         let values = |it: &str| limit_values(&[&it.to_owned()]);
         assert_eq!(values("pids=64").unwrap(), json!({ "pids": 64 }));
+        let rule = values("session_reset=daily 04:00").unwrap();
+        assert_eq!(rule, json!({ "session_reset": "daily 04:00" }));
         assert_eq!(values("a=none").unwrap(), json!({ "a": null }));
         for bad in ["pids", "pids=many"] {
             assert!(values(bad).is_err(), "{bad}");

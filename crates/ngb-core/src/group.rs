@@ -11,6 +11,7 @@ use crate::{
     id::{BindingId, GroupId},
     mount::Mount,
     queue::Queue,
+    reset::Reset,
 };
 
 /// An agent's home: a folder, memory, settings, limits.
@@ -51,6 +52,8 @@ pub struct Limits {
     pub runs_per_day: u64,
     /// Tokens a day, in and out together; none is no cap.
     pub tokens_per_day: Option<u64>,
+    /// When a conversation begins anew by itself.
+    pub session_reset: Reset,
     /// Folders and files of the host that its agents see besides their own.
     pub mounts: Vec<Mount>,
     /// Variables of the agent's environment. None of them is a secret: whatever runs inside reads them.
@@ -70,6 +73,7 @@ impl Default for Limits {
             silence_seconds: 5 * 60,
             runs_per_day: 200,
             tokens_per_day: None,
+            session_reset: Reset::Never,
             mounts: Vec::new(),
             environment: BTreeMap::new(),
         }

@@ -23,6 +23,7 @@ pub mod job;
 pub mod notice;
 pub mod price;
 pub mod queue;
+pub mod reset;
 pub mod route;
 pub mod schedule;
 pub mod stop;

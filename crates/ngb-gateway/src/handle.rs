@@ -125,6 +125,12 @@ pub enum HandleError {
     NoQuestion(Jid),
     #[error("this question is for whoever asked, and for those with a higher role")]
     NotYours,
+    #[error("there is no lane {0}")]
+    NoLane(LaneId),
+    #[error("lane {lane} keeps no transcript `{session}` of the driver `builtin`")]
+    NoTranscript { lane: LaneId, session: String },
+    #[error("lane {0} has no session yet; there is nothing to fork")]
+    NothingToFork(LaneId),
     /// What they asked is being done, and does not stop.
     #[error("an agent that works on something of theirs does not stop; try again")]
     StillAtWork,

@@ -56,6 +56,7 @@ mod scheduler;
 mod screen;
 mod search;
 pub mod sentence;
+pub mod sessions;
 mod spent;
 mod stale;
 pub mod timetable;

@@ -11,6 +11,7 @@ use ngb_core::{
     id::JobId,
     job::{JobState, backoff},
     notice::Notice,
+    reset::Reset,
     tasks::blocking,
 };
 use ngb_plugins::hook::Hook;
@@ -181,6 +182,7 @@ async fn begin(gateway: &Gateway, run: Run) -> Result<Turn<'_>, NotBegun> {
         }
     };
     let now = shared.clock.now();
+    let mut work = work;
     let Some(group) = shared.directory.snapshot().group(claim.group).cloned() else {
         warn!("run {} is of a group that is gone", claim.run);
         let reason = "its group was removed".to_owned();
@@ -189,6 +191,10 @@ async fn begin(gateway: &Gateway, run: Run) -> Result<Turn<'_>, NotBegun> {
         let freed = write_end(shared, Finish { jobs, ..nothing_done(claim, now) }).await;
         return Err(NotBegun { over: Over::Useless, more: freed.is_some_and(|it| it.more) });
     };
+    if is_over(shared, &group, &claim, &work, now).await {
+        debug!(run = %claim.run, "the conversation begins anew, by the group's `session_reset`");
+        work.session = None;
+    }
     let channel = shared.accounts.of(&work.jobs[0].place);
     let profile = channel.as_ref().map(|it| it.profile());
     Ok(Turn {
@@ -211,6 +217,38 @@ async fn begin(gateway: &Gateway, run: Run) -> Result<Turn<'_>, NotBegun> {
         group,
         work,
     })
+}
+
+/// Whether the group's rule says that the conversation begins anew. A try after the first goes on where that one stood.
+async fn is_over(
+    shared: &Shared,
+    group: &Group,
+    claim: &Claim,
+    work: &Work,
+    now: Timestamp,
+) -> bool {
+    let rule = &group.limits.session_reset;
+    let is_first =
+        |it: &WorkJob| !it.had_effect && it.tries.failures == 0 && it.tries.gateway_deaths == 0;
+    let Some(message) = work.jobs.iter().find_map(|it| finish::message_of(&it.kind)) else {
+        return false;
+    };
+    if *rule == Reset::Never || work.session.is_none() || !work.jobs.iter().all(is_first) {
+        return false;
+    }
+    let Ok(zone) = shared.limits.zone.parse() else { return false };
+    match shared.store.last_answer(claim.lane, message).await {
+        Ok(last) => last.is_some_and(|it| rule.is_over(it, now, &zone)),
+        Err(err) => {
+            // It goes on rather than be lost.
+            error!(
+                "could not look when lane {} was last used: {:#}",
+                claim.lane,
+                anyhow::Error::from(err)
+            );
+            false
+        }
+    }
 }
 
 /// The work of a claim. A database that is away for a moment fails no run.

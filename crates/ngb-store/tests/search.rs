@@ -1,11 +1,13 @@
-//! What messages are found by, on both databases: words of any language, parts of words, and nothing that is gone.
+//! What messages are found by, on both databases: words of any language, parts of words, and nothing that is gone; and the
+//! conversations that they are of.
 #![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
 
 mod common;
 
 use common::*;
 use ngb_core::{
-    id::{GroupId, LaneId},
+    frame::SessionMark,
+    id::{GroupId, LaneId, MessageId},
     message::Happening,
 };
 use ngb_store::*;
@@ -15,6 +17,7 @@ on_both!(
     words_follow_edits_and_go_with_their_message,
     old_messages_get_their_words_in_parts,
     who_is_forgotten_leaves_nothing_and_others_stay,
+    conversations_are_listed_and_their_sessions_set,
 );
 
 fn of_lane(lane: LaneId) -> MessageFilter {
@@ -167,4 +170,26 @@ async fn who_is_forgotten_leaves_nothing_and_others_stay(fix: Fix) {
     let now = async |text: &str| found(&fix.store, of_group(group), text).await;
     assert_eq!((now("black").await.len(), now("cat").await), (0, vec!["white cat".to_owned()]));
     assert_eq!(fix.store.traces(&of).await.unwrap().messages.len(), 0);
+}
+
+async fn conversations_are_listed_and_their_sessions_set(fix: Fix) {
+    let (group, other) = (fix.group("home").await, fix.group("work").await);
+    let batch = vec![engage(group, "1", "a", "one"), engage(other, "2", "b", "two")];
+    let claims = fix.accept(batch, 2).await.claims;
+    let all = fix.store.conversations(None).await.unwrap();
+    assert_eq!(all.len(), 2);
+    let mine = fix.store.conversations(Some(group)).await.unwrap().remove(0);
+    assert_eq!((mine.messages, mine.waiting, mine.session), (1, 0, None));
+    let claim = claims.into_iter().find(|it| it.lane == mine.lane).unwrap();
+    assert_eq!(fix.store.last_answer(mine.lane, MessageId(99)).await.unwrap(), None);
+    fix.finish(claim, "an answer").await.unwrap();
+    assert_eq!(fix.store.last_answer(mine.lane, MessageId(99)).await.unwrap(), Some(T0));
+    let mark = SessionMark { id: "s".into(), entries: 3 };
+    fix.store.set_session(mine.lane, Some(mark.clone())).await.unwrap();
+    let now = fix.store.conversation(mine.lane).await.unwrap().unwrap();
+    assert_eq!((now.session, now.messages), (Some(mark), 2));
+    let made = fix.store.make_lane(group, "terminal@main:home/x").await.unwrap();
+    assert_eq!(fix.store.make_lane(group, "terminal@main:home/x").await.unwrap(), made);
+    let gone = fix.store.set_session(LaneId(999), None).await;
+    assert!(matches!(gone, Err(StoreError::NotFound { .. })), "{gone:?}");
 }

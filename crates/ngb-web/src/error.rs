@@ -140,6 +140,14 @@ impl From<HandleError> for ApiError {
                 Self::not_found(format_args!("version {version} of what lane {lane} remembers"))
             }
             HandleError::NoTask(id) => Self::missing("task", id),
+            HandleError::NoLane(lane) => Self::missing("lane", lane),
+            HandleError::NoTranscript { lane, session } => {
+                Self::not_found(format_args!("transcript `{session}` of lane {lane}"))
+                    .hint(format!("`nanogridbot session show {lane}` lists those that are kept"))
+            }
+            HandleError::NothingToFork(_) => {
+                Self::new(StatusCode::CONFLICT, "nothing_to_fork", err.to_string())
+            }
             HandleError::Task(it @ TaskError::State(..)) => {
                 Self::new(StatusCode::CONFLICT, "task_state", it.to_string())
             }

@@ -31,6 +31,7 @@ mod openapi;
 mod people;
 mod prune;
 mod routes;
+mod sessions;
 mod shape;
 mod status;
 mod tasks;

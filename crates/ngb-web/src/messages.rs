@@ -60,6 +60,8 @@ pub(crate) struct Filter {
     #[serde(alias = "chatJid", alias = "jid")]
     chat_jid: Option<String>,
     group: Option<String>,
+    /// Only those of this conversation.
+    lane: Option<LaneId>,
     /// Of the chat; empty for what is in no thread.
     thread: Option<String>,
     before: Option<MessageId>,
@@ -85,7 +87,7 @@ pub(crate) async fn list(
     let wanted = MessageFilter {
         jid,
         group: group.map(|it| it.id),
-        lane: None,
+        lane: filter.lane,
         thread: filter.thread,
         seen: who.seen(),
         before: filter.before,
@@ -364,9 +366,9 @@ pub(crate) async fn press(
 /// The original's answer.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Stopped {
-    success: bool,
+    pub(crate) success: bool,
     /// Whether something ran.
-    interrupted: bool,
+    pub(crate) interrupted: bool,
 }
 
 /// Stops what runs on a lane. Who may only stop what is their own must have asked for all of it.

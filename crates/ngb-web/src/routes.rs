@@ -17,7 +17,7 @@ use crate::{
     door::{self, Door, Gate, Want},
     error::ApiError,
     events, groups, guard, health, hooks, live, log, login, messages, model, openai, openapi,
-    people, prune, status, tasks, usage,
+    people, prune, sessions, status, tasks, usage,
 };
 
 /// One line of the table.
@@ -100,6 +100,12 @@ table! {
     post   "/api/lanes/{id}/memory"                MEND,      groups::put_memory_back, "Put back what a lane remembered before: `version`.";
     post   "/api/press"                            STOP_OWN,  messages::press,    "Press a button under a question: `jid`, `value`.";
     post   "/api/lanes/{id}/stop"                  STOP_OWN,    messages::stop,     "Stop what an agent does on a lane.";
+    get    "/api/sessions"                         READ,      sessions::list,     "Conversations, the latest first: `group`.";
+    get    "/api/sessions/{lane}"                  READ,      sessions::show,     "One conversation, with the transcripts that are kept.";
+    post   "/api/sessions/{lane}/new"              STOP_OWN,  sessions::begin_anew, "Have the next message begin a new session.";
+    post   "/api/sessions/{lane}/kill"             STOP_OWN,  sessions::kill,     "Stop what runs there and end its agent.";
+    post   "/api/sessions/{lane}/resume"           MEND,      sessions::resume,   "Have the next message go on with an earlier `session`.";
+    post   "/api/sessions/{lane}/fork"             MEND,      sessions::fork,     "Make a conversation that goes on from where this one stands.";
     get    "/api/live"                             READ,      live::show,         "What agents do at this moment, and the cursor for `/ws`.";
     get    "/api/chats"                            READ,      chats::list,        "Chats that wrote, the latest first.";
     get    "/api/threads"                          READ,      chats::threads,     "The threads of a chat, the latest first: `chat_jid`.";

@@ -14,6 +14,7 @@ mod questions;
 mod queue;
 mod retention;
 mod rogue;
+mod sessions;
 mod stage;
 mod tasks;
 mod watched;
