@@ -192,6 +192,9 @@ function Banners() {
       ${t("sandbox_banner")} ${status.sandbox.why} <a href="#/state">${t("see_state")}</a>
     </p>`}
     ${status?.disk?.state === "full" && html`<p class="banner bad" role="alert" data-banner="disk">${t("disk_banner")}</p>`}
+    ${state.alerts.length > 0 && html`<div class="banner bad" role="alert" data-banner="alerts">
+      ${state.alerts.map((it) => html`<p key=${it.key}>${it.says} ${it.remedy}</p>`)}
+    </div>`}
     ${state.connection === "offline" && html`<p class="banner bad" role="alert" data-banner="offline">${t("offline")}</p>`}
   `;
 }

@@ -14,6 +14,7 @@ export const state = {
   loginProblem: null,
   connection: "connecting", // connecting, up, offline
   status: null,
+  alerts: [],
   groups: [],
   pairings: [],
   recent: [], // chats that wrote
@@ -99,13 +100,18 @@ export async function loadAll() {
   Object.assign(state, { status, groups, recent });
   state.runs = new Map(live.runs.map((run) => [run.run, { ...run, at: keyOf(run.place) }]));
   state.asks = new Map(live.asks.map((ask) => [ask.ask, { ...ask, at: keyOf(ask.place) }]));
-  await loadPairings();
+  await Promise.all([loadPairings(), loadAlerts()]);
   changed();
   return { instance: live.instance, number: live.number };
 }
 
 export async function loadPairings() {
   state.pairings = may("approve_chat") ? await get("/api/pairings") : [];
+  changed();
+}
+
+export async function loadAlerts() {
+  state.alerts = may("operate") ? await get("/api/alerts") : [];
   changed();
 }
 
@@ -258,7 +264,10 @@ const EVENTS = {
   pairing_offered: () => void attempt(loadPairings),
   settings: () => void attempt(() => Promise.all([loadGroups(), loadPairings()])),
   channel: () => void attempt(loadStatus),
-  alert: (event) => toast(`${t("alert")}: ${event.text}`, "bad"),
+  alert: (event) => {
+    toast(`${t("alert")}: ${event.text}`, "bad");
+    void attempt(loadAlerts);
+  },
 };
 
 // ---------------------------------------------------------------- writing

@@ -77,6 +77,9 @@ pub(crate) enum Command {
         /// The number behind `#` in what the chat was told, or from the page.
         message: i64,
     },
+    /// Show what is not as it should be, say a test, or have one be told no more.
+    #[command(subcommand)]
+    Alerts(crate::alerts::Alerts),
     /// List, requeue and drop what was given up.
     #[command(subcommand)]
     Dead(Dead),

@@ -1,5 +1,6 @@
 //! The executable: gateway, command line, the agent inside a sandbox, the simulators.
 
+mod alerts;
 mod allocator;
 mod chain;
 mod channel;
@@ -122,6 +123,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Unbind(args) => groups::unbind(&ctx, &args).await,
         Command::Approve(args) => commands::approve(&ctx, &args).await,
         Command::Why { message } => commands::why(&ctx, message).await,
+        Command::Alerts(command) => alerts::alerts(&ctx, &command).await,
         Command::Dead(command) => commands::dead(&ctx, &command).await,
         Command::Task(command) => task::task(&ctx, &command).await,
         Command::People(command) => people::people(&ctx, &command).await,

@@ -13,6 +13,7 @@ use ngb_core::{
 use ngb_gateway::{
     Gateway, Parts, RunLimits, Running,
     accounts::{Configured, ReadAccounts},
+    alerts::AlertSettings,
     answers::Answers,
     dispatch::Caps,
     handle::SandboxState,
@@ -170,6 +171,11 @@ pub(crate) async fn make(
             audit: settings.retention.audit,
         },
         plugins: chain::chain(&settings, &clock)?,
+        alerts: AlertSettings {
+            to: settings.alerts.to.clone(),
+            account_after: settings.alerts.account_after,
+            short_percent: settings.alerts.short_percent,
+        },
         scheduler: purpose == Purpose::Serve,
         version: env!("CARGO_PKG_VERSION"),
         store,

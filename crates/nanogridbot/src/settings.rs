@@ -14,6 +14,7 @@ mod value;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use ngb_core::{
+    address::Jid,
     frame::ProviderKind,
     price::{self, Price},
     secret::Secret,
@@ -50,6 +51,7 @@ pub(crate) struct Settings {
     pub(crate) log: Log,
     pub(crate) retention: Retention,
     pub(crate) plugins: BTreeMap<String, Plugin>,
+    pub(crate) alerts: Alerts,
 }
 
 /// `[plugins.<name>]`: a plugin that sees messages and runs: `rate_limiter`, `redactor`, `word_filter`, `auto_reply`, which come
@@ -301,6 +303,27 @@ pub(crate) struct Retention {
     /// How long the audit log is kept; default for ever.
     #[serde(deserialize_with = "value::maybe_duration", serialize_with = "shown::maybe_duration")]
     pub(crate) audit: Option<Duration>,
+}
+
+/// `[alerts]`: who is told when something is not as it should be, see docs/operations.md.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Alerts {
+    /// Chats, as `["telegram@main:4711"]`; default those of the main group.
+    pub(crate) to: Vec<Jid>,
+    /// How long an account may be unable to receive or send before that is told; default `5m`.
+    #[serde(deserialize_with = "value::duration", serialize_with = "shown::duration")]
+    pub(crate) account_after: Duration,
+    /// How much of disk and memory has to be left, in percent; default 5, 0 never tells.
+    pub(crate) short_percent: u32,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        let ngb_gateway::alerts::AlertSettings { to, account_after, short_percent } =
+            Default::default();
+        Self { to, account_after, short_percent }
+    }
 }
 
 impl Settings {

@@ -7,6 +7,7 @@
 pub mod id;
 
 pub mod address;
+pub mod alert;
 pub mod ask;
 pub mod command;
 pub mod environment;

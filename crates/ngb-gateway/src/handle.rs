@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     accounts::{Accounts, CONNECT_LIMIT, ReadAccounts},
+    alerts::Alerts,
     answers::{Current, NotTaken},
     dispatch::Dispatcher,
     events::{Event, Hub},
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) alerts: Alerts,
     pub(crate) directory: Directory,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) outboxes: Arc<Outboxes>,

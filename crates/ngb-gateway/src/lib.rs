@@ -19,6 +19,7 @@ mod account_status;
 pub mod accounts;
 mod agent;
 mod albums;
+pub mod alerts;
 pub mod answers;
 mod batch;
 mod calls;

@@ -21,6 +21,7 @@ use tracing::{info, warn};
 
 use crate::{
     accounts::{Accounts, Configured, ReadAccounts},
+    alerts::{AlertSettings, Alerts},
     answers::{Answers, Current, SetModel},
     dispatch::{Caps, Dispatcher},
     events::Hub,
@@ -122,6 +123,8 @@ pub struct Parts {
     pub retention: Retention,
     /// Who is asked about messages and runs.
     pub plugins: Chain,
+    /// Who is told when something is not as it should be.
+    pub alerts: AlertSettings,
     /// Whether tasks fire; not in a gateway that lives only as long as one command.
     pub scheduler: bool,
     pub version: &'static str,
@@ -156,6 +159,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         caps,
         retention,
         plugins,
+        alerts,
         scheduler,
         version,
     } = parts;
@@ -173,6 +177,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
     let accounts = Accounts::new(inbox, store.clone(), clock.clone(), hub.clone(), stop.clone());
     let shared = Shared {
         directory: Directory::load(&store).await?,
+        alerts: Alerts::load(&store, alerts).await?,
         outboxes: Outboxes::new(accounts.clone(), store.clone(), hub.clone(), clock.clone()),
         dispatcher: Dispatcher::new(caps, drain.clone()),
         hub,
@@ -225,6 +230,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
     tasks.spawn("search", crate::search::run(gateway.clone(), stop.clone()));
     tasks.spawn("janitor", janitor::run(gateway.clone(), retention, stop.clone()));
     if scheduler {
+        tasks.spawn("alerts", crate::alerts::run(gateway.clone(), drain.clone()));
         tasks.spawn("scheduler", crate::scheduler::run(gateway.clone(), drain.clone()));
     }
     tasks.spawn("dispatch", {

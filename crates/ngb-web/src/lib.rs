@@ -3,6 +3,7 @@
 //! Doors: a network address (session or token), a local socket (its file permission is the login), and platform
 //! callbacks, on an address of their own when one is set. [`routes`] is the table of what there is and who may.
 
+mod alerts;
 mod answer;
 mod assets;
 mod bind;

@@ -12,7 +12,7 @@ use ngb_core::role::Right;
 use schemars::SchemaGenerator;
 
 use crate::{
-    App, assets, channels, chats, dead,
+    App, alerts, assets, channels, chats, dead,
     describe::{Described as _, Operation},
     door::{self, Door, Gate, Want},
     error::ApiError,
@@ -132,6 +132,9 @@ table! {
     post   "/api/tasks/{id}/resume"                SCHEDULE,  tasks::resume,      "Have it fire again.";
     post   "/api/tasks/{id}/run"                   SCHEDULE,  tasks::run,         "Fire it now, beside its schedule.";
     get    "/api/usage"                            READ,      usage::show,        "What was used by day, group and model, in tokens and money: `group`, `days`.";
+    get    "/api/alerts"                           OPERATE,   alerts::list,       "What is not as it should be now.";
+    post   "/api/alerts/test"                      OPERATE,   alerts::test,       "Say a test wherever alerts go: `to`.";
+    post   "/api/alerts/mute"                      OPERATE,   alerts::mute,       "Have an alert be told no more for a while: `key`, `for`.";
     get    "/api/dead"                             MEND,      dead::list,         "Work that was given up.";
     get    "/api/dead/{id}"                        MEND,      dead::show,         "One of it: the `job`, and `why` of its message.";
     post   "/api/dead/{id}/requeue"                MEND,      dead::requeue,      "Put it back into its queue.";

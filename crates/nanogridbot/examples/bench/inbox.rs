@@ -213,6 +213,7 @@ async fn start(home: &Path, store: &Store, clock: &Clock, flood: Flood) -> anyho
         programs: ngb_gateway::programs::Programs::default(),
         set_model: None,
         caps: Caps { max_runs: 0, max_live_bytes: 0 },
+        alerts: ngb_gateway::alerts::AlertSettings::default(),
         retention: ngb_gateway::retention::Retention::default(),
         plugins: ngb_plugins::chain::Chain::default(),
         scheduler: false,

@@ -1,6 +1,7 @@
 //! The real executable from outside: what it takes, what it prints, how it ends, and what it leaves in its home.
 #![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
 
+mod alerts;
 mod channel;
 mod dingtalk;
 mod discord;

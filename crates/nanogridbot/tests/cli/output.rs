@@ -136,6 +136,7 @@ fn each_command_prints_one_json_document() {
         &["group", "remove", "b"],
         &["why", &message],
         &["dead", "list"],
+        &["alerts", "list"],
         &["session", "search", "hi"],
         &["session", "ls"],
         &["session", "show", "1"],

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
 
 mod albums;
+mod alerts;
 mod commands;
 mod engine;
 mod failures;

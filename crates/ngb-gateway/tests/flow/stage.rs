@@ -34,6 +34,7 @@ use ngb_core::{
 use ngb_gateway::{
     Gateway, Parts, RunLimits, Running,
     accounts::Configured,
+    alerts::AlertSettings,
     answers::Answers,
     dispatch::Caps,
     events::{Event, Next, Subscription},
@@ -164,6 +165,7 @@ pub(crate) struct Setting {
     pub(crate) buttons: bool,
     /// Who is asked about messages and runs.
     pub(crate) plugins: Chain,
+    pub(crate) alerts: AlertSettings,
     /// Where the agents run for real; none has them be the script.
     pub(crate) sandbox: Option<Engine>,
 }
@@ -179,6 +181,8 @@ impl Default for Setting {
             away: false,
             buttons: true,
             plugins: Chain::default(),
+            // The machine of the test may be short of anything.
+            alerts: AlertSettings { short_percent: 0, ..AlertSettings::default() },
             sandbox: None,
         }
     }
@@ -302,6 +306,7 @@ impl Stage {
             caps: Caps { max_runs: setting.max_runs, max_live_bytes: 1 << 40 },
             retention: Retention::default(),
             plugins: setting.plugins,
+            alerts: setting.alerts,
             scheduler: true,
             version: "test",
             store,
@@ -400,6 +405,13 @@ impl Stage {
             other => format!("{other:?}"),
         };
         (place.jid.chat().to_owned(), text)
+    }
+
+    /// What is said next within `limit`, if anything.
+    pub(crate) async fn heard_within(&mut self, limit: Duration) -> Option<(String, String)> {
+        let (place, item) = Clock::System.timeout(limit, self.said.recv()).await.ok()??;
+        let Outbound::Text { text, .. } = item else { return None };
+        Some((place.jid.chat().to_owned(), text))
     }
 
     /// The next `n` things, by chat.
