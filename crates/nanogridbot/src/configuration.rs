@@ -91,8 +91,8 @@ mod tests {
         let names: Vec<&str> = all.iter().map(|it| it.name.as_str()).collect();
         #[rustfmt::skip]
         let want = [
-            "web", "database", "agent", "providers.<name>", "prices", "sandbox", "egress", "network",
-            "log", "retention", "alerts",
+            "web", "database", "agent", "providers.<name>", "prices", "sandbox", "egress", "credentials.<name>", "network",
+            "log", "retention", "plugins.<name>", "alerts",
             "channels.telegram.<account>", "channels.slack.<account>", "channels.discord.<account>",
             "channels.feishu.<account>", "channels.whatsapp.<account>", "channels.wecom.<account>",
             "channels.dingtalk.<account>", "channels.qq.<account>",

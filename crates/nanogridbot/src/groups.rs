@@ -121,6 +121,16 @@ async fn set(client: &Client, group: &str, limits: &[String]) -> anyhow::Result<
     let (variables, limits): (Vec<_>, Vec<_>) =
         limits.iter().partition(|it| it.starts_with(VARIABLE));
     let mut body = limit_values(&limits)?;
+    let (added, body_hosts) = hosts(&limits)?;
+    if let Some(hosts) = body_hosts {
+        let mut all = hosts;
+        if added {
+            let group = client.get(&group_path(group)).await?;
+            let before = group["limits"]["hosts"].as_array().cloned().unwrap_or_default();
+            all.splice(0..0, before);
+        }
+        body["hosts"] = all.into();
+    }
     if !variables.is_empty() {
         let mut all = client.get(&group_path(group)).await?["limits"]["environment"].take();
         for variable in variables {
@@ -141,13 +151,36 @@ fn parts(limit: &str) -> Result<(&str, &str), BadArgument> {
     limit.split_once('=').ok_or_else(why)
 }
 
+/// `hosts=A,B`, `hosts=+A` or `hosts=none`: whether they are added to those that are there, and which.
+fn hosts(limits: &[&String]) -> Result<(bool, Option<Vec<Value>>), BadArgument> {
+    let mut res = (false, None);
+    for limit in limits {
+        let ("hosts", value) = parts(limit)? else { continue };
+        let (added, value) = match value.strip_prefix('+') {
+            Some(rest) => (true, rest),
+            None => (false, value),
+        };
+        let of = |it: &str| Value::from(it.trim().trim_start_matches('+'));
+        let all = if value == "none" { Vec::new() } else { value.split(',').map(of).collect() };
+        res = (added, Some(all));
+    }
+    Ok(res)
+}
+
+/// Limits that are words.
+const WORDS: &[&str] = &["egress"];
+
 /// `name=value` as the API takes them; `none` takes a limit away where there need not be one.
 fn limit_values(limits: &[&String]) -> Result<Value, BadArgument> {
     let mut res = serde_json::Map::new();
     for limit in limits {
         let (name, value) = parts(limit)?;
+        if name == "hosts" {
+            continue;
+        }
         let value = match (value, value.parse::<u64>()) {
             (rule, _) if name == RESET => rule.into(),
+            (word, _) if WORDS.contains(&name) => word.into(),
             ("none", _) => Value::Null,
             (_, Ok(number)) => number.into(),
             (_, Err(_)) => return Err(BadArgument(format!("`{value}` is no number"))),
@@ -222,6 +255,7 @@ mod tests {
         assert_eq!(values("pids=64").unwrap(), json!({ "pids": 64 }));
         let rule = values("session_reset=daily 04:00").unwrap();
         assert_eq!(rule, json!({ "session_reset": "daily 04:00" }));
+        assert_eq!(values("egress=none").unwrap(), json!({ "egress": "none" }));
         assert_eq!(values("a=none").unwrap(), json!({ "a": null }));
         for bad in ["pids", "pids=many"] {
             assert!(values(bad).is_err(), "{bad}");

@@ -37,6 +37,7 @@ mod simulate;
 mod standby;
 mod task;
 mod usage;
+mod way_out;
 
 use std::process::ExitCode;
 

@@ -34,6 +34,7 @@ use crate::{
     original, set_model,
     settings::{Environment, Settings},
     standby::{self, Keeper},
+    way_out,
 };
 
 /// The port that is used when nobody names one and it is free.
@@ -115,8 +116,7 @@ pub(crate) async fn make(
     let broker = BrokerConfig {
         dir: home.path().join("run/broker"),
         providers,
-        egress_hosts: settings.egress.hosts.clone(),
-        egress_http: ngb_broker::Client::of_hosts(net.builder(), net.way())?,
+        way_out: way_out::make(&settings, &env, &net)?,
     };
     let broker =
         Broker::new(broker, clock.clone()).context("could not make the broker's folder")?;

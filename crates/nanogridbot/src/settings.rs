@@ -15,6 +15,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use ngb_core::{
     address::Jid,
+    egress::HostRule,
     frame::ProviderKind,
     price::{self, Price},
     secret::Secret,
@@ -46,6 +47,7 @@ pub(crate) struct Settings {
     pub(crate) sandbox: Sandbox,
     pub(crate) prices: Prices,
     pub(crate) egress: Egress,
+    pub(crate) credentials: BTreeMap<String, Credential>,
     pub(crate) network: Network,
     pub(crate) channels: Channels,
     pub(crate) log: Log,
@@ -243,8 +245,30 @@ impl Default for Sandbox {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Egress {
-    /// Hosts that `fetch` may ask; default none.
-    pub(crate) hosts: Vec<String>,
+    /// Hosts that the agents of every group may reach, besides those of the group (`nanogridbot group set GROUP
+    /// hosts=…`): `example.com`, `*.example.com`, `example.com:8443`, or a set: `python`, `node`, `rust`, `github`, `debian`.
+    /// Default none.
+    pub(crate) hosts: Vec<HostRule>,
+}
+
+/// `[credentials.<name>]`: what is added, outside the sandbox, to what agents send to a host that they may reach; see
+/// docs/egress.md.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Credential {
+    /// The host that gets it, `api.example.com` or with a port. It must be among the group's hosts as well.
+    pub(crate) host: String,
+    /// The header; default `authorization`.
+    #[serde(default)]
+    pub(crate) header: Option<String>,
+    /// What stands before the value, with a space between; default `Bearer` for the header `authorization`, else nothing.
+    #[serde(default)]
+    pub(crate) scheme: Option<String>,
+    /// The secret.
+    pub(crate) value: SecretSetting,
+    /// Whether the host is asked without encryption, for one of your own network; default no.
+    #[serde(default)]
+    pub(crate) plain: bool,
 }
 
 /// `[network]`: how this program reaches platforms and models.
@@ -350,6 +374,9 @@ impl Settings {
             if let Some(key) = &provider.api_key {
                 all.push((format!("providers.{name}.api_key"), key));
             }
+        }
+        for (name, credential) in &self.credentials {
+            all.push((format!("credentials.{name}.value"), &credential.value));
         }
         all.extend(self.channels.all().into_iter().flat_map(|it| it.secrets));
         all

@@ -131,7 +131,7 @@ impl Acp {
             command: &self.command,
             folders,
             clock: &self.clock,
-            variables: prompt.model.as_ref().map(|it| ways.variables(it)).unwrap_or_default(),
+            variables: ways.variables(prompt.model.as_ref()),
             host_calls: ways.host_calls.command().map_err(passing)?,
             session: session.map(str::to_owned),
         };

@@ -142,7 +142,7 @@ impl Claude {
             folders,
             clock: &self.clock,
             model: &setup.model,
-            variables: ways.variables(&setup.model),
+            variables: ways.variables(Some(&setup.model)),
             host_calls: ways.host_calls.command().map_err(gone)?,
             instructions: &setup.instructions,
             begin: &begin,

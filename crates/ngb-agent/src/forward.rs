@@ -42,4 +42,20 @@ impl Forward {
     pub(crate) fn provider_url(&self, provider: &str) -> String {
         format!("http://{}/model/{provider}", self.address)
     }
+
+    /// The variables by which programs find the way out: curl, git, pip, npm, cargo and most others know them.
+    pub(crate) fn proxy_variables(&self) -> Vec<(&'static str, String)> {
+        let proxy = || format!("http://{}", self.address);
+        let near = || "localhost,127.0.0.1,::1".to_owned();
+        vec![
+            ("HTTP_PROXY", proxy()),
+            ("HTTPS_PROXY", proxy()),
+            ("http_proxy", proxy()),
+            ("https_proxy", proxy()),
+            ("NO_PROXY", near()),
+            ("no_proxy", near()),
+            // Node looks at the others only then.
+            ("NODE_USE_ENV_PROXY", "1".to_owned()),
+        ]
+    }
 }

@@ -24,8 +24,15 @@ impl Ways {
         Ok(Self { forward, host_calls: HostCalls::open()? })
     }
 
+    /// The variables by which programs know their model and the way out.
+    pub(crate) fn variables(&self, model: Option<&ModelSpec>) -> Vec<(&'static str, String)> {
+        let mut all = self.forward.proxy_variables();
+        all.extend(model.map(|it| self.of_model(it)).unwrap_or_default());
+        all
+    }
+
     /// The variables by which programs know their model: where it is, a key that is none, and its name.
-    pub(crate) fn variables(&self, model: &ModelSpec) -> Vec<(&'static str, String)> {
+    fn of_model(&self, model: &ModelSpec) -> Vec<(&'static str, String)> {
         let url = self.forward.provider_url(&model.provider);
         let name = || model.model.clone();
         match model.kind {

@@ -9,7 +9,7 @@ use std::{
         unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     },
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU32},
 };
 
 use http::{Method, Request, Response};
@@ -18,6 +18,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use ngb_core::{
     clock::Clock,
+    egress::Rules,
     id::{GroupId, LaneId, RunId},
     role::Role,
     secret::Redactor,
@@ -29,7 +30,8 @@ use tracing::{debug, warn};
 
 use crate::{
     Shared, model,
-    reply::{Body, Why, refuse},
+    reply::{Body, Why, full, refuse},
+    tunnel::{self, Tunnel},
     usage::{Ledger, Usage},
 };
 
@@ -37,10 +39,10 @@ use crate::{
 pub(crate) const SOCKET: &str = "broker.sock";
 
 /// Connections that one agent may have at a time.
-const MAX_CONNECTIONS: usize = 16;
+const MAX_CONNECTIONS: usize = 64;
 
 /// Longest request, in bytes.
-const MAX_REQUEST_BYTES: usize = 32 * 1024 * 1024;
+pub(crate) const MAX_REQUEST_BYTES: usize = 32 * 1024 * 1024;
 
 /// Longest path of a Unix socket that the kernel takes is 107 bytes; longer ones go by their folder's descriptor.
 const MAX_SOCKET_PATH_BYTES: usize = 107;
@@ -55,6 +57,8 @@ pub struct Current {
     pub role: Role,
     /// What the run may still spend, in tokens; none is without end.
     pub tokens_left: Option<u64>,
+    /// Which hosts it may reach.
+    pub rules: Rules,
 }
 
 /// A model by its provider's name in the settings and its own.
@@ -83,6 +87,7 @@ struct DoorState {
 struct Admission {
     current: Current,
     budget: Budget,
+    reads: Arc<AtomicU32>,
     over: CancellationToken,
 }
 
@@ -118,6 +123,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) group: GroupId,
     pub(crate) current: Current,
     pub(crate) budget: Budget,
+    /// Pages of hosts that are on no list, so far.
+    pub(crate) reads: Arc<AtomicU32>,
     /// Fires when the run may use the door no longer.
     pub(crate) over: CancellationToken,
     pub(crate) ledger: &'a Ledger,
@@ -149,7 +156,8 @@ impl Door {
     pub fn admit(&self, current: Option<Current>) {
         let admission = current.map(|current| {
             let budget = Budget(Arc::new(Mutex::new(current.tokens_left)));
-            Admission { current, budget, over: CancellationToken::new() }
+            let reads = Arc::default();
+            Admission { current, budget, reads, over: CancellationToken::new() }
         });
         let before = std::mem::replace(&mut *self.state.admitted(), admission);
         if let Some(before) = before {
@@ -221,33 +229,49 @@ async fn accept(
         };
         let (shared, state) = (Arc::clone(&shared), state.clone());
         connections.spawn("broker connection", async move {
-            let service = service_fn(|request| answer(&shared, &state, lane, group, request));
-            let served =
-                http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let dug = Mutex::default();
+            let at = At { lane, group, dug: &dug };
+            let service = service_fn(|request| answer(&shared, &state, &at, request));
+            let served = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades()
+                .await;
             if let Err(err) = served {
                 debug!(%lane, "broker connection: {err}");
+            }
+            let tunnel = dug.into_inner().unwrap_or_else(PoisonError::into_inner);
+            if let Some(tunnel) = tunnel {
+                tunnel.carry().await;
             }
             drop(permit);
         });
     }
 }
 
+/// Where a connection came in.
+struct At<'a> {
+    lane: LaneId,
+    group: GroupId,
+    /// What the connection becomes once its last answer is out.
+    dug: &'a Mutex<Option<Tunnel>>,
+}
+
 async fn answer(
     shared: &Shared,
     state: &DoorState,
-    lane: LaneId,
-    group: GroupId,
+    at: &At<'_>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let admitted = state.admitted().clone();
-    let Some(Admission { current, budget, over }) = admitted else {
+    let Some(Admission { current, budget, reads, over }) = admitted else {
         return Ok(refuse(Why::Closed, "no run is current: nothing goes out between runs"));
     };
     let asking = Asking {
-        lane,
-        group,
+        lane: at.lane,
+        group: at.group,
         current,
         budget,
+        reads,
         over: over.clone(),
         ledger: &state.ledger,
         redactor: &shared.redactor,
@@ -256,24 +280,42 @@ async fn answer(
     tokio::select! {
         biased;
         () = over.cancelled() => Ok(refuse(Why::Closed, "the run that asked is over")),
-        res = serve(shared, &asking, request) => Ok(res),
+        res = serve(shared, &asking, at, request) => Ok(res),
     }
 }
 
 /// Does what is asked, if it is something that goes out.
-async fn serve(shared: &Shared, asking: &Asking<'_>, request: Request<Incoming>) -> Response<Body> {
-    let (head, body) = request.into_parts();
-    if head.uri.scheme().is_some() {
-        return shared.egress.fetch(asking, head.method, &head.uri.to_string()).await;
+async fn serve(
+    shared: &Shared,
+    asking: &Asking<'_>,
+    at: &At<'_>,
+    mut request: Request<Incoming>,
+) -> Response<Body> {
+    if request.method() == Method::CONNECT {
+        let way_out = shared.way_out();
+        return match tunnel::dig(&way_out, asking, &mut request).await {
+            Ok(tunnel) => {
+                *at.dug.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
+                Response::new(full(Vec::new()))
+            }
+            Err(refused) => refused,
+        };
     }
-    let path = head.uri.path().strip_prefix("/model/");
-    let Some(path) = path.filter(|_| head.method == Method::POST) else {
+    let (head, body) = request.into_parts();
+    let is_absolute = head.uri.scheme().is_some();
+    let path = head.uri.path().strip_prefix("/model/").filter(|_| head.method == Method::POST);
+    if path.is_none() && !is_absolute {
         let message = format!("`{} {}` is not something that goes out", head.method, head.uri);
         return refuse(Why::NotOffered, &message);
-    };
+    }
     let body = match Limited::new(body, MAX_REQUEST_BYTES).collect().await {
         Ok(body) => body.to_bytes(),
         Err(err) => return refuse(Why::TooLarge, &format!("the request was not read: {err}")),
     };
-    model::forward(asking, &shared.providers(), path, &head.headers, body).await
+    match path {
+        Some(path) if !is_absolute => {
+            model::forward(asking, &shared.providers(), path, &head.headers, body).await
+        }
+        _ => shared.way_out().fetch(asking, &head, body).await,
+    }
 }

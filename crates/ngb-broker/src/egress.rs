@@ -1,15 +1,20 @@
-//! Requests in the clear to named hosts, which the broker then makes, over TLS where the address says so.
+//! Requests in the clear, which the broker then makes, over TLS where the address says so.
 
-use std::{net::IpAddr, time::Duration};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method, Response, header};
-use ngb_core::public::is_public;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header, request::Parts};
+use ngb_core::{
+    egress::{Allowed, HostRule, Manner},
+    proxy::Way,
+    secret::{Redactor, Secret},
+};
 use reqwest::Url;
 use tracing::info;
 
 use crate::{
     Client,
+    credential::{self, Credential},
     door::Asking,
     reply::{Body, Why, full, refuse},
 };
@@ -23,135 +28,201 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// Redirects that are followed.
 const MAX_REDIRECTS: usize = 5;
 
+/// Pages that one run may read from hosts that are on no list.
+const MAX_READS: u32 = 200;
+
 /// Says that the body goes on behind what was passed.
 const CUT: &str = "x-ngb-cut";
 
-/// The hosts that may be asked, and with what.
-pub(crate) struct Egress {
-    hosts: Vec<Pattern>,
-    http: Client,
+/// Headers that are between the agent's program and the broker, or that the broker makes itself.
+const NOT_PASSED: &[&str] = &[
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
+
+/// Headers of an answer that a program inside may need.
+const TO_INSIDE: [HeaderName; 7] = [
+    header::CONTENT_TYPE,
+    header::ETAG,
+    header::LAST_MODIFIED,
+    header::LINK,
+    header::LOCATION,
+    header::RETRY_AFTER,
+    header::WWW_AUTHENTICATE,
+];
+
+/// What agents may reach besides their model, and with what.
+pub struct WayOut {
+    /// `[egress] hosts`: those of all groups.
+    pub hosts: Vec<HostRule>,
+    pub credentials: Vec<Credential>,
+    /// Made by [`Client::of_hosts`].
+    pub http: Client,
+    /// Made by [`Client::of_model`]: for the hosts of credentials, which may be in one's own network.
+    pub near: Client,
 }
 
-/// One entry of `[egress] hosts`.
-struct Pattern {
-    /// Without the `*.` of one that means all hosts under it.
-    name: String,
-    below: bool,
-    /// None means 80 and 443.
-    port: Option<u16>,
+/// A request as it goes out, but for what its hop adds.
+struct Wish {
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
 }
 
-impl Pattern {
-    fn parse(entry: &str) -> Self {
-        let (host, port) = match entry.rsplit_once(':') {
-            Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-                (host, port.parse().ok())
-            }
-            _ => (entry, None),
-        };
-        let (name, below) = match host.strip_prefix("*.") {
-            Some(rest) => (rest, true),
-            None => (host, false),
-        };
-        Self { name: name.trim_end_matches('.').to_ascii_lowercase(), below, port }
+impl WayOut {
+    /// One without hosts and credentials.
+    ///
+    /// # Errors
+    ///
+    /// When a client can't be built.
+    pub fn new(builder: impl Fn() -> reqwest::ClientBuilder, way: &Way) -> reqwest::Result<Self> {
+        Ok(Self {
+            hosts: Vec::new(),
+            credentials: Vec::new(),
+            http: Client::of_hosts(builder(), way.clone())?,
+            near: Client::of_model(builder(), way.clone())?,
+        })
     }
 
-    fn covers(&self, host: &str, port: u16) -> bool {
-        let ports = match self.port {
-            Some(it) => it == port,
-            None => matches!(port, 80 | 443),
-        };
-        let rest = host.strip_suffix(self.name.as_str());
-        ports
-            && match rest {
-                Some("") => !self.below,
-                Some(rest) => self.below && rest.ends_with('.'),
-                None => false,
-            }
-    }
-}
-
-impl Egress {
-    pub(crate) fn new(hosts: Vec<String>, http: Client) -> Self {
-        Self { hosts: hosts.iter().map(|it| Pattern::parse(it)).collect(), http }
+    pub(crate) fn secrets(&self) -> Vec<Secret> {
+        self.credentials.iter().map(|it| it.value.clone()).collect()
     }
 
-    /// Makes the request for `url`, following redirects within the list.
+    /// Makes the request, following redirects within the rules.
     pub(crate) async fn fetch(
         &self,
         asking: &Asking<'_>,
-        method: Method,
-        url: &str,
+        head: &Parts,
+        body: Bytes,
     ) -> Response<Body> {
-        if !matches!(method, Method::GET | Method::HEAD) {
-            let message = format!("only GET and HEAD are allowed here, not {method}");
-            return refuse(Why::NotAllowed, &message);
-        }
-        let Ok(url) = Url::parse(url) else {
-            return refuse(Why::NotAllowed, &format!("`{url}` is no address"));
+        let url = match Url::parse(&head.uri.to_string()) {
+            Ok(url) => url,
+            Err(err) => {
+                return refuse(Why::NotAllowed, &format!("`{}` is no address: {err}", head.uri));
+            }
+        };
+        let url = match credential::resolve(&self.credentials, url) {
+            Ok(url) => url,
+            Err(message) => return refuse(Why::NotAllowed, &message),
         };
         let shown = url.host_str().unwrap_or_default().to_owned();
-        let res = asking.clock.timeout(LIMIT, self.follow(method, url)).await;
-        let res =
-            res.unwrap_or_else(|late| refuse(Why::Unreachable, &format!("`{shown}` gave {late}")));
+        let bytes_out = body.len();
+        let headers = headers_from_inside(&head.headers);
+        let wish = Wish { method: head.method.clone(), headers, body };
+        let res = asking.clock.timeout(LIMIT, self.follow(asking, wish, url)).await;
+        let (res, bytes_in) = res.unwrap_or_else(|late| {
+            (refuse(Why::Unreachable, &format!("`{shown}` gave {late}")), 0)
+        });
         info!(
             target: "audit", lane = %asking.lane, group = %asking.group, run = %asking.current.run,
-            role = %asking.current.role, host = shown, status = res.status().as_u16(), "fetch"
+            role = %asking.current.role, host = shown, method = %head.method,
+            status = res.status().as_u16(), bytes_out, bytes_in, "fetch"
         );
         res
     }
 
-    async fn follow(&self, method: Method, mut url: Url) -> Response<Body> {
+    /// The answer, and how many bytes it has.
+    async fn follow(
+        &self,
+        asking: &Asking<'_>,
+        mut wish: Wish,
+        mut url: Url,
+    ) -> (Response<Body>, usize) {
         for _ in 0..=MAX_REDIRECTS {
-            if let Err(message) = self.check(&url) {
-                return refuse(Why::NotAllowed, &message);
+            if let Err(message) = self.check(asking, &wish.method, &url) {
+                return (refuse(Why::NotAllowed, &message), 0);
             }
-            let request = self.http.http.request(method.clone(), url.clone());
-            let answer = match self.http.send(request).await {
+            let credential = self.credentials.iter().find(|it| it.is_for(&url));
+            let mut headers = wish.headers.clone();
+            if let Some(it) = credential {
+                it.add(&mut headers);
+            }
+            let client = if credential.is_some() { &self.near } else { &self.http };
+            let request = client.http.request(wish.method.clone(), url.clone());
+            let request = request.headers(headers).body(wish.body.clone());
+            let answer = match client.send(request).await {
                 Ok(answer) => answer,
-                Err(err) => return refuse(Why::Unreachable, &err.to_string()),
+                Err(err) => return (refuse(Why::Unreachable, &err.to_string()), 0),
             };
+            let is_read = matches!(wish.method, Method::GET | Method::HEAD);
             let location = answer.headers().get(header::LOCATION).and_then(|it| it.to_str().ok());
-            match location {
-                Some(to) if answer.status().is_redirection() => match url.join(to) {
-                    Ok(next) => url = next,
+            match location.filter(|_| is_read && answer.status().is_redirection()) {
+                Some(to) => match url.join(to) {
+                    Ok(next) => {
+                        if next.origin() != url.origin() {
+                            wish.headers.remove(header::AUTHORIZATION);
+                        }
+                        url = next;
+                    }
                     Err(err) => {
                         let message = format!("a redirect to `{to}`: {err}");
-                        return refuse(Why::Unreachable, &message);
+                        return (refuse(Why::Unreachable, &message), 0);
                     }
                 },
-                _ => return pass(answer, &url).await,
+                None => return pass(answer, &url, credential.map(|_| asking.redactor)).await,
             }
         }
-        refuse(Why::Unreachable, &format!("more than {MAX_REDIRECTS} redirects"))
+        (refuse(Why::Unreachable, &format!("more than {MAX_REDIRECTS} redirects")), 0)
     }
 
-    fn check(&self, url: &Url) -> Result<(), String> {
+    fn check(&self, asking: &Asking<'_>, method: &Method, url: &Url) -> Result<(), String> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(format!("`{}` is neither http nor https", url.scheme()));
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err("an address must not have a user or password in it".to_owned());
         }
+        let rules = &asking.current.rules;
         let host = url.host_str().unwrap_or_default().trim_end_matches('.').to_owned();
         let port = url.port_or_known_default().unwrap_or(0);
-        let Some(entry) = self.hosts.iter().find(|it| it.covers(&host, port)) else {
-            return Err(format!(
-                "`{host}` (port {port}) is not among the hosts that may be asked; the operator adds it in `[egress] hosts`"
-            ));
-        };
-        // A literal address stands for itself, and only when it stands literally on the list.
-        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        match literal {
-            Ok(address) if !is_public(address) && entry.name != host => {
-                Err(format!("`{host}` is not a public address"))
+        let manner = match *method {
+            Method::GET | Method::HEAD => {
+                let is_same = |it: &String| Url::parse(it).is_ok_and(|it| it == *url);
+                Manner::Read { is_link: rules.links.iter().any(is_same) }
             }
-            _ => Ok(()),
+            _ => Manner::Write,
+        };
+        match rules.judge(&self.hosts, &host, port, manner).map_err(|it| it.to_string())? {
+            Allowed::Listed(_) => Ok(()),
+            Allowed::Link | Allowed::Web => {
+                let before = asking.reads.fetch_add(1, Ordering::Relaxed);
+                if before < MAX_READS {
+                    return Ok(());
+                }
+                Err(format!("this run has read {MAX_READS} pages of hosts that are on no list"))
+            }
         }
     }
 }
 
-async fn pass(mut answer: reqwest::Response, url: &Url) -> Response<Body> {
+fn headers_from_inside(inside: &HeaderMap) -> HeaderMap {
+    let is_passed = |name: &HeaderName| {
+        let name = name.as_str();
+        !NOT_PASSED.contains(&name)
+            && !name.starts_with("proxy-")
+            && !name.starts_with("x-forwarded-")
+    };
+    let passed = inside.iter().filter(|(name, _)| is_passed(name));
+    passed.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// The answer of `url`; with a redactor, nothing that it hides is in it.
+async fn pass(
+    mut answer: reqwest::Response,
+    url: &Url,
+    redactor: Option<&Redactor>,
+) -> (Response<Body>, usize) {
     let mut body = BytesMut::new();
     let mut cut = false;
     loop {
@@ -168,45 +239,32 @@ async fn pass(mut answer: reqwest::Response, url: &Url) -> Response<Body> {
             Err(err) => {
                 let host = url.host_str().unwrap_or_default();
                 let message = format!("`{host}` broke off its answer: {}", err.without_url());
-                return refuse(Why::Unreachable, &message);
+                return (refuse(Why::Unreachable, &message), body.len());
             }
         }
     }
-    let mut res = Response::new(full(Bytes::from(body)));
+    let bytes = body.len();
+    let body = match redactor {
+        // A host may well repeat what it was sent.
+        Some(redactor) => {
+            let text = String::from_utf8_lossy(&body);
+            match redactor.redact(&text) {
+                changed if *changed != *text => Bytes::from(changed.into_owned()),
+                _ => body.freeze(),
+            }
+        }
+        None => body.freeze(),
+    };
+    let mut res = Response::new(full(body));
     *res.status_mut() = answer.status();
     let headers = res.headers_mut();
-    if let Some(kind) = answer.headers().get(header::CONTENT_TYPE) {
-        headers.insert(header::CONTENT_TYPE, kind.clone());
+    for name in TO_INSIDE {
+        if let Some(value) = answer.headers().get(&name) {
+            headers.insert(name, value.clone());
+        }
     }
     if cut {
         headers.insert(CUT, HeaderValue::from_static("true"));
     }
-    res
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pattern_table() {
-        #[rustfmt::skip]
-        let table = [
-            ("example.com",         "example.com",        443,   true),
-            ("Example.COM",         "example.com",        80,    true),
-            ("example.com",         "www.example.com",    443,   false),
-            ("example.com",         "evil-example.com",   443,   false),
-            ("example.com",         "example.com",        8080,  false),
-            ("example.com:8080",    "example.com",        8080,  true),
-            ("example.com:8080",    "example.com",        443,   false),
-            ("*.example.com",       "a.b.example.com",    443,   true),
-            ("*.example.com",       "example.com",        443,   false),
-            ("*.example.com",       "evilexample.com",    443,   false),
-            ("127.0.0.1:9",         "127.0.0.1",          9,     true),
-            ("[::1]:9",             "[::1]",              9,     true),
-        ];
-        for (entry, host, port, want) in table {
-            assert_eq!(Pattern::parse(entry).covers(host, port), want, "{entry} {host}:{port}");
-        }
-    }
+    (res, bytes)
 }

@@ -4,7 +4,9 @@
 //!
 //! ```text
 //! POST /model/<provider>/v1/messages | chat/completions | api/chat      a model's API; address and key are added here
-//! GET | HEAD  http(s)://host/..                                        absolute-form, to hosts of `[egress] hosts`
+//! GET | ..  http(s)://host/..                                          absolute-form, as the run's rules allow
+//! GET | ..  http://<credential>.broker/..                              to that credential's host, with it
+//! CONNECT   host:port                                                  opaque, to listed hosts only
 //! ```
 //! and nothing else. Refusals of the broker itself have the header [`REFUSED`], which says why.
 
@@ -31,14 +33,18 @@ mod count;
 
 mod reply;
 
+mod credential;
 mod egress;
 mod failure;
 mod model;
 mod prove;
+mod tunnel;
 
 mod door;
 
+pub use credential::Credential;
 pub use door::{Allowed, Current, Door};
+pub use egress::WayOut;
 pub use failure::Unreached;
 pub use prove::{Unproved, prove};
 pub use reply::REFUSED;
@@ -49,10 +55,7 @@ pub struct BrokerConfig {
     /// Where the sockets are made; it becomes 0700, and what an earlier broker left there is removed.
     pub dir: PathBuf,
     pub providers: Vec<Provider>,
-    /// `example.com`, `*.example.com`, each with `:port` where it is not 80 or 443.
-    pub egress_hosts: Vec<String>,
-    /// Made by [`Client::of_hosts`].
-    pub egress_http: Client,
+    pub way_out: WayOut,
 }
 
 /// One `[providers.<name>]`.
@@ -95,6 +98,8 @@ pub struct Client {
     pub(crate) http: reqwest::Client,
     /// Which proxy a request takes.
     pub(crate) way: Way,
+    /// Where it reaches public addresses only.
+    pub(crate) public: Option<PublicOnly>,
 }
 
 impl Client {
@@ -105,7 +110,7 @@ impl Client {
     /// When the client can't be built.
     pub fn of_model(builder: reqwest::ClientBuilder, way: Way) -> reqwest::Result<Self> {
         let http = builder.redirect(reqwest::redirect::Policy::none()).build()?;
-        Ok(Self { http, way })
+        Ok(Self { http, way, public: None })
     }
 
     /// The client for named hosts: it connects to public addresses only, and leaves redirects to the broker, which
@@ -116,7 +121,8 @@ impl Client {
     /// When the client can't be built.
     pub fn of_hosts(builder: reqwest::ClientBuilder, way: Way) -> reqwest::Result<Self> {
         let public = PublicOnly { resolver: Resolver::default(), way: way.clone() };
-        Self::of_model(builder.dns_resolver(public), way)
+        let client = Self::of_model(builder.dns_resolver(public.clone()), way)?;
+        Ok(Self { public: Some(public), ..client })
     }
 }
 
@@ -129,7 +135,7 @@ pub struct Broker {
 struct Shared {
     dir: PathBuf,
     providers: RwLock<Arc<Vec<Provider>>>,
-    egress: egress::Egress,
+    way_out: RwLock<Arc<WayOut>>,
     redactor: Redactor,
     clock: Clock,
 }
@@ -139,7 +145,7 @@ impl Broker {
     ///
     /// When the folder can't be made, or what is left in it can't be removed.
     pub fn new(config: BrokerConfig, clock: Clock) -> io::Result<Self> {
-        let BrokerConfig { dir, providers, egress_hosts, egress_http } = config;
+        let BrokerConfig { dir, providers, way_out } = config;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
         for left in fs::read_dir(&dir)? {
@@ -150,9 +156,10 @@ impl Broker {
         }
         let redactor = Redactor::default();
         redactor.add(secrets(&providers));
-        let egress = egress::Egress::new(egress_hosts, egress_http);
+        redactor.add(way_out.secrets());
         let providers = RwLock::new(Arc::new(providers));
-        Ok(Self { shared: Arc::new(Shared { dir, providers, egress, redactor, clock }) })
+        let way_out = RwLock::new(Arc::new(way_out));
+        Ok(Self { shared: Arc::new(Shared { dir, providers, way_out, redactor, clock }) })
     }
 
     /// Has these answer from the next request on.
@@ -160,6 +167,13 @@ impl Broker {
         self.shared.redactor.add(secrets(&providers));
         let mut now = self.shared.providers.write().unwrap_or_else(PoisonError::into_inner);
         *now = Arc::new(providers);
+    }
+
+    /// Has these hosts and credentials count from the next request on.
+    pub fn set_way_out(&self, way_out: WayOut) {
+        self.shared.redactor.add(way_out.secrets());
+        let mut now = self.shared.way_out.write().unwrap_or_else(PoisonError::into_inner);
+        *now = Arc::new(way_out);
     }
 
     /// Opens a way out for one agent process of `lane`. Nobody is admitted yet: see [`Door::admit`].
@@ -175,6 +189,10 @@ impl Broker {
 impl Shared {
     fn providers(&self) -> Arc<Vec<Provider>> {
         Arc::clone(&self.providers.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn way_out(&self) -> Arc<WayOut> {
+        Arc::clone(&self.way_out.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::{
     address::Place,
+    egress::{Egress, HostRule},
     id::{BindingId, GroupId},
     mount::Mount,
     queue::Queue,
@@ -58,6 +59,11 @@ pub struct Limits {
     pub mounts: Vec<Mount>,
     /// Variables of the agent's environment. None of them is a secret: whatever runs inside reads them.
     pub environment: BTreeMap<String, String>,
+    /// How far its agents get besides their model: `none`, `list`, `web`.
+    pub egress: Egress,
+    /// Hosts that its agents may reach besides those of `[egress] hosts`, and sets of them: `python`, `node`, `rust`, `github`,
+    /// `debian`.
+    pub hosts: Vec<HostRule>,
 }
 
 impl Default for Limits {
@@ -76,6 +82,8 @@ impl Default for Limits {
             session_reset: Reset::Never,
             mounts: Vec::new(),
             environment: BTreeMap::new(),
+            egress: Egress::default(),
+            hosts: Vec::new(),
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod address;
 pub mod alert;
 pub mod ask;
 pub mod command;
+pub mod egress;
 pub mod environment;
 pub mod group;
 pub mod message;

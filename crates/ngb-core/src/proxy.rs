@@ -50,6 +50,11 @@ impl Way {
         self.hosts.iter().any(|it| it.eq_ignore_ascii_case(host))
     }
 
+    /// The proxy that a request for `url` takes, in words for people.
+    pub fn proxy_of(&self, url: &str) -> Option<Arc<str>> {
+        (self.name_of)(url)
+    }
+
     /// The fault of the proxy, if it is its fault that no connection for `url` came about.
     pub fn blame(&self, url: &str, err: &(dyn Error + 'static)) -> Option<ProxyFault> {
         let proxy = (self.name_of)(url)?;

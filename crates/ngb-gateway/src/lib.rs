@@ -62,6 +62,7 @@ mod spent;
 mod stale;
 pub mod timetable;
 mod turn;
+mod way_out;
 mod worker;
 
 pub use handle::Gateway;

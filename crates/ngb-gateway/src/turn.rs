@@ -32,7 +32,7 @@ use crate::{
     handle::{Gateway, Shared},
     live::Live,
     mounts::Mounts,
-    spent, stale,
+    spent, stale, way_out,
 };
 
 /// How long a run whose work could not be read is left alone.
@@ -370,7 +370,8 @@ impl Turn<'_> {
         let model = self.answers.model.as_ref();
         let model =
             model.map(|it| Allowed { provider: it.provider.clone(), model: it.model.clone() });
-        agent.door.admit(Some(Current { run: self.claim.run, model, role, tokens_left }));
+        let rules = way_out::rules(&self.group, &self.work);
+        agent.door.admit(Some(Current { run: self.claim.run, model, role, tokens_left, rules }));
         match self.converse(agent, orders).await {
             Ok((ended, over)) => (ended, over),
             Err(err) => {

@@ -65,19 +65,30 @@ pub struct PublicOnly {
     pub way: Way,
 }
 
+impl PublicOnly {
+    /// The public addresses of `name`, never none; all of them where it is a proxy of ours.
+    ///
+    /// # Errors
+    ///
+    /// When nobody knows the name, or it has no public address.
+    pub async fn addresses(
+        &self,
+        name: &str,
+    ) -> Result<Vec<IpAddr>, Box<dyn std::error::Error + Send + Sync>> {
+        let any = self.way.is_proxy(name);
+        let found = self.resolver.addresses(name).await?;
+        let allowed: Vec<IpAddr> = found.into_iter().filter(|it| any || is_public(*it)).collect();
+        if allowed.is_empty() {
+            return Err(NoPublicAddress(name.to_owned()).into());
+        }
+        Ok(allowed)
+    }
+}
+
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
-        let any = self.way.is_proxy(name.as_str());
-        let resolver = self.resolver.clone();
-        Box::pin(async move {
-            let found = resolver.addresses(name.as_str()).await?;
-            let allowed: Vec<IpAddr> =
-                found.into_iter().filter(|it| any || is_public(*it)).collect();
-            if allowed.is_empty() {
-                return Err(NoPublicAddress(name.as_str().to_owned()).into());
-            }
-            Ok(with_any_port(allowed))
-        })
+        let this = self.clone();
+        Box::pin(async move { Ok(with_any_port(this.addresses(name.as_str()).await?)) })
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 use async_trait::async_trait;
-use ngb_broker::{Broker, BrokerConfig};
+use ngb_broker::{Broker, BrokerConfig, WayOut};
 use ngb_channels::{
     Answer, Channel, ChannelError, Delivery, Inbox, Intake, MediaStream, NotAccepted, Question,
 };
@@ -182,12 +182,11 @@ async fn start(home: &Path, store: &Store, clock: &Clock, flood: Flood) -> anyho
         .with_safe_default_protocol_versions()?
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
-    let http = reqwest::Client::builder().tls_backend_preconfigured(tls);
+    let http = || reqwest::Client::builder().tls_backend_preconfigured(tls.clone());
     let broker = BrokerConfig {
         dir: home.join("broker"),
         providers: Vec::new(),
-        egress_hosts: Vec::new(),
-        egress_http: ngb_broker::Client::of_hosts(http, Way::direct())?,
+        way_out: WayOut::new(http, &Way::direct())?,
     };
     // The watches' other ends are gone: no sandbox ever comes, and none is waited for.
     ngb_gateway::start(Parts {

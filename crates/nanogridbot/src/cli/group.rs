@@ -22,7 +22,8 @@ pub(crate) enum Group {
     Show { group: String },
     /// Give a group another name.
     Rename { group: String, name: String },
-    /// Change a limit: `memory_mib=1024`, or a variable of the agents' environment: `env.LANG=de_DE.UTF-8`.
+    /// Change a limit: `memory_mib=1024`, a variable of the agents' environment: `env.LANG=de_DE.UTF-8`, or the way out:
+    /// `egress=web`, `hosts=python,api.example.com`, `hosts=+one.more`.
     Set {
         group: String,
         /// `name=value`, as `group show` names them; `name=none` where a limit need not be, and takes a variable away.

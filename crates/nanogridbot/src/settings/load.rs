@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(got.web.port, Some(9000));
         assert_eq!(got.web.bind.unwrap().port, Some(7));
         assert_eq!(got.agent.max_runs, 4);
-        assert_eq!(got.egress.hosts, ["a.example"]);
+        assert_eq!(got.egress.hosts[0].to_string(), "a.example");
         let telegram = &got.channels.telegram["main"];
         assert_eq!(
             telegram.token.resolve("", &Environment::default()).unwrap().expose(),

@@ -7,6 +7,7 @@
 mod common;
 
 mod usage;
+mod way_out;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 

@@ -32,13 +32,19 @@ pub(crate) struct Bash {
 }
 
 impl Bash {
-    pub(crate) async fn run(self, folders: &Folders, clock: &Clock) -> Result<String, String> {
+    pub(crate) async fn run(
+        self,
+        folders: &Folders,
+        clock: &Clock,
+        variables: Vec<(&'static str, String)>,
+    ) -> Result<String, String> {
         let limit = match self.timeout_s {
             Some(seconds) => Duration::from_secs(seconds.clamp(1, MAX_LIMIT_SECONDS)),
             None => DEFAULT_LIMIT,
         };
         let mut output = Capture::default();
-        let ended = clock.timeout(limit, execute(&self.command, folders, &mut output)).await;
+        let ended =
+            clock.timeout(limit, execute(&self.command, folders, variables, &mut output)).await;
         let (ok, end) = match ended {
             Ok(Ok(status)) if status.success() => (true, String::new()),
             Ok(Ok(status)) => (false, format!("[{status}]")),
@@ -62,7 +68,12 @@ impl Bash {
     clippy::disallowed_methods,
     reason = "the agent's own tools are processes; it runs inside the sandbox"
 )]
-async fn execute(command: &str, folders: &Folders, output: &mut Capture) -> io::Result<ExitStatus> {
+async fn execute(
+    command: &str,
+    folders: &Folders,
+    variables: Vec<(&'static str, String)>,
+    output: &mut Capture,
+) -> io::Result<ExitStatus> {
     let shell = ["/bin/bash", "/usr/bin/bash"]
         .into_iter()
         .find(|it| std::fs::exists(it).is_ok_and(|it| it));
@@ -73,6 +84,7 @@ async fn execute(command: &str, folders: &Folders, output: &mut Capture) -> io::
         .arg(command)
         .current_dir(&folders.group)
         .env("HOME", &folders.lane)
+        .envs(variables)
         .stdin(Stdio::null())
         .stdout(write.try_clone()?)
         .stderr(write)

@@ -12,7 +12,7 @@ use ngb_core::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{Folders, turn::Turn, way_out::WayOut};
+use crate::{Folders, forward::Forward, turn::Turn, way_out::WayOut};
 
 mod file;
 
@@ -123,12 +123,14 @@ pub(crate) struct Tools {
     pub(crate) way_out: WayOut,
     clock: Clock,
     seen: Seen,
+    /// Opened for the first command.
+    forward: Option<Forward>,
 }
 
 impl Tools {
     pub(crate) fn new(folders: Folders, clock: Clock) -> Self {
         let way_out = WayOut::new(folders.broker.clone());
-        Self { folders, way_out, clock, seen: Seen::default() }
+        Self { folders, way_out, clock, seen: Seen::default(), forward: None }
     }
 
     /// Begins another session: what the one before had read counts no longer.
@@ -175,12 +177,23 @@ impl Tools {
         }
     }
 
+    /// How a command finds the way out; none where no port can be opened, which the command will say by itself.
+    async fn proxy_variables(&mut self) -> Vec<(&'static str, String)> {
+        if self.forward.is_none() {
+            self.forward = Forward::open(self.folders.broker.clone()).await.ok();
+        }
+        self.forward.as_ref().map(Forward::proxy_variables).unwrap_or_default()
+    }
+
     async fn call(&mut self, turn: &Turn, call: Call) -> Result<String, String> {
         if call.has_effect() {
             turn.before_effect().await.map_err(|it| it.to_string())?;
         }
         match call {
-            Call::Bash(it) => it.run(&self.folders, &self.clock).await,
+            Call::Bash(it) => {
+                let variables = self.proxy_variables().await;
+                it.run(&self.folders, &self.clock, variables).await
+            }
             Call::Glob(it) => it.run(&self.folders).await,
             Call::Grep(it) => it.run(&self.folders).await,
             Call::Fetch(it) => it.run(&self.way_out).await,

@@ -1,7 +1,7 @@
 //! An agent, a real broker and the model simulator.
 
 use futures_util::future::join_all;
-use ngb_broker::{Allowed, Auth, Broker, BrokerConfig, Client, Current, Door, Provider};
+use ngb_broker::{Allowed, Auth, Broker, BrokerConfig, Client, Current, Door, Provider, WayOut};
 use ngb_core::{
     clock::Clock,
     frame::{ModelSpec, Outcome, ProviderKind, SessionMark},
@@ -35,7 +35,13 @@ pub(crate) struct Kitchen {
 
 pub(crate) fn current(tokens_left: Option<u64>) -> Option<Current> {
     let model = Some(Allowed { provider: "sim".into(), model: "sim-1".into() });
-    Some(Current { run: RunId(1), model, role: Role::Member, tokens_left })
+    Some(Current {
+        run: RunId(1),
+        model,
+        role: Role::Member,
+        tokens_left,
+        rules: Default::default(),
+    })
 }
 
 impl Kitchen {
@@ -66,8 +72,7 @@ impl Kitchen {
         let config = BrokerConfig {
             dir: sockets.path().join("broker"),
             providers: vec![provider],
-            egress_hosts: Vec::new(),
-            egress_http: Client::of_hosts(plain(), Way::direct()).unwrap(),
+            way_out: WayOut::new(plain, &Way::direct()).unwrap(),
         };
         let broker = Broker::new(config, Clock::System).unwrap();
         let door = broker.open(LaneId(1), GroupId(1)).unwrap();

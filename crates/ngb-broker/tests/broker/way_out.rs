@@ -6,9 +6,12 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
-use ngb_broker::{Allowed, Auth, Broker, BrokerConfig, Client, Current, Door, Provider, REFUSED};
+use ngb_broker::{
+    Allowed, Auth, Broker, BrokerConfig, Client, Current, Door, Provider, REFUSED, WayOut,
+};
 use ngb_core::{
     clock::Clock,
+    egress::Rules,
     frame::ProviderKind,
     id::{GroupId, LaneId, RunId},
     proxy::Way,
@@ -25,7 +28,7 @@ use tokio::{
 
 const KEY: &str = "sk-planted-0123456789";
 
-struct Case {
+pub(crate) struct Case {
     kind: ProviderKind,
     name: &'static str,
     path: &'static str,
@@ -38,7 +41,7 @@ fn messages(model: &str, text: &str) -> Value {
            "messages": [{"role": "user", "content": text}]})
 }
 
-const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     Case {
         kind: ProviderKind::Anthropic,
         name: "anthropic",
@@ -62,20 +65,21 @@ const CASES: &[Case] = &[
     },
 ];
 
-struct Bench {
-    _dir: tempfile::TempDir,
-    sim: ModelServer,
-    door: Door,
+pub(crate) struct Bench {
+    pub(crate) _dir: tempfile::TempDir,
+    pub(crate) sim: ModelServer,
+    pub(crate) door: Door,
+    pub(crate) broker: Broker,
 }
 
 /// A rustls provider is the executable's choice; here is no TLS at all, and reqwest still asks.
-fn plain_client() -> reqwest::ClientBuilder {
+pub(crate) fn plain_client() -> reqwest::ClientBuilder {
     rustls::crypto::ring::default_provider().install_default().ok();
     reqwest::Client::builder().no_proxy()
 }
 
 impl Bench {
-    async fn start(hosts: &[&str]) -> Self {
+    pub(crate) async fn start(hosts: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let sim = ModelServer::start().await.unwrap();
         sim.behave(|it| it.key = Some(KEY.into()));
@@ -100,15 +104,18 @@ impl Bench {
         let config = BrokerConfig {
             dir: dir.path().join("broker"),
             providers,
-            egress_hosts: hosts.iter().map(ToString::to_string).collect(),
-            egress_http: Client::of_hosts(plain_client(), Way::direct()).unwrap(),
+            way_out: WayOut {
+                hosts: hosts.iter().map(|it| it.parse().unwrap()).collect(),
+                ..WayOut::new(plain_client, &Way::direct()).unwrap()
+            },
         };
-        let door = Broker::new(config, Clock::System).unwrap().open(LaneId(7), GroupId(3)).unwrap();
+        let broker = Broker::new(config, Clock::System).unwrap();
+        let door = broker.open(LaneId(7), GroupId(3)).unwrap();
         door.admit(Some(current(&CASES[0], None)));
-        Self { _dir: dir, sim, door }
+        Self { _dir: dir, sim, door, broker }
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> (Response<()>, Vec<u8>) {
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> (Response<()>, Vec<u8>) {
         let stream = UnixStream::connect(self.door.dir().join("broker.sock")).await.unwrap();
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -145,7 +152,7 @@ impl Bench {
         (head, String::from_utf8(body).unwrap())
     }
 
-    async fn get(&self, url: &str) -> (Response<()>, String) {
+    pub(crate) async fn get(&self, url: &str) -> (Response<()>, String) {
         let request = Request::get(url).header("host", "x").body(Full::default()).unwrap();
         let (head, body) = self.send(request).await;
         (head, String::from_utf8_lossy(&body).into_owned())
@@ -153,14 +160,14 @@ impl Bench {
 }
 
 /// A run that may ask the model of a case, as [`Case::body`] names it.
-fn current(case: &Case, tokens_left: Option<u64>) -> Current {
+pub(crate) fn current(case: &Case, tokens_left: Option<u64>) -> Current {
     let body = (case.body)("");
     let model = body["model"].as_str().unwrap().to_owned();
     let model = Some(Allowed { provider: case.name.into(), model });
-    Current { run: RunId(11), model, role: Role::Member, tokens_left }
+    Current { run: RunId(11), model, role: Role::Member, tokens_left, rules: Rules::default() }
 }
 
-fn why(head: &Response<()>) -> &str {
+pub(crate) fn why(head: &Response<()>) -> &str {
     head.headers().get(REFUSED).map_or("", |it| it.to_str().unwrap())
 }
 
@@ -315,7 +322,7 @@ async fn the_socket_is_reachable_from_inside_only() {
 }
 
 /// Answers each connection with `answer` as it is.
-async fn raw_server(answer: String, crew: &mut Crew) -> u16 {
+pub(crate) async fn raw_server(answer: String, crew: &mut Crew) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     crew.spawn("raw server", async move {
@@ -370,8 +377,9 @@ async fn fetch_goes_to_named_hosts_only() {
     }
     let (head, text) = bench.get(&url(big)).await;
     assert_eq!((text.len(), head.headers()["x-ngb-cut"].to_str().unwrap()), (2 << 20, "true"));
-    let post = Request::post(url(good)).header("host", "x").body(Full::default()).unwrap();
-    assert_eq!(why(&bench.send(post).await.0), "not_allowed");
+    let post = |to| Request::post(url(to)).header("host", "x").body(Full::default()).unwrap();
+    assert_eq!(bench.send(post(good)).await.0.status(), 200);
+    assert_eq!(why(&bench.send(post(other)).await.0), "not_allowed");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use ngb_core::{
     address::{Account, ChannelKind, Place},
+    egress::MAX_HOSTS,
     environment,
     group::{Engage, Exceptions, FolderName, Group, GroupName, Limits, Scope, Senders},
     id::{BindingId, GroupId},
@@ -86,6 +87,9 @@ impl Gateway {
     async fn check_limits(&self, group: GroupId, limits: &Limits) -> Result<(), HandleError> {
         let refused = |message: String| HandleError::Limit { message, hint: None };
         environment::check(&limits.environment).map_err(|err| refused(err.to_string()))?;
+        if MAX_HOSTS < limits.hosts.len() {
+            return Err(refused(format!("a group has at most {MAX_HOSTS} `hosts`")));
+        }
         mounts::well_formed(&limits.mounts).map_err(refused)?;
         let found = self.0.directory.snapshot().group(group).cloned();
         let Some(found) = found else { return Err(HandleError::NoGroup(group.to_string())) };

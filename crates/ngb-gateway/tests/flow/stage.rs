@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use ngb_broker::{Broker, BrokerConfig};
+use ngb_broker::{Broker, BrokerConfig, WayOut};
 use ngb_channels::{
     Accepted, Answer, Channel, ChannelError, Delivery, Inbox, Intake, MediaStream, Question, Retry,
 };
@@ -278,9 +278,7 @@ impl Stage {
         let broker = BrokerConfig {
             dir: home.path().join("broker"),
             providers: Vec::new(),
-            egress_hosts: Vec::new(),
-            egress_http: ngb_broker::Client::of_hosts(reqwest::Client::builder(), Way::direct())
-                .unwrap(),
+            way_out: WayOut::new(reqwest::Client::builder, &Way::direct()).unwrap(),
         };
         let channel: Arc<dyn Channel> = platform.clone();
         let Running { gateway, tasks } = ngb_gateway::start(Parts {
