@@ -35,8 +35,10 @@ async fn curl_finds_the_hosts_of_its_group_and_no_others() {
     let said = inside(&stage, "team", &tunnel).await;
     assert!(said.contains("403") && !said.contains("from outside"), "{said}");
     let said = inside(&stage, "team", &clear).await;
-    let ask = format!("nanogridbot group set GROUP hosts=+127.0.0.1:{port}");
-    assert!(said.contains(&ask), "{said}");
+    // A link of the prompt, which is opened only where it is public.
+    assert!(said.contains("`127.0.0.1` is not a public address"), "{said}");
+    let said = inside(&stage, "team", "curl -sS -m 20 http://$(echo a.example)/ 2>&1").await;
+    assert!(said.contains("nanogridbot group set GROUP hosts=+a.example"), "{said}");
 
     let host = format!("hosts=+127.0.0.1:{port}");
     stage.cli(&["group", "set", "team", "hosts=python"]).await;
