@@ -8,6 +8,7 @@ use std::{
     convert::Infallible,
     fs, io,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 use ngb_core::{
@@ -37,6 +38,8 @@ struct Watched {
     dir: PathBuf,
     /// Of inotify, which is read like a pipe.
     events: Receiver,
+    /// Whether a file may lie there of which no event will tell.
+    unseen: AtomicBool,
 }
 
 impl Drops {
@@ -55,11 +58,13 @@ impl Drops {
     pub(crate) async fn serve(&self, turn: &Turn) -> Infallible {
         let Some(watched) = &self.0 else { return std::future::pending().await };
         loop {
-            // What lay there before, or came while the one before was done, has no event of its own any more.
-            for file in watched.waiting() {
-                watched.answer(turn, &file).await;
+            // Not at each prompt: the look comes between a prompt and the request that it makes of the model.
+            if watched.unseen.load(Relaxed) {
+                watched.look(turn).await;
             }
-            if let Err(err) = watched.changed().await {
+            let changed = watched.changed().await;
+            watched.unseen.store(true, Relaxed);
+            if let Err(err) = changed {
                 eprintln!("agent: files are not heard of any more: {err}");
                 return std::future::pending().await;
             }
@@ -73,13 +78,36 @@ impl Watched {
         let dir = fs::read_link(dir).unwrap_or_else(|_| dir.to_owned());
         let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
         let events = inotify::init(flags)?;
+        let events = Receiver::from_owned_fd_unchecked(events)?;
+        let it = Self { dir, events, unseen: AtomicBool::new(true) };
         for kind in KINDS {
-            let folder = dir.join(kind);
-            fs::create_dir_all(&folder)?;
-            let written = inotify::WatchFlags::CLOSE_WRITE | inotify::WatchFlags::MOVED_TO;
-            inotify::add_watch(&events, &folder, written)?;
+            fs::create_dir_all(it.dir.join(kind))?;
         }
-        Ok(Self { dir, events: Receiver::from_owned_fd_unchecked(events)? })
+        it.watch()?;
+        Ok(it)
+    }
+
+    /// Watches the folders that stand there now; one that is watched already stays so.
+    fn watch(&self) -> io::Result<()> {
+        let written = inotify::WatchFlags::CLOSE_WRITE | inotify::WatchFlags::MOVED_TO;
+        for kind in KINDS {
+            // Of a folder that is taken away the kernel tells by itself; of one that is renamed only if asked.
+            let flags = written | inotify::WatchFlags::MOVE_SELF;
+            inotify::add_watch(&self.events, &self.dir.join(kind), flags)?;
+        }
+        Ok(())
+    }
+
+    /// Does what all files ask for that are there.
+    async fn look(&self, turn: &Turn) {
+        // Before the look: what comes during it has an event. Programs may have put other folders in the place of ours.
+        let watched = self.watch().is_ok();
+        for file in self.waiting() {
+            self.answer(turn, &file).await;
+        }
+        // Only now: what a prompt leaves when it ends in the midst is for the next one. A folder that is gone has no events,
+        // should it come back.
+        self.unseen.store(!watched, Relaxed);
     }
 
     /// Waits until a file was written or renamed.
@@ -287,101 +315,4 @@ fn when(kind: ScheduleType, value: &Value) -> Result<[Option<String>; 3], String
 }
 
 #[cfg(test)]
-mod tests {
-    use ngb_core::frame::{CallOutcome, FromAgent, PromptId};
-    use tokio::sync::mpsc;
-
-    use super::*;
-    use crate::turn::OpenCalls;
-
-    #[test]
-    fn each_kind_of_file() {
-        let call = |text: &str| {
-            serde_json::from_str::<Dropped>(text).map_err(|it| it.to_string())?.into_call()
-        };
-        let add = |cron: Option<&str>, every: Option<&str>, at: Option<&str>, isolated| {
-            let [cron, every, at] = [cron, every, at].map(|it| it.map(str::to_owned));
-            HostCall::AddTask { text: "p".into(), cron, every, at, say: false, to: None, isolated }
-        };
-        #[rustfmt::skip]
-        let table = [
-            (r#"{"type":"message","chatJid":"web@main:home","text":"hi","groupFolder":"x","timestamp":"t"}"#,
-                HostCall::SendMessage { text: "hi".into(), to: Some("web@main:home".into()) }),
-            (r#"{"type":"schedule_task","prompt":"p","schedule_type":"cron","schedule_value":"0 9 * * *","context_mode":"group"}"#,
-                add(Some("0 9 * * *"), None, None, false)),
-            (r#"{"type":"schedule_task","prompt":"p","schedule_type":"interval","schedule_value":"60000"}"#,
-                add(None, Some("60s"), None, true)),
-            (r#"{"type":"schedule_task","prompt":"p","schedule_type":"once","schedule_value":"2030-01-01T09:00:00"}"#,
-                add(None, None, Some("2030-01-01T09:00:00"), true)),
-            (r#"{"type":"pause_task","taskId":"7","isMain":true}"#,
-                HostCall::ChangeTask { task: TaskId(7), to: TaskWish::Pause }),
-            (r#"{"type":"cancel_task","taskId":7}"#,
-                HostCall::ChangeTask { task: TaskId(7), to: TaskWish::Cancel }),
-            (r#"{"type":"refresh_groups"}"#, HostCall::Refresh),
-            (r#"{"type":"register_group","jid":"telegram:1","name":"Family","folder":"family","trigger":"@A","requiresTrigger":false}"#,
-                HostCall::RegisterGroup { group: "Family".into(), folder: Some("family".into()),
-                    chat: Some("telegram:1".into()), trigger: Some(String::new()) }),
-        ];
-        for (text, want) in table {
-            assert_eq!(call(text), Ok(want), "{text}");
-        }
-        #[rustfmt::skip]
-        let table = [
-            (r#"{"type":"nonsense"}"#, "unknown variant `nonsense`"),
-            (r#"{"type":"pause_task","taskId":"x"}"#, "no number of a task"),
-            (r#"{"type":"schedule_task","prompt":"p","schedule_type":"interval","schedule_value":"0"}"#, "milliseconds"),
-            (r#"{"type":"update_task","taskId":1,"schedule_type":"cron"}"#, "give both"),
-        ];
-        for (text, want) in table {
-            let got = call(text).unwrap_err();
-            assert!(got.contains(want), "{text}: {got}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_file_is_done_once_and_answered_beside_it() {
-        let scratch = tempfile::tempdir().expect("a folder");
-        let drops = Drops::open(&scratch.path().join("ipc"));
-        let (out, mut asked) = mpsc::channel(8);
-        let calls = OpenCalls::default();
-        let turn = Turn::new(PromptId(1), out, calls.clone());
-        let folder = scratch.path().join("ipc/messages");
-        let drop = |name: &str, text: &str| {
-            fs::write(folder.join("partial.tmp"), text).expect("a file");
-            fs::rename(folder.join("partial.tmp"), folder.join(name)).expect("a name");
-        };
-        drop("1-a.json", r#"{"type":"message","text":"hi"}"#);
-        let serving = drops.serve(&turn);
-        tokio::pin!(serving);
-        let mut heard = async |value: CallOutcome| loop {
-            tokio::select! {
-                never = &mut serving => match never {},
-                frame = asked.recv() => match frame.expect("a frame") {
-                    FromAgent::Effect { call, .. } => {
-                        calls.answer(call, CallOutcome::Ok { value: Value::Null });
-                    }
-                    FromAgent::Call { call, what, .. } => {
-                        calls.answer(call, value);
-                        return what;
-                    }
-                    other => panic!("{other:?}"),
-                },
-            }
-        };
-        let done = CallOutcome::Ok { value: json!({ "done": true }) };
-        let what = heard(done.clone()).await;
-        assert_eq!(what, HostCall::SendMessage { text: "hi".into(), to: None });
-        // One that comes while nothing waits wakes it; one that is nonsense is answered without asking anybody.
-        drop("2-b.json", "nonsense");
-        drop("3-c.json", r#"{"type":"refresh_groups"}"#);
-        let reason = "not for you".to_owned();
-        assert_eq!(heard(CallOutcome::Refused { reason }).await, HostCall::Refresh);
-        drop("4-d.json", r#"{"type":"list_tasks"}"#);
-        heard(done).await;
-        let read = |name: &str| fs::read_to_string(folder.join(name)).expect("an answer");
-        assert_eq!(read("1-a.result.json"), r#"{"ok":true,"result":{"done":true}}"#);
-        assert!(read("2-b.result.json").starts_with(r#"{"ok":false,"error":"expected"#));
-        assert_eq!(read("3-c.result.json"), r#"{"ok":false,"error":"not for you"}"#);
-        assert!(!folder.join("1-a.json").exists() && !folder.join("2-b.json").exists());
-    }
-}
+mod tests;
