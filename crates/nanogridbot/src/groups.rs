@@ -110,9 +110,6 @@ fn group_path(group: &str) -> String {
     format!("/api/groups/{}", escaped(group))
 }
 
-/// The one limit that is a rule in words.
-const RESET: &str = "session_reset";
-
 /// What the variables of the environment begin with, among the limits.
 const VARIABLE: &str = "env.";
 
@@ -168,7 +165,7 @@ fn hosts(limits: &[&String]) -> Result<(bool, Option<Vec<Value>>), BadArgument> 
 }
 
 /// Limits that are words.
-const WORDS: &[&str] = &["egress"];
+const WORDS: &[&str] = &["egress", "session_reset"];
 
 /// `name=value` as the API takes them; `none` takes a limit away where there need not be one.
 fn limit_values(limits: &[&String]) -> Result<Value, BadArgument> {
@@ -179,7 +176,6 @@ fn limit_values(limits: &[&String]) -> Result<Value, BadArgument> {
             continue;
         }
         let value = match (value, value.parse::<u64>()) {
-            (rule, _) if name == RESET => rule.into(),
             (word, _) if WORDS.contains(&name) => word.into(),
             ("none", _) => Value::Null,
             (_, Ok(number)) => number.into(),

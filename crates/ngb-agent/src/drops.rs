@@ -93,7 +93,7 @@ impl Watched {
         for kind in KINDS {
             // Of a folder that is taken away the kernel tells by itself; of one that is renamed only if asked.
             let flags = written | inotify::WatchFlags::MOVE_SELF;
-            inotify::add_watch(&self.events, &self.dir.join(kind), flags)?;
+            inotify::add_watch(&self.events, self.dir.join(kind), flags)?;
         }
         Ok(())
     }
