@@ -1,6 +1,7 @@
 //! `nanogridbot plugin`: from nothing to a plugin that is installed.
 
 mod build;
+mod held;
 mod hint;
 mod install;
 mod new;
@@ -23,6 +24,10 @@ pub(crate) async fn plugin(ctx: &Context, command: &cli::Plugin) -> anyhow::Resu
         cli::Plugin::Install(args) => install::install(ctx, args).await,
         cli::Plugin::List => install::list(ctx),
         cli::Plugin::Remove { name } => install::remove(ctx, name),
+        cli::Plugin::Active => held::active(ctx).await,
+        cli::Plugin::Held => held::held(ctx).await,
+        cli::Plugin::Release { id } => held::decide(ctx, *id, "release").await,
+        cli::Plugin::Drop { id } => held::decide(ctx, *id, "drop").await,
     }
 }
 

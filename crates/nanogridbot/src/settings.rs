@@ -56,39 +56,6 @@ pub(crate) struct Settings {
     pub(crate) alerts: Alerts,
 }
 
-/// `[plugins.<name>]`: a plugin that sees messages and runs: `rate_limiter`, `redactor`, `word_filter`, `auto_reply`, which come
-/// along, or one that is installed; see docs/plugins.md.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Plugin {
-    /// Whether it is asked; default true.
-    pub(crate) enabled: bool,
-    /// Those with a smaller number are asked first; default 0. Of two that are alike the order is that above, then that of
-    /// their names.
-    pub(crate) order: i64,
-    /// Whether what it was asked about is held where it fails; default as the plugin says.
-    pub(crate) required: Option<bool>,
-    /// Its own settings, as a table.
-    pub(crate) config: serde_json::Map<String, serde_json::Value>,
-    /// Groups with other settings: a table for each, which is laid over `config`; `false` has it off in that group.
-    pub(crate) groups: BTreeMap<String, OwnConfig>,
-}
-
-impl Default for Plugin {
-    fn default() -> Self {
-        let (config, groups) = (serde_json::Map::new(), BTreeMap::new());
-        Self { enabled: true, order: 0, required: None, config, groups }
-    }
-}
-
-/// A plugin's settings in one group.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum OwnConfig {
-    Is(bool),
-    Config(serde_json::Map<String, serde_json::Value>),
-}
-
 /// `[web]`: the page and the API.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -327,6 +294,39 @@ pub(crate) struct Retention {
     /// How long the audit log is kept; default for ever.
     #[serde(deserialize_with = "value::maybe_duration", serialize_with = "shown::maybe_duration")]
     pub(crate) audit: Option<Duration>,
+}
+
+/// `[plugins.<name>]`: a plugin that sees messages and runs: `rate_limiter`, `redactor`, `word_filter`, `auto_reply`, which come
+/// along, or one that is installed; see docs/plugins.md.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Plugin {
+    /// Whether it is asked; default true.
+    pub(crate) enabled: bool,
+    /// Those with a smaller number are asked first; default 0. Of two that are alike the order is that above, then that of
+    /// their names.
+    pub(crate) order: i64,
+    /// Whether what it was asked about is held where it fails; default as the plugin says.
+    pub(crate) required: Option<bool>,
+    /// Its own settings, as a table.
+    pub(crate) config: serde_json::Map<String, serde_json::Value>,
+    /// Groups with other settings: a table for each, which is laid over `config`; `false` has it off in that group.
+    pub(crate) groups: BTreeMap<String, OwnConfig>,
+}
+
+impl Default for Plugin {
+    fn default() -> Self {
+        let (config, groups) = (serde_json::Map::new(), BTreeMap::new());
+        Self { enabled: true, order: 0, required: None, config, groups }
+    }
+}
+
+/// A plugin's settings in one group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum OwnConfig {
+    Is(bool),
+    Config(serde_json::Map<String, serde_json::Value>),
 }
 
 /// `[alerts]`: who is told when something is not as it should be, see docs/operations.md.

@@ -92,6 +92,13 @@ impl Waiter {
                     self.look = true;
                     None
                 }
+                Event::Message { message, author: Author::User, lane: None, .. }
+                    if *message == self.message =>
+                {
+                    // A plugin dropped it or answered it, and no run follows.
+                    self.look = true;
+                    None
+                }
                 Event::Step { run, .. } if Some(*run) == self.run => {
                     Some(Heard::Event(event.event.clone()))
                 }

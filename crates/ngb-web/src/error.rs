@@ -52,6 +52,7 @@ impl ApiError {
             "account" => "`nanogridbot channel list` shows the accounts",
             "dead letter" => "`nanogridbot dead list` shows them",
             "group" => "`nanogridbot group list` shows the groups",
+            "held message" => "`nanogridbot plugin held` lists what is held",
             "message" => {
                 "`nanogridbot session search` and the page's list of messages show their numbers"
             }
@@ -140,6 +141,7 @@ impl From<HandleError> for ApiError {
                 Self::not_found(format_args!("version {version} of what lane {lane} remembers"))
             }
             HandleError::NoTask(id) => Self::missing("task", id),
+            HandleError::NotHeld(id) => Self::missing("held message", id),
             HandleError::NoLane(lane) => Self::missing("lane", lane),
             HandleError::NoTranscript { lane, session } => {
                 Self::not_found(format_args!("transcript `{session}` of lane {lane}"))

@@ -30,6 +30,7 @@ mod model;
 mod openai;
 mod openapi;
 mod people;
+mod plugins;
 mod prune;
 mod routes;
 mod sessions;

@@ -17,7 +17,7 @@ use crate::{
     door::{self, Door, Gate, Want},
     error::ApiError,
     events, groups, guard, health, hooks, live, log, login, messages, model, openai, openapi,
-    people, prune, sessions, status, tasks, usage,
+    people, plugins, prune, sessions, status, tasks, usage,
 };
 
 /// One line of the table.
@@ -139,6 +139,10 @@ table! {
     get    "/api/dead/{id}"                        MEND,      dead::show,         "One of it: the `job`, and `why` of its message.";
     post   "/api/dead/{id}/requeue"                MEND,      dead::requeue,      "Put it back into its queue.";
     post   "/api/dead/{id}/drop"                   MEND,      dead::discard,      "Throw it away.";
+    get    "/api/plugins"                          READ_ALL,  plugins::list,      "The plugins that are on, in their order, and how they fare.";
+    get    "/api/plugins/held"                     OPERATE,   plugins::held,      "What plugins hold until somebody decides.";
+    post   "/api/plugins/held/{id}/release"        OPERATE,   plugins::release,   "Let it go its way.";
+    post   "/api/plugins/held/{id}/drop"           OPERATE,   plugins::discard,   "Throw it away.";
     post   "/api/prune"                            CONFIGURE, prune::prune,       "Forget what is older than `before_ms`; only count with `dry_run`.";
     post   "/api/model"                            CONFIGURE, model::set,          "Have a model answer from now on, once it has answered: `kind`, `model`, `base_url`, `api_key`.";
     get    "/api/log"                              READ_ALL,  log::show,          "What is logged: a level, and others for parts of the program.";

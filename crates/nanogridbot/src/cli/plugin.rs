@@ -39,6 +39,20 @@ pub(crate) enum Plugin {
     List,
     /// Take a plugin away: `plugin remove greeter`.
     Remove { name: String },
+    /// List the plugins that the gateway asks, in their order, and how they fare.
+    Active,
+    /// List what plugins hold until somebody decides.
+    Held,
+    /// Let go what a plugin holds: `plugin release 5`.
+    Release {
+        /// As `plugin held` lists it.
+        id: i64,
+    },
+    /// Throw away what a plugin holds.
+    Drop {
+        /// As `plugin held` lists it.
+        id: i64,
+    },
 }
 
 #[derive(Debug, Args)]

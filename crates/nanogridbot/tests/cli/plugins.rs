@@ -141,3 +141,42 @@ fn a_new_plugin_says_what_to_do_next_and_is_not_written_over() {
     let bad = stand.run(&["plugin", "new", "../x", "--lang", "rust"]);
     assert!(bad.code == Some(2) && bad.err.contains("is no name for a plugin"), "{bad:?}");
 }
+
+#[test]
+fn plugins_of_the_settings_are_asked_and_what_they_hold_is_let_go() {
+    let stand = Stand::new();
+    let settings = "[plugins.redactor]\n[plugins.word_filter.config]\nwords = ['wire']\naction = 'hold'\noutgoing = false\n\
+                    [[plugins.auto_reply.config.rules]]\npattern = 'hours'\nreply = '9 to 5'\n";
+    std::fs::write(stand.home().join("config.toml"), settings).unwrap();
+    let gateway = stand.serve(&[]);
+    let active = stand.run(&["plugin", "active"]).out;
+    let names: Vec<usize> =
+        ["redactor", "word_filter", "auto_reply"].iter().filter_map(|it| active.find(it)).collect();
+    assert!(names.len() == 3 && names.is_sorted(), "{active}");
+    let said = stand.run(&["run", "-p", "echo mail a@b.de"]).out;
+    assert!(said.contains("mail [e-mail hidden]"), "{said}");
+    let said = stand.run(&["run", "-p", "which hours?"]).out;
+    assert!(said.contains("9 to 5"), "{said}");
+
+    assert!(stand.run(&["plugin", "held"]).out.contains("nothing is held"));
+    let pending = stand.run(&["run", "-p", "echo wire it", "--timeout", "1"]);
+    assert!(!pending.out.contains("wire it"), "{pending:?}");
+    let held = stand.json(&["plugin", "held"]);
+    assert_eq!(
+        (held[0]["way"].as_str(), held[0]["plugin"].as_str()),
+        (Some("in"), Some("word_filter"))
+    );
+    let id = held[0]["id"].to_string();
+    stand.json(&["plugin", "drop", &id]);
+    assert_eq!(stand.json(&["plugin", "held"]), json!([]));
+    let gone = stand.run(&["plugin", "release", &id]);
+    assert!(gone.code == Some(1) && gone.err.contains("nanogridbot plugin held"), "{gone:?}");
+    gateway.stop();
+
+    std::fs::write(stand.home().join("config.toml"), "[plugins.redact]\n").unwrap();
+    let refused = stand.run(&["serve"]);
+    assert!(
+        refused.code == Some(2) && refused.err.contains("did you mean `redactor`?"),
+        "{refused:?}"
+    );
+}

@@ -1,0 +1,126 @@
+//! Plugins: how they fare, and what they hold until somebody decides.
+
+use axum::{Json, extract::State};
+use ngb_core::{
+    address::Jid,
+    id::{MessageId, PassageId},
+    message::Happening,
+};
+use ngb_gateway::{
+    plugins::PluginState,
+    store::{Passage, Way},
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::{
+    App,
+    door::Who,
+    error::ApiError,
+    input::Path,
+    shape::{DONE, Done, Instant},
+};
+
+/// Held messages of one page.
+const MAX_HELD: u32 = 500;
+
+/// A plugin that is on.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Plugin")]
+pub(crate) struct PluginView {
+    name: String,
+    version: String,
+    /// Where it is asked.
+    hooks: Vec<&'static str>,
+    /// Whether what it fails at is held.
+    required: bool,
+    /// Whether it failed so often that it is asked no more.
+    switched_off: bool,
+    calls: u64,
+    failures: u64,
+}
+
+fn view(it: PluginState) -> PluginView {
+    PluginView {
+        name: it.name,
+        version: it.version,
+        hooks: it.hooks.into_iter().map(|it| it.as_str()).collect(),
+        required: it.required,
+        switched_off: it.off,
+        calls: it.calls,
+        failures: it.failures,
+    }
+}
+
+/// The plugins that are on, in the order in which they are asked.
+pub(crate) async fn list(State(app): State<App>) -> Result<Json<Vec<PluginView>>, ApiError> {
+    Ok(Json(app.gateway.plugins().into_iter().map(view).collect()))
+}
+
+/// Something that a plugin holds.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Held")]
+pub(crate) struct HeldView {
+    id: PassageId,
+    /// `in` for what somebody wrote, `out` for what an agent says.
+    way: &'static str,
+    chat_jid: Jid,
+    thread: Option<String>,
+    /// The message that came in, or the one that the text is about.
+    message: Option<MessageId>,
+    text: String,
+    /// Who holds it.
+    plugin: String,
+    why: String,
+    created_at: Instant,
+}
+
+fn held_view(it: Passage) -> HeldView {
+    let (way, text) = match it.way {
+        Way::In(inbound) => match &inbound.what {
+            Happening::Message(it) | Happening::Edit(it) => ("in", it.text.clone()),
+            _ => ("in", String::new()),
+        },
+        Way::Out { text, .. } => ("out", text),
+    };
+    let (plugin, why) = it.held.unwrap_or_default();
+    HeldView {
+        id: it.id,
+        way,
+        chat_jid: it.place.jid,
+        thread: it.place.thread.map(|it| it.to_string()),
+        message: it.message,
+        text,
+        plugin,
+        why,
+        created_at: Instant(it.created_at),
+    }
+}
+
+/// What plugins hold, the oldest first.
+pub(crate) async fn held(State(app): State<App>) -> Result<Json<Vec<HeldView>>, ApiError> {
+    let held = app.gateway.store().held_passages(MAX_HELD).await?;
+    Ok(Json(held.into_iter().map(held_view).collect()))
+}
+
+/// Lets one go.
+pub(crate) async fn release(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<PassageId>,
+) -> Result<Json<Done>, ApiError> {
+    app.gateway.release(id).await?;
+    app.gateway.store().audit(&who.name, "held message released", &id.to_string()).await?;
+    Ok(Json(DONE))
+}
+
+/// Throws one away.
+pub(crate) async fn discard(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<PassageId>,
+) -> Result<Json<Done>, ApiError> {
+    app.gateway.throw_away(id).await?;
+    app.gateway.store().audit(&who.name, "held message dropped", &id.to_string()).await?;
+    Ok(Json(DONE))
+}
