@@ -18,7 +18,9 @@ export function State() {
   const operates = may("operate") || me.groups.some((it) => it.rights.includes("operate"));
   const refresh = async () => {
     await loadStatus();
-    if (operates) setDead(await get("/api/dead"));
+    if (!operates) return;
+    const [jobs, sends] = await Promise.all([get("/api/dead"), get("/api/dead/sends")]);
+    setDead([...jobs.map((it) => ({ ...it, name: `${it.id}`, path: `/api/dead/${it.id}` })), ...sends.map((it) => ({ ...it, name: `send-${it.id}`, path: `/api/dead/sends/${it.id}` }))]);
   };
   useEffect(() => {
     void attempt(refresh);
@@ -26,8 +28,8 @@ export function State() {
     return () => clearInterval(timer);
   }, []);
   if (!status) return html`<div class="center faint">${t("connecting")}</div>`;
-  const letter = (job, what, done) => async () => {
-    if (await attempt(() => post(`/api/dead/${job}/${what}`))) toast(done);
+  const letter = ({ path }, what, done) => async () => {
+    if (await attempt(() => post(`${path}/${what}`))) toast(done);
     await attempt(refresh);
   };
   return html`<section class="page">
@@ -76,10 +78,11 @@ export function State() {
       <h2>${t("dead")}</h2>
       ${dead.length === 0 && html`<p class="faint">${t("dead_none")}</p>`}
       <ul class="dead">${dead.map(
-        (it) => html`<li key=${it.id} data-dead=${it.id}>
-          <div class="row wrap"><b>#${it.id}</b><code class="break">${it.place}</code><span class="faint">${ago(it.created_at)}</span><span class="grow"></span>
-            <${Act} run=${letter(it.id, "requeue", t("requeued"))}>${t("requeue")}<//>
-            <${Act} class="danger" run=${letter(it.id, "drop", t("dropped"))}>${t("drop")}<//></div>
+        (it) => html`<li key=${it.name} data-dead=${it.name}>
+          <div class="row wrap"><b>#${it.name}</b><code class="break">${it.place}</code><span class="faint">${ago(it.created_at)}</span><span class="grow"></span>
+            <${Act} run=${letter(it, "requeue", t("requeued"))}>${t("requeue")}<//>
+            <${Act} class="danger" run=${letter(it, "drop", t("dropped"))}>${t("drop")}<//></div>
+          ${it.text && html`<p class="break">${it.text}</p>`}
           <p class="problem">${it.error}</p>
         </li>`,
       )}</ul>

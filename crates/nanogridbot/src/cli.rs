@@ -80,9 +80,9 @@ pub(crate) enum Command {
     /// Show what is not as it should be, say a test, or have one be told no more.
     #[command(subcommand)]
     Alerts(crate::alerts::Alerts),
-    /// List, requeue and drop what was given up.
+    /// List what was given up, work and sends, try it again or drop it.
     #[command(subcommand)]
-    Dead(Dead),
+    Dead(crate::dead::Dead),
     /// Schedule tasks, list, show, pause, run and cancel them.
     #[command(subcommand)]
     Task(Task),
@@ -278,14 +278,6 @@ pub(crate) struct Usage {
     /// Today and the days before it, in UTC.
     #[arg(long, default_value_t = 7)]
     pub(crate) days: u32,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Dead {
-    List,
-    Show { job: i64 },
-    Requeue { job: i64 },
-    Drop { job: i64 },
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::{
     cli::{self, BadArgument},
     client::{Client, escaped},
     context::Context,
-    print::{self, harmless, say, text},
+    print::{harmless, say, text},
     settings::parse_duration,
 };
 
@@ -122,7 +122,7 @@ pub(crate) async fn why(ctx: &Context, message: i64) -> anyhow::Result<ExitCode>
 }
 
 /// The path of a message: a sentence, then each step with the time since the one before.
-fn print_why(it: &Value) {
+pub(crate) fn print_why(it: &Value) {
     let shown = &it["message"];
     let (id, from, place) = (&shown["id"], text(shown, "sender"), text(shown, "jid"));
     say(&format!("message {id} from {from} in {place}"));
@@ -148,45 +148,6 @@ fn print_why(it: &Value) {
         let error = row["error"].as_str().map(|it| format!(": {it}")).unwrap_or_default();
         say(&format!("  sent as {} ({}{error})", row["id"], text(row, "state")));
     }
-}
-
-/// `nanogridbot dead …`
-pub(crate) async fn dead(ctx: &Context, command: &cli::Dead) -> anyhow::Result<ExitCode> {
-    let answer = ctx
-        .with_gateway(async |client| match command {
-            cli::Dead::List => client.get("/api/dead").await,
-            cli::Dead::Show { job } => client.get(&format!("/api/dead/{job}")).await,
-            cli::Dead::Requeue { job } => {
-                client.post(&format!("/api/dead/{job}/requeue"), json!({})).await
-            }
-            cli::Dead::Drop { job } => {
-                client.post(&format!("/api/dead/{job}/drop"), json!({})).await
-            }
-        })
-        .await?;
-    ctx.show(&answer, |it| match command {
-        cli::Dead::List => {
-            let row = |it: &Value| {
-                vec![
-                    it["id"].to_string(),
-                    it["message"].to_string(),
-                    text(it, "jid").into(),
-                    text(it, "error").into(),
-                ]
-            };
-            let rows: Vec<_> = it.as_array().into_iter().flatten().map(row).collect();
-            print::table(&["job", "message", "chat", "why"], &rows);
-        }
-        cli::Dead::Show { job } => {
-            say(&format!("job {job}: {}", text(&it["job"], "error")));
-            if !it["why"].is_null() {
-                print_why(&it["why"]);
-            }
-        }
-        cli::Dead::Requeue { job } => say(&format!("job {job} waits again")),
-        cli::Dead::Drop { job } => say(&format!("job {job} is dropped")),
-    });
-    Ok(ExitCode::SUCCESS)
 }
 
 /// `nanogridbot prune`

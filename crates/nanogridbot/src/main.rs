@@ -11,6 +11,7 @@ mod client;
 mod commands;
 mod configuration;
 mod context;
+mod dead;
 mod doctor;
 mod engine;
 mod groups;
@@ -125,7 +126,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Approve(args) => commands::approve(&ctx, &args).await,
         Command::Why { message } => commands::why(&ctx, message).await,
         Command::Alerts(command) => alerts::alerts(&ctx, &command).await,
-        Command::Dead(command) => commands::dead(&ctx, &command).await,
+        Command::Dead(command) => dead::dead(&ctx, &command).await,
         Command::Task(command) => task::task(&ctx, &command).await,
         Command::People(command) => people::people(&ctx, &command).await,
         Command::Session(command) => session::session(&ctx, &command).await,

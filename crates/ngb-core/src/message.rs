@@ -203,6 +203,19 @@ pub enum Outbound {
     Typing,
 }
 
+impl Outbound {
+    /// What people read of it.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text { text, .. } | Self::Edit { text, .. } => Some(text),
+            Self::File { name, caption, .. } => {
+                Some(if caption.is_empty() { name } else { caption })
+            }
+            Self::Typing => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Button {
     pub label: String,

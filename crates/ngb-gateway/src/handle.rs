@@ -10,7 +10,7 @@ use ngb_core::{
     ask::{self, Answerer, Pressed},
     clock::{Clock, Timestamp},
     group::{BadName, Engage, Exceptions, Group, Scope, Senders},
-    id::{GroupId, JobId, LaneId, MessageId, TaskId, UserId},
+    id::{GroupId, JobId, LaneId, MessageId, OutboxId, TaskId, UserId},
     message::{Addressed, ChatFacts, ChatKind, Content, Happening, Inbound, Sender},
     queue::Queue,
     role::Role,
@@ -378,6 +378,13 @@ impl Gateway {
     /// Throws a dead letter away.
     pub async fn discard(&self, job: JobId) -> Result<(), HandleError> {
         self.0.store.discard(job).await?;
+        Ok(())
+    }
+
+    /// Has what a platform refused for good sent again.
+    pub async fn resend(&self, id: OutboxId) -> Result<(), HandleError> {
+        self.0.store.resend(id).await?;
+        self.0.dispatcher.wake();
         Ok(())
     }
 

@@ -68,7 +68,10 @@ fn of_answer(parts: &[OutboxRow]) -> String {
     let find = |state: &str| parts.iter().find(|it| it.state == state);
     if let Some(part) = find("failed") {
         let error = part.error.as_deref().unwrap_or("no reason was kept");
-        return format!("It was answered, but the platform did not take the answer: {error}.");
+        return format!(
+            "It was answered, but the platform did not take the answer: {error}. `nanogridbot dead requeue send-{}` sends it again.",
+            part.id
+        );
     }
     if let Some(error) = find("pending").and_then(|it| it.error.as_deref()) {
         return format!("It was answered; the answer could not be sent yet: {error}.");
@@ -190,7 +193,7 @@ mod tests {
             (sent("sending", None),                               "It was answered; the answer is on its way.".into()),
             (sent("pending", Some("429")),                        "It was answered; the answer could not be sent yet: 429.".into()),
             (sent("sent", None),                                  format!("It was answered; the platform has the answer since {at}.")),
-            (sent("failed", Some("the bot was blocked")),         "It was answered, but the platform did not take the answer: the bot was blocked.".into()),
+            (sent("failed", Some("the bot was blocked")),         "It was answered, but the platform did not take the answer: the bot was blocked. `nanogridbot dead requeue send-1` sends it again.".into()),
         ];
         for (why, want) in table {
             assert_eq!(of(&why), want, "{why:?}");

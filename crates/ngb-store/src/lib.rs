@@ -49,6 +49,7 @@ mod pairings;
 mod people;
 mod prune;
 mod search;
+mod unsent;
 
 mod fires;
 mod tasks;

@@ -4,7 +4,7 @@
 //! pending ──taken──▶ sending ──▶ sent
 //!    ▲                  │
 //!    └──retry, in doubt─┤
-//!                       └──▶ failed
+//!                       └──▶ failed ──▶ pending, or dead: see `unsent`
 //! ```
 //! The earliest row of a place that is pending or sending is its head, and only the head is ever sent; one that waits for
 //! its next try holds the place, one that failed doesn't.

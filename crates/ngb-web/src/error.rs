@@ -50,7 +50,7 @@ impl ApiError {
     pub(crate) fn missing(what: &str, name: impl std::fmt::Display) -> Self {
         let hint = match what {
             "account" => "`nanogridbot channel list` shows the accounts",
-            "dead letter" => "`nanogridbot dead list` shows them",
+            "dead letter" | "dead send" => "`nanogridbot dead list` shows them",
             "group" => "`nanogridbot group list` shows the groups",
             "held message" => "`nanogridbot plugin held` lists what is held",
             "message" => {

@@ -136,6 +136,10 @@ table! {
     post   "/api/alerts/test"                      OPERATE,   alerts::test,       "Say a test wherever alerts go: `to`.";
     post   "/api/alerts/mute"                      OPERATE,   alerts::mute,       "Have an alert be told no more for a while: `key`, `for`.";
     get    "/api/dead"                             MEND,      dead::list,         "Work that was given up.";
+    get    "/api/dead/sends"                       MEND,      dead::sends,        "What a platform refused for good.";
+    get    "/api/dead/sends/{id}"                  MEND,      dead::show_send,    "One of it: the `send`, and `why` of the message that it answers.";
+    post   "/api/dead/sends/{id}/requeue"          MEND,      dead::resend,       "Have it sent again.";
+    post   "/api/dead/sends/{id}/drop"             MEND,      dead::discard_send, "Throw it away.";
     get    "/api/dead/{id}"                        MEND,      dead::show,         "One of it: the `job`, and `why` of its message.";
     post   "/api/dead/{id}/requeue"                MEND,      dead::requeue,      "Put it back into its queue.";
     post   "/api/dead/{id}/drop"                   MEND,      dead::discard,      "Throw it away.";

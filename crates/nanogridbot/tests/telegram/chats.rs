@@ -168,6 +168,48 @@ async fn account_of(stage: &Stage) -> Option<Value> {
     status["channels"].as_array()?.iter().find(of).cloned()
 }
 
+/// What Telegram refused for good is listed, and sent again once the chat lets the bot in, or dropped.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_answer_can_be_sent_again() {
+    let stage = Stage::new().await;
+    let _gateway = stage.started().await;
+    stage.cli(&["bind", "telegram@main:5", "main", "--always"]).await;
+    let platform = stage.platform();
+    platform.block(5);
+    for (n, text) in ["left", "right"].into_iter().enumerate() {
+        platform.push(&[Draft::text(5, text)]);
+        let sends = loop {
+            let letters = json_of(&stage, &["dead", "list"]).await;
+            let sends = letters["sends"].as_array().unwrap().clone();
+            if sends.len() == n + 1 {
+                break sends;
+            }
+        };
+        assert!(sends[0]["text"].as_str().unwrap().contains(text), "{sends:?}");
+        assert!(sends[0]["error"].as_str().unwrap().contains("bot was blocked"), "{sends:?}");
+    }
+    let why = json_of(&stage, &["why", "1"]).await;
+    let says = why["sentence"].as_str().unwrap();
+    assert!(says.contains("`nanogridbot dead requeue send-1`"), "{says}");
+    platform.unblock(5);
+    stage.cli(&["dead", "drop", "send-2"]).await;
+    stage.cli(&["dead", "requeue", "send-1"]).await;
+    let sent = platform.wait_sent(1).await;
+    assert!(sent[0].text.contains("left"), "{sent:?}");
+    let mut again = program(&stage.home);
+    let out = again.args(["dead", "requeue", "send-2"]).output().await.unwrap();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(2), "{said}");
+    assert!(said.contains("dead send `2`") && said.contains("nanogridbot dead list"), "{said}");
+    assert_eq!(json_of(&stage, &["dead", "list"]).await, json!({"jobs": [], "sends": []}));
+}
+
+async fn json_of(stage: &Stage, words: &[&str]) -> Value {
+    let mut command = program(&stage.home);
+    let out = command.arg("--json").args(words).output().await.unwrap();
+    serde_json::from_slice(&out.stdout).unwrap()
+}
+
 /// A wait that Telegram names is one chat's: the others go on.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_chat_waits_as_long_as_telegram_says() {

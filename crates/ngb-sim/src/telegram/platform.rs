@@ -260,6 +260,11 @@ impl Platform {
         self.lock().blocked.insert(chat);
     }
 
+    /// They want to hear it again.
+    pub fn unblock(&self, chat: i64) {
+        self.lock().blocked.remove(&chat);
+    }
+
     /// Whether the parameters of all calls are kept; true at first. A bench turns it off.
     pub fn log_calls(&self, on: bool) {
         self.lock().log_calls = on;

@@ -99,6 +99,21 @@ pub struct JobRow {
     pub created_at: Timestamp,
 }
 
+/// What a platform refused for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnsentRow {
+    pub id: OutboxId,
+    /// None for what the gateway said in a chat of no group.
+    pub group: Option<GroupId>,
+    /// The message that it answers.
+    pub about: Option<MessageId>,
+    pub place: Place,
+    pub item: Outbound,
+    pub attempt: u32,
+    pub error: Option<String>,
+    pub created_at: Timestamp,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxRow {
     pub id: OutboxId,
