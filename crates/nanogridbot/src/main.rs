@@ -14,6 +14,7 @@ mod context;
 mod dead;
 mod doctor;
 mod engine;
+mod footprint;
 mod groups;
 mod hint;
 mod home;

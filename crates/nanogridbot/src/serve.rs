@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::{
-    cli,
+    cli, footprint,
     home::Home,
     make::{Made, Purpose, make},
 };
@@ -39,7 +39,12 @@ pub(crate) async fn serve(home: &Home, args: &cli::Serve) -> anyhow::Result<Exit
     let Made { gateway, mut tasks, web, lock: _lock, lease, .. } = made;
     let drain = tasks.drain.clone();
     tasks.spawn("web", web.run(gateway.clone(), drain.clone()));
-    tasks.spawn("signals", signals(heard, drain));
+    tasks.spawn("signals", signals(heard, drain.clone()));
+    let settled = footprint::unmap_the_start(gateway.clock().clone());
+    tasks.spawn(
+        "footprint",
+        async move { drain.run_until_cancelled(settled).await.unwrap_or(Ok(())) },
+    );
     let stopped = tasks.run(gateway.clock(), GRACE).await;
     lease.give_back().await;
     gateway.store().close().await;
