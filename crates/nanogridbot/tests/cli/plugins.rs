@@ -147,6 +147,7 @@ fn plugins_of_the_settings_are_asked_and_what_they_hold_is_let_go() {
     let stand = Stand::new();
     let settings = "[plugins.redactor]\n[plugins.word_filter.config]\nwords = ['wire']\naction = 'hold'\noutgoing = false\n\
                     [[plugins.auto_reply.config.rules]]\npattern = 'hours'\nreply = '9 to 5'\n";
+    std::fs::create_dir_all(stand.home()).unwrap();
     std::fs::write(stand.home().join("config.toml"), settings).unwrap();
     let gateway = stand.serve(&[]);
     let active = stand.run(&["plugin", "active"]).out;
@@ -159,7 +160,7 @@ fn plugins_of_the_settings_are_asked_and_what_they_hold_is_let_go() {
     assert!(said.contains("9 to 5"), "{said}");
 
     assert!(stand.run(&["plugin", "held"]).out.contains("nothing is held"));
-    let pending = stand.run(&["run", "-p", "echo wire it", "--timeout", "1"]);
+    let pending = stand.run(&["run", "-p", "echo wire it", "--timeout", "1s"]);
     assert!(!pending.out.contains("wire it"), "{pending:?}");
     let held = stand.json(&["plugin", "held"]);
     assert_eq!(
@@ -170,7 +171,7 @@ fn plugins_of_the_settings_are_asked_and_what_they_hold_is_let_go() {
     stand.json(&["plugin", "drop", &id]);
     assert_eq!(stand.json(&["plugin", "held"]), json!([]));
     let gone = stand.run(&["plugin", "release", &id]);
-    assert!(gone.code == Some(1) && gone.err.contains("nanogridbot plugin held"), "{gone:?}");
+    assert!(gone.code == Some(2) && gone.err.contains("nanogridbot plugin held"), "{gone:?}");
     gateway.stop();
 
     std::fs::write(stand.home().join("config.toml"), "[plugins.redact]\n").unwrap();

@@ -153,7 +153,7 @@ async fn another_lane_is_not_visible(house: House) {
     fs::write(other.lane_dir.join("note"), "of lane 2").unwrap();
     let said =
         house.sh("ls /workspace; ls -A /workspace/lane; grep -r 'of lane 2' /workspace | wc -l");
-    assert_eq!(said.await, "group\nlane\n0\n");
+    assert_eq!(said.await, "group\nipc\nlane\n0\n");
     let name = other.lane_dir.to_str().unwrap();
     assert_eq!(house.sh(&format!("ls {name} 2>/dev/null || echo no")).await, "no\n");
 }
