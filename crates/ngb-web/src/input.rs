@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use axum::{
-    body::{Body, to_bytes},
+    body::Body,
     extract::{FromRequest, FromRequestParts, Request},
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
 use http::request::Parts;
-use http_body_util::LengthLimitError;
 use ngb_core::clock::Clock;
 use serde::de::DeserializeOwned;
 
@@ -76,16 +76,29 @@ pub(crate) async fn read(
             "the body did not arrive in time",
         )
     };
-    clock.timeout(limit, to_bytes(body, limit_bytes)).await.map_err(late)?.map_err(|err| {
-        let too_large =
-            std::iter::successors(Some(&err as &dyn std::error::Error), |it| it.source())
-                .any(|it| it.is::<LengthLimitError>());
-        if too_large {
-            ApiError::too_large(limit_bytes)
+    clock.timeout(limit, collect(body, limit_bytes)).await.map_err(late)?
+}
+
+/// A body that is too large is read on up to so many times its limit, and thrown away: who sends all of it before they read
+/// would see a broken connection instead of the answer.
+const READ_ON: usize = 4;
+
+async fn collect(body: Body, limit_bytes: usize) -> Result<Bytes, ApiError> {
+    let mut pieces = body.into_data_stream();
+    let (mut whole, mut seen) = (BytesMut::new(), 0_usize);
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| ApiError::bad("the body could not be read to its end"))?;
+        seen = seen.saturating_add(piece.len());
+        if limit_bytes < seen {
+            whole.clear();
         } else {
-            ApiError::bad("the body could not be read to its end")
+            whole.extend_from_slice(&piece);
         }
-    })
+        if limit_bytes.saturating_mul(READ_ON) < seen {
+            break;
+        }
+    }
+    if limit_bytes < seen { Err(ApiError::too_large(limit_bytes)) } else { Ok(whole.freeze()) }
 }
 
 /// JSON out of `bytes`; an empty body counts as `{}`.
