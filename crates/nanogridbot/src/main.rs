@@ -18,6 +18,7 @@ mod footprint;
 mod groups;
 mod hint;
 mod home;
+mod installed;
 mod log;
 mod logs;
 mod make;

@@ -15,6 +15,7 @@ use ngb_gateway::{
     accounts::{Configured, ReadAccounts},
     alerts::AlertSettings,
     answers::Answers,
+    desk::Desk,
     dispatch::Caps,
     handle::SandboxState,
     retention::Retention,
@@ -26,8 +27,10 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::{
-    chain, channels, cli, engine,
+    chain::Wanted,
+    channels, cli, engine,
     home::{Home, Lock},
+    installed::Installed,
     log,
     models::{self, Models},
     net::Net,
@@ -136,6 +139,10 @@ pub(crate) async fn make(
     let (sandbox_tx, sandbox) = watch::channel(None);
     let zone = settings.agent.zone.clone();
     let zone = zone.or_else(|| jiff::tz::TimeZone::system().iana_name().map(str::to_owned));
+    let desk = Desk::new(clock.clone());
+    let wanted = Wanted::read(&settings, &clock)?;
+    let installed = Installed::take_up(home, wanted, desk.clone()).await?;
+    let (plugins, broken) = installed.chain()?;
     let parts = Parts {
         broker,
         home: home.path().to_owned(),
@@ -170,7 +177,9 @@ pub(crate) async fn make(
             usage: settings.retention.usage,
             audit: settings.retention.audit,
         },
-        plugins: chain::chain(&settings, &clock)?,
+        plugins,
+        broken_plugins: broken,
+        desk,
         alerts: AlertSettings {
             to: settings.alerts.to.clone(),
             account_after: settings.alerts.account_after,
@@ -182,6 +191,10 @@ pub(crate) async fn make(
         clock: clock.clone(),
     };
     let Running { gateway, mut tasks } = ngb_gateway::start(parts).await?;
+    if purpose == Purpose::Serve {
+        let kept = installed.keep(gateway.clone(), clock.clone(), tasks.drain.clone());
+        tasks.spawn("installed plugins", kept);
+    }
     // Proved beside everything else: a message that comes before waits for it.
     let kept = engine::Kept {
         home: home.clone(),

@@ -7,13 +7,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header, request
 use ngb_core::{
     egress::{Allowed, HostRule, Manner},
     proxy::Way,
+    public::is_public,
     secret::{Redactor, Secret},
 };
 use reqwest::Url;
 use tracing::info;
 
 use crate::{
-    Client,
+    Broker, Client,
     credential::{self, Credential},
     door::Asking,
     reply::{Body, Why, full, refuse},
@@ -204,6 +205,58 @@ impl WayOut {
             }
         }
     }
+}
+
+/// A request of something that is no agent, and its answer.
+pub type Ask = http::Request<Bytes>;
+pub type Answered = http::Response<Bytes>;
+
+impl Broker {
+    /// Asks a public host for `who`, whose right to it was looked at. No redirect is followed, since it may lead elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// With what went wrong, in words; also when the answer has more than `max_bytes`.
+    pub async fn ask(&self, who: &str, ask: Ask, max_bytes: usize) -> Result<Answered, String> {
+        let (head, body) = ask.into_parts();
+        let url = Url::parse(&head.uri.to_string()).map_err(|err| err.to_string())?;
+        let host = url.host_str().unwrap_or_default().to_owned();
+        // The resolver sees to names; an address goes by no resolver.
+        let literal = host.trim_start_matches('[').trim_end_matches(']').parse();
+        if literal.is_ok_and(|it| !is_public(it)) {
+            return Err(format!("`{host}` is not a public address"));
+        }
+        let bytes_out = body.len();
+        let way_out = self.shared.way_out();
+        let request = way_out.http.http.request(head.method.clone(), url);
+        let request = request.headers(headers_from_inside(&head.headers)).body(body);
+        let asked = async {
+            let answer = way_out.http.send(request).await.map_err(|err| err.to_string())?;
+            whole(answer, max_bytes).await
+        };
+        let asked = self.shared.clock.timeout(LIMIT, asked).await;
+        let answered = asked.unwrap_or_else(|late| Err(format!("`{host}` gave {late}")));
+        let (status, bytes_in) =
+            answered.as_ref().map_or((0, 0), |it| (it.status().as_u16(), it.body().len()));
+        info!(
+            target: "audit", who, host, method = %head.method, status, bytes_out, bytes_in, "fetch"
+        );
+        answered
+    }
+}
+
+async fn whole(mut answer: reqwest::Response, max_bytes: usize) -> Result<Answered, String> {
+    let mut body = BytesMut::new();
+    while let Some(piece) = answer.chunk().await.map_err(|err| err.without_url().to_string())? {
+        if max_bytes < body.len() + piece.len() {
+            return Err(format!("the answer has more than {max_bytes} bytes"));
+        }
+        body.extend_from_slice(&piece);
+    }
+    let mut res = Answered::new(body.freeze());
+    *res.status_mut() = answer.status();
+    *res.headers_mut() = std::mem::take(answer.headers_mut());
+    Ok(res)
 }
 
 fn headers_from_inside(inside: &HeaderMap) -> HeaderMap {

@@ -44,7 +44,7 @@ mod door;
 
 pub use credential::Credential;
 pub use door::{Allowed, Current, Door};
-pub use egress::WayOut;
+pub use egress::{Answered, Ask, WayOut};
 pub use failure::Unreached;
 pub use prove::{Unproved, prove};
 pub use reply::REFUSED;

@@ -26,6 +26,7 @@ mod calls;
 pub mod codes;
 mod commands;
 mod converse;
+pub mod desk;
 mod disk;
 pub mod dispatch;
 mod end;

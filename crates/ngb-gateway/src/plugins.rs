@@ -1,6 +1,10 @@
 //! Plugins in the gateway: which are asked, and what becomes of what they say.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use ngb_core::{
     decision::Decision,
@@ -29,13 +33,30 @@ const TICK: Duration = Duration::from_secs(60);
 /// The plugins that are in force, and a bell for what they are to be asked about.
 pub(crate) struct Plugins {
     chain: watch::Sender<Arc<Chain>>,
+    /// What plugins count, by plugin and name, since the start.
+    counts: Mutex<BTreeMap<String, BTreeMap<String, f64>>>,
+    /// Why an installed plugin, or its new version, can't be used.
+    broken: Mutex<BTreeMap<String, String>>,
     /// Something waits to be asked about.
     pub(crate) arrived: Notify,
 }
 
 impl Plugins {
-    pub(crate) fn new(chain: Chain) -> Self {
-        Self { chain: watch::Sender::new(Arc::new(chain)), arrived: Notify::new() }
+    pub(crate) fn new(chain: Chain, broken: BTreeMap<String, String>) -> Self {
+        let chain = watch::Sender::new(Arc::new(chain));
+        let (counts, broken) = (Mutex::default(), Mutex::new(broken));
+        Self { chain, counts, broken, arrived: Notify::new() }
+    }
+
+    pub(crate) fn count(&self, plugin: &str, name: &str, by: f64) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_plugin = counts.entry(plugin.to_owned()).or_default();
+        *of_plugin.entry(name.to_owned()).or_default() += by;
+    }
+
+    fn counted(&self, plugin: &str) -> BTreeMap<String, f64> {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get(plugin).cloned().unwrap_or_default()
     }
 
     pub(crate) fn chain(&self) -> Arc<Chain> {
@@ -115,12 +136,26 @@ pub struct PluginState {
     pub off: bool,
     pub calls: u64,
     pub failures: u64,
+    /// What it counts itself.
+    pub metrics: BTreeMap<String, f64>,
+    /// Why what is installed can't be used; an older version may go on.
+    pub error: Option<String>,
+}
+
+impl PluginState {
+    fn unused(name: String, why: String) -> Self {
+        let (version, hooks, metrics) = (String::new(), Vec::new(), BTreeMap::new());
+        let (required, off, calls, failures) = (false, false, 0, 0);
+        Self { name, version, hooks, required, off, calls, failures, metrics, error: Some(why) }
+    }
 }
 
 impl Gateway {
-    /// The plugins that are on, in their order.
+    /// The plugins that are on, in their order, and those that can't be used.
     pub fn plugins(&self) -> Vec<PluginState> {
         let chain = self.0.plugins.chain();
+        let mut broken =
+            self.0.plugins.broken.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let state = |it: &ngb_plugins::chain::Member| PluginState {
             name: it.plugin.name().to_owned(),
             version: it.plugin.version().to_owned(),
@@ -129,12 +164,18 @@ impl Gateway {
             off: it.health.is_off(),
             calls: it.health.calls(),
             failures: it.health.failures(),
+            metrics: self.0.plugins.counted(it.plugin.name()),
+            error: broken.remove(it.plugin.name()),
         };
-        chain.members().iter().map(state).collect()
+        let mut states: Vec<PluginState> = chain.members().iter().map(state).collect();
+        states.extend(broken.into_iter().map(|(name, why)| PluginState::unused(name, why)));
+        states
     }
 
-    /// Puts other plugins in force: from the next event on. Who was asked before is heard out.
-    pub fn set_plugins(&self, chain: Chain) {
+    /// Puts other plugins in force: from the next event on. Who was asked before is heard out. `broken` says which installed
+    /// ones can't be used, and why.
+    pub fn set_plugins(&self, chain: Chain, broken: BTreeMap<String, String>) {
+        *self.0.plugins.broken.lock().unwrap_or_else(PoisonError::into_inner) = broken;
         self.0.plugins.chain.send_replace(Arc::new(chain));
     }
 

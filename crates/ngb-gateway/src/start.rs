@@ -1,6 +1,6 @@
 //! Putting the parts together.
 
-use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use ngb_broker::Broker;
 use ngb_core::{
@@ -23,6 +23,7 @@ use crate::{
     accounts::{Accounts, Configured, ReadAccounts},
     alerts::{AlertSettings, Alerts},
     answers::{Answers, Current, SetModel},
+    desk::Desk,
     dispatch::{Caps, Dispatcher},
     events::Hub,
     handle::{About, Bind, Gateway, HandleError, SandboxState, Shared},
@@ -123,6 +124,10 @@ pub struct Parts {
     pub retention: Retention,
     /// Who is asked about messages and runs.
     pub plugins: Chain,
+    /// Installed ones that can't be used, and why.
+    pub broken_plugins: BTreeMap<String, String>,
+    /// Where installed plugins ask for things.
+    pub desk: Arc<Desk>,
     /// Who is told when something is not as it should be.
     pub alerts: AlertSettings,
     /// Whether tasks fire; not in a gateway that lives only as long as one command.
@@ -159,6 +164,8 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         caps,
         retention,
         plugins,
+        broken_plugins,
+        desk,
         alerts,
         scheduler,
         version,
@@ -190,7 +197,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         homes,
         broker,
         sandbox,
-        plugins: Plugins::new(plugins),
+        plugins: Plugins::new(plugins, broken_plugins),
         closed: stop.clone(),
         limits,
         answers: Current::new(answers, set_model),
@@ -201,6 +208,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         forget_asked: Notify::new(),
     };
     let gateway = Gateway(Arc::new(shared));
+    desk.open(&gateway);
     first_start(&gateway).await?;
 
     let intake_over = CancellationToken::new();

@@ -186,7 +186,7 @@ async fn queue(
     tx: &mut Tx,
     fires: &[(TaskId, Timestamp, &NewTask)],
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<Vec<JobId>, StoreError> {
     let key = |id: TaskId, it: &NewTask| it.lane_key.clone().unwrap_or_else(|| own_lane(id));
     let wanted = fires.iter().map(|(id, _, it)| (it.group, key(*id, it)));
     let lanes = intake::lanes_of(tx, wanted.collect(), now).await?;
@@ -219,14 +219,34 @@ async fn queue(
     let text = "INSERT INTO jobs (group_id, lane_id, kind, jid, thread, role, text, size_bytes, state, run_at, created_at,
                     task_id, slot_at)
                 VALUES {values} RETURNING id, task_id, slot_at";
+    let mut jobs = Vec::new();
     for row in tx.rows_many(sql("queue fires", text), rows).await? {
-        let job = Some(JobId(row.int("id")?));
+        jobs.push(JobId(row.int("id")?));
+        let job = jobs.last().copied();
         let detail = format!("task {} at {}", row.int("task_id")?, row.time("slot_at")?);
         tx.decide(NewDecision { message: None, job, run: None, kind: Decision::Queued, detail });
     }
-    intake::wake_lanes(tx, due.into_iter().map(|(lane, at)| row![lane, at]).collect())
-        .await
-        .map(drop)
+    intake::wake_lanes(tx, due.into_iter().map(|(lane, at)| row![lane, at]).collect()).await?;
+    Ok(jobs)
+}
+
+/// Fires a task that has no schedule: now, and whenever it is asked for again.
+pub(crate) async fn fire_beside(
+    tx: &mut Tx,
+    id: TaskId,
+    task: &NewTask,
+) -> Result<JobId, StoreError> {
+    let now = tx.now;
+    let text = "UPDATE tasks SET state = 'completed', next_at = NULL, last_at = $2 WHERE id = $1";
+    tx.run(sql("end a task", text).bind(id).bind(now)).await?;
+    let text = "SELECT coalesce(max(slot_at), 0) AS at FROM fires WHERE task_id = $1";
+    let last = tx.row(sql("find the last fire", text).bind(id)).await?;
+    let last = last.map_or(Ok(Timestamp(0)), |row| row.time("at"))?;
+    let slot = now.max(Timestamp(last.0 + 1));
+    let text = "INSERT INTO fires (task_id, slot_at, fired_at) VALUES {values}";
+    tx.run_many(sql("keep a fire", text), vec![row![id, slot, now]]).await?;
+    let jobs = queue(tx, &[(id, slot, task)], now).await?;
+    jobs.first().copied().ok_or(StoreError::NotFound { what: "task", name: id.to_string() })
 }
 
 /// How much later than its slot a fire runs, in milliseconds: the same for the same fire, spread over all.
@@ -297,7 +317,7 @@ impl Store {
                     // Somebody asked in the same millisecond.
                     return Ok(());
                 }
-                queue(tx, &[(id, now, &NewTask { jitter_ms: 0, ..it })], now).await
+                queue(tx, &[(id, now, &NewTask { jitter_ms: 0, ..it })], now).await.map(drop)
             })
         })
         .await

@@ -47,6 +47,7 @@ mod links;
 mod messages;
 mod pairings;
 mod people;
+mod plugins;
 mod prune;
 mod search;
 mod unsent;

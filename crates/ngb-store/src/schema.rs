@@ -253,4 +253,7 @@ const V10: &[&str] = &[
     "CREATE TABLE passages (id {id}, way TEXT NOT NULL, state TEXT NOT NULL, message_id BIGINT, inbound TEXT,
         group_id BIGINT, job_id BIGINT, jid TEXT NOT NULL, thread TEXT NOT NULL, text TEXT NOT NULL, plugin TEXT, why TEXT,
         created_at BIGINT NOT NULL)",
+    // What plugins keep; the bytes as base64, their number with that of the key's.
+    "CREATE TABLE plugin_kv (plugin TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, size_bytes BIGINT NOT NULL,
+        PRIMARY KEY (plugin, name))",
 ];

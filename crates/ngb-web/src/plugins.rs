@@ -1,5 +1,7 @@
 //! Plugins: how they fare, and what they hold until somebody decides.
 
+use std::collections::BTreeMap;
+
 use axum::{Json, extract::State};
 use ngb_core::{
     address::Jid,
@@ -38,6 +40,10 @@ pub(crate) struct PluginView {
     switched_off: bool,
     calls: u64,
     failures: u64,
+    /// What it counts itself, since the start.
+    metrics: BTreeMap<String, f64>,
+    /// Why what is installed can't be used; an older version may go on.
+    error: Option<String>,
 }
 
 fn view(it: PluginState) -> PluginView {
@@ -49,6 +55,8 @@ fn view(it: PluginState) -> PluginView {
         switched_off: it.off,
         calls: it.calls,
         failures: it.failures,
+        metrics: it.metrics,
+        error: it.error,
     }
 }
 

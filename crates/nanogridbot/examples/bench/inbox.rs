@@ -215,6 +215,8 @@ async fn start(home: &Path, store: &Store, clock: &Clock, flood: Flood) -> anyho
         alerts: ngb_gateway::alerts::AlertSettings::default(),
         retention: ngb_gateway::retention::Retention::default(),
         plugins: ngb_plugins::chain::Chain::default(),
+        broken_plugins: std::collections::BTreeMap::new(),
+        desk: ngb_gateway::desk::Desk::new(clock.clone()),
         scheduler: false,
         version: "bench",
     })

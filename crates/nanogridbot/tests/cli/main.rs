@@ -11,6 +11,7 @@ mod frames;
 mod groups;
 mod home;
 mod hooks;
+mod installed;
 mod logs;
 mod output;
 mod pages;

@@ -12,7 +12,12 @@ const MANIFEST: &str = "name = 'parrot'\nversion = '1.0.0'\nhooks = ['message-re
 
 /// The folder of that plugin, built.
 fn parrot(dir: &Path) -> PathBuf {
-    let manifest: Manifest = MANIFEST.parse().unwrap();
+    bird(dir, MANIFEST, "Kraa")
+}
+
+/// The folder of a plugin that answers each message with `cry`.
+pub(crate) fn bird(dir: &Path, manifest_text: &str, cry: &str) -> PathBuf {
+    let manifest: Manifest = manifest_text.parse().unwrap();
     let module = r#"(module
         (memory (export "memory") 2)
         (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 65536))
@@ -23,10 +28,12 @@ fn parrot(dir: &Path) -> PathBuf {
             (i32.store (i32.const 12) (i32.const 4))
             (i32.const 0))
         (data (i32.const 1024) "Kraa"))"#;
-    let component = encode(&wat::parse_str(module).unwrap(), &manifest).unwrap();
+    assert_eq!(cry.len(), 4);
+    let module = wat::parse_str(module.replace("Kraa", cry)).unwrap();
+    let component = encode(&module, &manifest).unwrap();
     let folder = dir.join("parrot");
-    std::fs::create_dir(&folder).unwrap();
-    std::fs::write(folder.join("plugin.toml"), MANIFEST).unwrap();
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("plugin.toml"), manifest_text).unwrap();
     std::fs::write(folder.join("plugin.wasm"), component).unwrap();
     folder
 }

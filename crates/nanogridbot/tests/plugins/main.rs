@@ -78,6 +78,13 @@ impl Bench {
     }
 }
 
+impl Bench {
+    /// What an agent of this home, or a plugin in its place, answers.
+    fn said(&self, text: &str) -> String {
+        self.json(&["run", "-p", text], &[])["text"].as_str().unwrap().to_owned()
+    }
+}
+
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -126,7 +133,10 @@ fn python(bench: &Bench) {
 
 #[test]
 fn the_example_in_rust() {
-    rust(&Bench::of("dice"));
+    let bench = Bench::of("dice");
+    rust(&bench);
+    assert_eq!(bench.said("!roll 3d1"), "Roll 1: 1 + 1 + 1 = 3");
+    assert_eq!(bench.said("echo let us roll"), "let us roll");
 }
 
 #[test]
@@ -136,7 +146,11 @@ fn the_template_in_rust() {
 
 #[test]
 fn the_example_in_javascript() {
-    javascript(&Bench::of("glossary"));
+    let bench = Bench::of("glossary");
+    javascript(&bench);
+    // Each of these is a gateway of its own: what it keeps is in the database.
+    assert_eq!(bench.said("!define API = how programs talk"), "Noted: API is how programs talk");
+    assert_eq!(bench.said("api?"), "api is how programs talk");
 }
 
 #[test]
@@ -146,7 +160,9 @@ fn the_template_in_javascript() {
 
 #[test]
 fn the_example_in_python() {
-    python(&Bench::of("units"));
+    let bench = Bench::of("units");
+    python(&bench);
+    assert_eq!(bench.said("echo It is 10 miles."), "It is 10 miles (16.1 km).");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod albums;
 mod alerts;
 mod commands;
+mod desk;
 mod engine;
 mod failures;
 mod forget;

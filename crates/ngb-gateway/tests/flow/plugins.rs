@@ -1,6 +1,9 @@
 //! Plugins see what comes in and goes out, and change, answer, drop and hold it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use ngb_core::{
     clock::Clock,
@@ -139,7 +142,7 @@ async fn what_is_held_waits_for_a_person_in_both_directions() {
     assert_eq!(stage.heard().await.1, "you said wire money");
     assert!(stage.gateway.release(one.id).await.is_err(), "only once");
 
-    stage.gateway.set_plugins(Chain::new(vec![plugin("word_filter", outgoing)]));
+    stage.gateway.set_plugins(Chain::new(vec![plugin("word_filter", outgoing)]), BTreeMap::new());
     stage.write("1", "a secret").await;
     stage.write("1", "another").await;
     assert_eq!(stage.heard().await.1, "you said another");

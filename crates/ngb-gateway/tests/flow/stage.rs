@@ -36,6 +36,7 @@ use ngb_gateway::{
     accounts::Configured,
     alerts::AlertSettings,
     answers::Answers,
+    desk::Desk,
     dispatch::Caps,
     events::{Event, Next, Subscription},
     handle::{Bind, SandboxState},
@@ -192,6 +193,8 @@ impl Default for Setting {
 pub(crate) struct Stage {
     pub(crate) gateway: Gateway,
     pub(crate) platform: Arc<Platform>,
+    /// Where installed plugins ask for things.
+    pub(crate) desk: Arc<Desk>,
     said: mpsc::UnboundedReceiver<(Place, Outbound)>,
     drain: CancellationToken,
     life: Option<tokio::task::JoinHandle<ngb_core::tasks::Stopped>>,
@@ -281,6 +284,7 @@ impl Stage {
             way_out: WayOut::new(reqwest::Client::builder, &Way::direct()).unwrap(),
         };
         let channel: Arc<dyn Channel> = platform.clone();
+        let desk = Desk::new(clock.clone());
         let Running { gateway, tasks } = ngb_gateway::start(Parts {
             broker: Broker::new(broker, clock.clone()).unwrap(),
             home: home.path().to_owned(),
@@ -304,6 +308,8 @@ impl Stage {
             caps: Caps { max_runs: setting.max_runs, max_live_bytes: 1 << 40 },
             retention: Retention::default(),
             plugins: setting.plugins,
+            broken_plugins: std::collections::BTreeMap::new(),
+            desk: desk.clone(),
             alerts: setting.alerts,
             scheduler: true,
             version: "test",
@@ -314,7 +320,7 @@ impl Stage {
         .unwrap();
         let drain = tasks.drain.clone();
         let life = tokio::spawn(Self::live(tasks));
-        Self { gateway, platform, said, drain, life: Some(life), home, engine, probe }
+        Self { gateway, platform, desk, said, drain, life: Some(life), home, engine, probe }
     }
 
     async fn live(tasks: Tasks) -> ngb_core::tasks::Stopped {

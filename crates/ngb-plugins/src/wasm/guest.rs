@@ -8,7 +8,7 @@ use crate::wasm::{
     engine::TICK,
     error::CallError,
     manifest::{Capabilities, Capability},
-    services::Services,
+    services::{Once, Services},
 };
 
 /// What a guest may use.
@@ -58,6 +58,10 @@ pub(super) struct Guest {
     pub(super) limits: Limits,
     /// Its settings for the group of the message at hand, as JSON.
     pub(super) config: Arc<str>,
+    /// What the event at hand is known by; none where it has no number.
+    event: Option<String>,
+    /// What it did for this event so far.
+    acts: u32,
     memory: Memory,
     /// How many ticks it has run for in this call, and how many it may.
     ticks: u32,
@@ -95,6 +99,8 @@ impl Guest {
             services,
             limits,
             config: "{}".into(),
+            event: None,
+            acts: 0,
             memory: Memory { used: 0, limit: limits.memory_bytes, was_refused: false },
             ticks: 0,
             max_ticks: 0,
@@ -111,6 +117,19 @@ impl Guest {
         self.ticks = 0;
         self.broke = None;
         self.memory.was_refused = false;
+    }
+
+    /// Says which event is at hand from now on, and the settings that count for it.
+    pub(super) fn turn_to(&mut self, event: Option<String>, config: Arc<str>) {
+        self.event = event;
+        self.config = config;
+        self.acts = 0;
+    }
+
+    /// Under what the next thing is done that it does.
+    pub(super) fn next_act(&mut self) -> Once {
+        self.acts += 1;
+        self.event.as_ref().map(|it| format!("{it}:{}", self.acts))
     }
 
     /// One more tick of the processor's time went by; whether there is none left.

@@ -10,6 +10,7 @@ use crate::wasm::{
     engine::WasmEngine,
     guest::Guest,
     manifest::Capability,
+    services::Once,
     words::{WasmGroup, WasmLevel, WasmQueue, WasmRequest, WasmResponse},
 };
 
@@ -122,8 +123,9 @@ fn send_message(it: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
         "send",
         |mut store: Calling<'_>, (chat, text): (String, String)| -> Later<'_, ()> {
             Box::new(async move {
-                let guest = granted(&mut store, Capability::SendMessage)?;
-                Ok((send_one(guest, &chat, &text).await,))
+                granted(&mut store, Capability::SendMessage)?;
+                let once = store.data_mut().next_act();
+                Ok((send_one(store.data(), &chat, &text, once).await,))
             })
         },
     )?;
@@ -131,24 +133,25 @@ fn send_message(it: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
         "broadcast",
         |mut store: Calling<'_>, (group, text): (String, String)| -> Later<'_, u32> {
             Box::new(async move {
-                let guest = granted(&mut store, Capability::SendMessage)?;
-                Ok((broadcast(guest, &group, &text).await,))
+                granted(&mut store, Capability::SendMessage)?;
+                let once = store.data_mut().next_act();
+                Ok((broadcast(store.data(), &group, &text, once).await,))
             })
         },
     )
 }
 
-async fn send_one(guest: &Guest, chat: &str, text: &str) -> Result<(), String> {
+async fn send_one(guest: &Guest, chat: &str, text: &str, once: Once) -> Result<(), String> {
     if !guest.granted.allows(Capability::SendMessage, chat) {
         return Err(format!("the plugin was not granted to send to `{chat}`"));
     }
     if guest.limits.output_bytes < text.len() {
         return Err(format!("a message has up to {} bytes", guest.limits.output_bytes));
     }
-    guest.services.send(&guest.name, chat, text).await
+    guest.services.send(&guest.name, chat, text, once).await
 }
 
-async fn broadcast(guest: &Guest, group: &str, text: &str) -> Result<u32, String> {
+async fn broadcast(guest: &Guest, group: &str, text: &str, once: Once) -> Result<u32, String> {
     let groups = guest.services.groups(&guest.name).await?;
     let Some(found) = groups.into_iter().find(|it| it.name == group) else {
         return Err(format!("there is no group `{group}`"));
@@ -156,7 +159,8 @@ async fn broadcast(guest: &Guest, group: &str, text: &str) -> Result<u32, String
     let mut count = 0;
     for chat in found.chats {
         if guest.granted.allows(Capability::SendMessage, &chat) {
-            send_one(guest, &chat, text).await?;
+            let once = once.as_ref().map(|it| format!("{it}:{chat}"));
+            send_one(guest, &chat, text, once).await?;
             count += 1;
         }
     }
@@ -187,8 +191,10 @@ fn enqueue_run(it: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
         "enqueue",
         |mut store: Calling<'_>, (group, prompt): (String, String)| -> Later<'_, i64> {
             Box::new(async move {
-                let guest = granted(&mut store, Capability::EnqueueRun)?;
-                Ok((guest.services.enqueue(&guest.name, &group, &prompt).await,))
+                granted(&mut store, Capability::EnqueueRun)?;
+                let once = store.data_mut().next_act();
+                let guest = store.data();
+                Ok((guest.services.enqueue(&guest.name, &group, &prompt, once).await,))
             })
         },
     )

@@ -1,5 +1,6 @@
 //! Plugins as WebAssembly components: nothing but what `wit/plugin.wit` names reaches them, and only what was granted.
 
+mod broken;
 mod cache;
 mod candidate;
 mod compiled;
@@ -20,6 +21,7 @@ mod services;
 mod watch;
 mod words;
 
+pub use broken::Broken;
 pub use cache::{Cache, Loaded, MAX_COMPONENT_BYTES, digest, read_component};
 pub use candidate::Candidate;
 pub use compiled::Shape;
@@ -39,7 +41,7 @@ pub use plugin::{ReplaceError, WasmPlugin};
 pub use rehearsal::{RehearsalError, Step, rehearse};
 pub use running::{Program, Running, WasmEvent};
 pub use seat::Seat;
-pub use services::{Refusal, Services, silent};
+pub use services::{Once, Refusal, Services, silent};
 pub use words::{
     WasmFinished, WasmGroup, WasmLevel, WasmMessage, WasmOutgoing, WasmQueue, WasmRequest,
     WasmResponse, WasmRun, WasmVerdict,

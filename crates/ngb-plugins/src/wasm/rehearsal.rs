@@ -14,7 +14,7 @@ use crate::wasm::{
     imports::MAX_KV_BYTES,
     plugin::{ReplaceError, WasmPlugin},
     running::{Program, WasmEvent},
-    services::{Refusal, Services},
+    services::{Once, Refusal, Services},
     words::{
         WasmFinished, WasmGroup, WasmLevel, WasmMessage, WasmOutgoing, WasmQueue, WasmRequest,
         WasmResponse, WasmRun, WasmVerdict,
@@ -220,7 +220,7 @@ impl Services for Stage {
         Ok(lock(&self.kept).keys().filter(|it| it.starts_with(prefix)).cloned().collect())
     }
 
-    async fn send(&self, _: &str, chat: &str, text: &str) -> Result<(), Refusal> {
+    async fn send(&self, _: &str, chat: &str, text: &str, _: Once) -> Result<(), Refusal> {
         self.note(format!("send to {chat}: {text}"));
         Ok(())
     }
@@ -230,7 +230,7 @@ impl Services for Stage {
         Ok(vec![WasmGroup { name: "main".to_owned(), chats }])
     }
 
-    async fn enqueue(&self, _: &str, group: &str, prompt: &str) -> Result<i64, Refusal> {
+    async fn enqueue(&self, _: &str, group: &str, prompt: &str, _: Once) -> Result<i64, Refusal> {
         self.note(format!("run in {group}: {prompt}"));
         Ok(1)
     }

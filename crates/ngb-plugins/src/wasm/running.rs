@@ -8,6 +8,7 @@ use wasmtime::{
 };
 
 use crate::wasm::{
+    cache::digest,
     compiled::{Shape, export_name},
     engine::WasmEngine,
     error::{CallError, ComponentError},
@@ -184,6 +185,18 @@ pub enum WasmEvent {
     Tick,
 }
 
+impl WasmEvent {
+    /// What it is known by when it comes again: the message, and its text, since an edit has the message's number.
+    fn key(&self) -> Option<String> {
+        match self {
+            Self::MessageReceived(it) => {
+                Some(format!("{}:{}", it.id, &digest(it.text.as_bytes())[..16]))
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Running {
     /// Whether it can be called again: one that trapped or was cut off in the middle of a call can't.
     pub fn is_whole(&self) -> bool {
@@ -199,7 +212,7 @@ impl Running {
         event: WasmEvent,
         config: Arc<str>,
     ) -> Result<WasmVerdict, CallError> {
-        self.store.data_mut().config = config;
+        self.store.data_mut().turn_to(event.key(), config);
         let verdict = match event {
             WasmEvent::MessageReceived(it) => {
                 self.call(WasmHook::MessageReceived, self.hooks.message_received, (it,)).await?

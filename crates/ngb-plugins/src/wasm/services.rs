@@ -7,6 +7,10 @@ use crate::wasm::words::{WasmGroup, WasmLevel, WasmQueue, WasmRequest, WasmRespo
 /// Why something was not done, as the plugin is told.
 pub type Refusal = String;
 
+/// Under what something is done, by the message at hand and how many things the plugin did for it before: a message that is
+/// shown to the plugin again, since the gateway died meanwhile, has it done once. None for an event that has no number.
+pub type Once = Option<String>;
+
 /// The gateway, as far as a plugin reaches. The grants were checked before; each call names its plugin.
 #[async_trait]
 pub trait Services: Send + Sync {
@@ -23,11 +27,19 @@ pub trait Services: Send + Sync {
 
     async fn kv_keys(&self, plugin: &str, prefix: &str) -> Result<Vec<String>, Refusal>;
 
-    async fn send(&self, plugin: &str, chat: &str, text: &str) -> Result<(), Refusal>;
+    /// What was done under `once` is not done again; see [`Once`].
+    async fn send(&self, plugin: &str, chat: &str, text: &str, once: Once) -> Result<(), Refusal>;
 
     async fn groups(&self, plugin: &str) -> Result<Vec<WasmGroup>, Refusal>;
 
-    async fn enqueue(&self, plugin: &str, group: &str, prompt: &str) -> Result<i64, Refusal>;
+    /// What was done under `once` is not done again, and has the number that it had.
+    async fn enqueue(
+        &self,
+        plugin: &str,
+        group: &str,
+        prompt: &str,
+        once: Once,
+    ) -> Result<i64, Refusal>;
 
     async fn queue(&self, plugin: &str) -> Result<WasmQueue, Refusal>;
 
@@ -67,7 +79,7 @@ impl Services for Silent {
         Err(NOBODY.to_owned())
     }
 
-    async fn send(&self, _: &str, _: &str, _: &str) -> Result<(), Refusal> {
+    async fn send(&self, _: &str, _: &str, _: &str, _: Once) -> Result<(), Refusal> {
         Err(NOBODY.to_owned())
     }
 
@@ -75,7 +87,7 @@ impl Services for Silent {
         Err(NOBODY.to_owned())
     }
 
-    async fn enqueue(&self, _: &str, _: &str, _: &str) -> Result<i64, Refusal> {
+    async fn enqueue(&self, _: &str, _: &str, _: &str, _: Once) -> Result<i64, Refusal> {
         Err(NOBODY.to_owned())
     }
 

@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use ngb_plugins::wasm::{
-    Refusal, Services, WasmGroup, WasmLevel, WasmQueue, WasmRequest, WasmResponse,
+    Once, Refusal, Services, WasmGroup, WasmLevel, WasmQueue, WasmRequest, WasmResponse,
 };
 
 /// What was asked of the gateway.
@@ -55,7 +55,7 @@ impl Services for Desk {
         Ok(kept.keys().filter(|it| it.starts_with(prefix)).cloned().collect())
     }
 
-    async fn send(&self, _: &str, chat: &str, text: &str) -> Result<(), Refusal> {
+    async fn send(&self, _: &str, chat: &str, text: &str, _: Once) -> Result<(), Refusal> {
         self.sent.lock().unwrap().push((chat.to_owned(), text.to_owned()));
         Ok(())
     }
@@ -65,7 +65,7 @@ impl Services for Desk {
         Ok(vec![WasmGroup { name: "main".to_owned(), chats }])
     }
 
-    async fn enqueue(&self, _: &str, group: &str, _: &str) -> Result<i64, Refusal> {
+    async fn enqueue(&self, _: &str, group: &str, _: &str, _: Once) -> Result<i64, Refusal> {
         if group == "main" { Ok(1) } else { Err(format!("there is no group `{group}`")) }
     }
 
