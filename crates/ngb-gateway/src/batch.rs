@@ -295,7 +295,7 @@ async fn arrive(
     let plan = match asked.and_then(|it| it.plan) {
         Some(plan) => plan,
         None if !is_back && is_for_plugins(shared, &inbound, &open) => Plan::AskPlugins,
-        None => decide(gateway, &inbound, &open).await,
+        None => decide(gateway, &inbound, &open, is_back).await,
     };
     if let Plan::Move { to } = &plan {
         shared.questions.moved(&inbound.place.jid, to);
@@ -317,7 +317,8 @@ fn is_for_plugins(shared: &Shared, inbound: &Inbound, open: &[OpenQuestion]) -> 
     let new_chats = shared.accounts.new_chats(inbound.place.jid.account());
     let busy = shared.dispatcher.is_busy(&inbound.place);
     let now = shared.clock.now();
-    let seen = Seen { snapshot: &snapshot, new_chats, busy, open, bot_turns: 0, now };
+    let by_plugins = false;
+    let seen = Seen { snapshot: &snapshot, new_chats, busy, open, bot_turns: 0, by_plugins, now };
     !matches!(
         plan::plan(inbound, &seen),
         Step::Stop { .. } | Step::StopAnswer(_) | Step::Command { .. }
@@ -351,7 +352,12 @@ pub(crate) async fn keep_long_text(shared: &Shared, inbound: &mut Inbound) -> st
 }
 
 /// The plan of one event. Stopping happens here, before anything is written: it is the same when done twice.
-async fn decide(gateway: &Gateway, inbound: &Inbound, open: &[OpenQuestion]) -> Plan {
+async fn decide(
+    gateway: &Gateway,
+    inbound: &Inbound,
+    open: &[OpenQuestion],
+    by_plugins: bool,
+) -> Plan {
     let shared = &gateway.0;
     let mut new_chats = shared.accounts.new_chats(inbound.place.jid.account());
     loop {
@@ -360,7 +366,7 @@ async fn decide(gateway: &Gateway, inbound: &Inbound, open: &[OpenQuestion]) -> 
         let now = shared.clock.now();
         let (chat, sender) = (&inbound.place.jid, &inbound.sender);
         let bot_turns = if sender.is_bot { shared.pairs.turns(chat, &sender.id, now) } else { 0 };
-        let seen = Seen { snapshot: &snapshot, new_chats, busy, open, bot_turns, now };
+        let seen = Seen { snapshot: &snapshot, new_chats, busy, open, bot_turns, by_plugins, now };
         match plan::plan(inbound, &seen) {
             Step::Write(plan) => {
                 if sender.is_bot && matches!(plan, Plan::Engage { .. }) {

@@ -68,12 +68,15 @@ pub struct Seen<'a> {
     pub open: &'a [OpenQuestion],
     /// How often the sender, a bot, was answered in the chat within the last hour.
     pub bot_turns: u32,
+    /// Whether plugins have seen it. No command ever comes to them, so what reads like one is their text and not the sender's
+    /// wish.
+    pub by_plugins: bool,
     pub now: Timestamp,
 }
 
 /// Plans one event.
 pub fn plan(inbound: &Inbound, seen: &Seen<'_>) -> Step {
-    let Seen { snapshot, new_chats, busy, open, bot_turns, now } = *seen;
+    let Seen { snapshot, new_chats, busy, open, bot_turns, by_plugins, now } = *seen;
     let account = inbound.place.jid.account();
     let roles = snapshot.roles(account, &inbound.sender.id);
     let who = Answerer { sender_id: &inbound.sender.id, roles: &roles };
@@ -103,7 +106,7 @@ pub fn plan(inbound: &Inbound, seen: &Seen<'_>) -> Step {
     let access = snapshot.access(&inbound.place.jid);
 
     if access == Access::Approved && !inbound.sender.is_bot && !bindings.is_empty() {
-        if let Some(it) = Command::parse(content, busy) {
+        if !by_plugins && let Some(it) = Command::parse(content, busy) {
             return command(it, inbound, seen, Lang::of(&content.text));
         }
         if let Some((ask, option)) = ask::answered(open, &inbound.place, content, who) {
@@ -295,6 +298,7 @@ mod tests {
                 busy: false,
                 open: &open,
                 bot_turns: 0,
+                by_plugins: false,
                 now,
             };
             let got = match plan(&event, &seen) {
@@ -341,8 +345,15 @@ mod tests {
             let snapshot = snapshot();
             let open = [question()];
             let (new_chats, now) = (NewChats::Ask, Timestamp(0));
-            let seen =
-                Seen { snapshot: &snapshot, new_chats, busy, open: &open, bot_turns: 0, now };
+            let seen = Seen {
+                snapshot: &snapshot,
+                new_chats,
+                busy,
+                open: &open,
+                bot_turns: 0,
+                by_plugins: false,
+                now,
+            };
             let got = match plan(&event, &seen) {
                 Step::Stop { only_own } => {
                     assert!(only_own, "a guest stops what is theirs");
@@ -360,6 +371,25 @@ mod tests {
                 Step::Write(_) => "other",
             };
             assert_eq!(got, want, "{text} in chat {chat}, busy: {busy}");
+        }
+    }
+
+    /// A plugin may write anything into a message, but the rights of its sender are not its own.
+    #[test]
+    fn what_a_plugin_wrote_is_no_command() {
+        let snapshot = snapshot();
+        for text in ["/stop", "/whoami"] {
+            let event = message("1", text, Addressed::Direct);
+            let seen = Seen {
+                snapshot: &snapshot,
+                new_chats: NewChats::Ask,
+                busy: true,
+                open: &[],
+                bot_turns: 0,
+                by_plugins: true,
+                now: Timestamp(0),
+            };
+            assert!(matches!(plan(&event, &seen), Step::Write(Plan::Engage { .. })), "{text}");
         }
     }
 }

@@ -7,7 +7,6 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use ngb_core::{
-    address::Jid,
     decision::Decision,
     id::PassageId,
     message::{ChatKind, Content, Happening, Inbound, MediaKind, Outbound},
@@ -36,8 +35,8 @@ const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 pub(crate) async fn run(gateway: Gateway, stop: CancellationToken) -> anyhow::Result<()> {
     let shared = &gateway.0;
     let mut last = PassageId(0);
-    let mut waiting: HashMap<Jid, VecDeque<Passage>> = HashMap::new();
-    let mut busy: HashSet<Jid> = HashSet::new();
+    let mut waiting: HashMap<String, VecDeque<PassageId>> = HashMap::new();
+    let mut busy: HashSet<String> = HashSet::new();
     let mut asked = FuturesUnordered::new();
     loop {
         // Interest is registered before looking, so that nothing is missed in between.
@@ -47,9 +46,9 @@ pub(crate) async fn run(gateway: Gateway, stop: CancellationToken) -> anyhow::Re
         let more = match shared.store.waiting_passages(last, READ).await {
             Ok(rows) => {
                 let more = rows.len() == READ as usize;
-                for it in rows {
-                    last = it.id;
-                    waiting.entry(it.place.jid.clone()).or_default().push_back(it);
+                for (id, jid) in rows {
+                    last = id;
+                    waiting.entry(jid).or_default().push_back(id);
                 }
                 more
             }
@@ -66,7 +65,7 @@ pub(crate) async fn run(gateway: Gateway, stop: CancellationToken) -> anyhow::Re
                 && let Some(next) = queue.pop_front()
             {
                 busy.insert(jid.clone());
-                asked.push(until_done(&gateway, next.id, jid.clone()));
+                asked.push(until_done(&gateway, next, jid.clone()));
             }
         }
         waiting.retain(|_, queue| !queue.is_empty());
@@ -84,7 +83,7 @@ pub(crate) async fn run(gateway: Gateway, stop: CancellationToken) -> anyhow::Re
 }
 
 /// Asks about one, as often as it takes to write what comes of it.
-async fn until_done(gateway: &Gateway, id: PassageId, jid: Jid) -> Jid {
+async fn until_done(gateway: &Gateway, id: PassageId, jid: String) -> String {
     loop {
         // Read anew: its chat may have moved since, and its sender may be forgotten.
         let done = match gateway.0.store.passage(id).await {

@@ -6,7 +6,7 @@ use ngb_core::{
     address::{Account, Place},
     clock::Timestamp,
     id::{GroupId, LaneId, MessageId},
-    message::{MediaKind, MediaRef},
+    message::{Inbound, MediaKind, MediaRef},
     notice::Lang,
 };
 
@@ -311,8 +311,26 @@ struct Senders {
     lanes: Vec<LaneId>,
 }
 
+/// Forgets edits about which plugins are still to be asked, or which one holds: they are of no message yet.
+async fn forget_edits(tx: &mut Tx, account: &str, sender: &str) -> Result<(), StoreError> {
+    let text = "SELECT id, inbound FROM passages WHERE way = 'in' AND message_id IS NULL";
+    let mut theirs = Vec::new();
+    for row in tx.rows(sql("look for edits", text)).await? {
+        let inbound: Inbound = row.json("inbound")?;
+        if inbound.sender.id == sender && inbound.place.jid.account().to_string() == account {
+            theirs.push(row.int("id")?);
+        }
+    }
+    if theirs.is_empty() {
+        return Ok(());
+    }
+    let text = "DELETE FROM passages WHERE id IN ({list})";
+    tx.run(sql("forget edits", text).list(theirs)).await.map(drop)
+}
+
 async fn forget_senders(tx: &mut Tx, it: &Senders) -> Result<(), StoreError> {
     for (account, sender) in &it.of {
+        forget_edits(tx, account, sender).await?;
         for text in [
             "DELETE FROM pairings WHERE account = $1 AND sender_id = $2",
             "DELETE FROM links WHERE account = $1 AND sender_id = $2 OR used_account = $1 AND used_sender = $2",

@@ -91,18 +91,18 @@ async fn hold(
 }
 
 impl Store {
-    /// What plugins are still to be asked about, in the order in which it came, from `after` on.
+    /// What plugins are still to be asked about, in the order in which it came, from `after` on: its number and its chat. Each
+    /// is read by itself, so that one which can't be read keeps nothing but its own chat.
     pub async fn waiting_passages(
         &self,
         after: PassageId,
         limit: u32,
-    ) -> Result<Vec<Passage>, StoreError> {
-        let text = format!(
-            "SELECT {COLUMNS} FROM passages WHERE state = 'waiting' AND id > $1 ORDER BY id LIMIT $2"
-        );
-        let rows =
-            self.rows(sql("read what plugins are to see", text).bind(after).bind(limit)).await?;
-        rows.iter().map(passage).collect()
+    ) -> Result<Vec<(PassageId, String)>, StoreError> {
+        let text =
+            "SELECT id, jid FROM passages WHERE state = 'waiting' AND id > $1 ORDER BY id LIMIT $2";
+        let query = sql("read what plugins are to see", text).bind(after).bind(limit);
+        let rows = self.rows(query).await?;
+        rows.iter().map(|it| Ok((PassageId(it.int("id")?), it.text("jid")?))).collect()
     }
 
     /// What plugins hold, the oldest first.

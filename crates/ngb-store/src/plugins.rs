@@ -41,7 +41,7 @@ async fn keep(tx: &mut Tx, it: &Keep) -> Result<bool, StoreError> {
         return Ok(true);
     };
     let bytes = it.key.len() + value.len();
-    let text = "SELECT coalesce(sum(size_bytes), 0) AS used FROM plugin_kv WHERE plugin = $1 AND name <> $2";
+    let text = "SELECT CAST(coalesce(sum(size_bytes), 0) AS BIGINT) AS used FROM plugin_kv WHERE plugin = $1 AND name <> $2";
     let used =
         tx.row(sql("measure a plugin's values", text).bind(&*it.plugin).bind(&*it.key)).await?;
     let used = used.map_or(Ok(0), |row| row.count("used"))?;

@@ -7,7 +7,7 @@ mod common;
 use common::*;
 use ngb_core::{
     frame::SessionMark,
-    id::{GroupId, LaneId, MessageId},
+    id::{GroupId, LaneId, MessageId, PassageId},
     message::Happening,
 };
 use ngb_store::*;
@@ -152,6 +152,11 @@ async fn who_is_forgotten_leaves_nothing_and_others_stay(fix: Fix) {
         fix.store.settle(said.iter().map(|it| sent(it.id, "x")).collect()).await.unwrap();
     }
     write_all(&fix.store).await;
+    let edit = |key: &str, sender: &str| {
+        let inbound = inbound(key, "1", Happening::Edit(text("a", "black, edited")));
+        by(sender, Arrival { inbound, plan: Plan::AskPlugins })
+    };
+    fix.accept(vec![edit("d", "7"), edit("e", "8")], 0).await;
     let of = [(place("1").jid.account().clone(), "7".to_owned())];
     let traces = fix.store.traces(&of).await.unwrap();
     assert_eq!(traces.own_chats, [place("2").jid.to_string()].into());
@@ -163,6 +168,7 @@ async fn who_is_forgotten_leaves_nothing_and_others_stay(fix: Fix) {
     let gone = fix.store.forget_messages(&traces.messages).await.unwrap();
     assert_eq!((gone.jobs.len(), gone.being_sent), (2, 0));
     fix.store.forget_senders(&of, &traces).await.unwrap();
+    assert_eq!(fix.store.waiting_passages(PassageId(0), 10).await.unwrap().len(), 1);
     fix.store.cut_log().await.unwrap();
     let since = ngb_core::clock::Timestamp(0);
     let heard = fix.store.heard(place("1").jid.account(), since, 10).await.unwrap();
