@@ -133,9 +133,11 @@ impl Services for Desk {
 
     async fn groups(&self, _: &str) -> Result<Vec<WasmGroup>, Refusal> {
         let snapshot = self.gateway()?.directory().snapshot();
-        let group = |it: &Group| WasmGroup {
-            name: it.name.as_str().to_owned(),
-            chats: snapshot.bindings_of(it.id).map(|it| it.place.jid.to_string()).collect(),
+        let group = |it: &Group| {
+            let chats = snapshot.bindings_of(it.id).map(|it| it.place.jid.to_string());
+            let mut chats: Vec<String> = chats.collect();
+            chats.sort();
+            WasmGroup { name: it.name.as_str().to_owned(), chats }
         };
         let mut groups: Vec<WasmGroup> = snapshot.groups().map(group).collect();
         groups.sort_by(|a, b| a.name.cmp(&b.name));

@@ -18,8 +18,8 @@ async fn what_a_plugin_says_and_asks_for_is_done_once() {
     stage.group("home", "1", Scope::Thread).await;
     let desk = stage.desk.clone();
     let home = desk.groups("p").await.unwrap().remove(0);
-    assert_eq!(home.chats, ["web@main:home", "telegram@main:1"]);
-    let chat = home.chats[1].clone();
+    assert_eq!(home.chats, ["telegram@main:1", "web@main:home"]);
+    let chat = home.chats[0].clone();
     desk.send("p", &chat, "hello", once("7:1")).await.unwrap();
     assert_eq!(stage.heard().await, ("1".into(), "hello".into()));
     // The message was shown to the plugin again, and it does the same again.
