@@ -9,6 +9,7 @@ mod calls;
 mod dialect;
 pub mod dingtalk;
 pub mod discord;
+mod emoji;
 pub mod feishu;
 #[cfg(test)]
 mod fuzz;

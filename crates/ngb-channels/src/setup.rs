@@ -170,8 +170,9 @@ const SLACK: Guide = Guide {
  "features": {"app_home": {"messages_tab_enabled": true, "messages_tab_read_only_enabled": false},
   "bot_user": {"display_name": "nano", "always_online": true}},
  "oauth_config": {"scopes": {"bot": ["chat:write", "channels:history", "groups:history", "im:history", "mpim:history",
-  "channels:read", "groups:read", "users:read", "files:read", "files:write", "reactions:write"]}},
- "settings": {"event_subscriptions": {"bot_events": ["message.channels", "message.groups", "message.im", "message.mpim"]},
+  "channels:read", "groups:read", "users:read", "files:read", "files:write", "reactions:read", "reactions:write"]}},
+ "settings": {"event_subscriptions": {"bot_events": ["message.channels", "message.groups", "message.im", "message.mpim",
+   "reaction_added", "reaction_removed"]},
   "interactivity": {"is_enabled": true}, "socket_mode_enabled": true, "org_deploy_enabled": false,
   "token_rotation_enabled": false}}"#,
     }),
@@ -197,7 +198,7 @@ const DISCORD: Guide = Guide {
     ],
     import: Some(Import {
         place: "your browser",
-        text: "https://discord.com/oauth2/authorize?client_id={id}&scope=bot+applications.commands&permissions=274878024704",
+        text: "https://discord.com/oauth2/authorize?client_id={id}&scope=bot+applications.commands&permissions=274878024768",
     }),
     write: "write to the bot, or name it in a channel",
     silent: &[
@@ -283,14 +284,14 @@ const FEISHU: Guide = Guide {
         "Add Features (添加应用能力): Bot (机器人)",
         "Permissions & Scopes (权限管理) > Batch import (批量导入): paste what is below",
         "Events & Callbacks (事件与回调) > Event Configuration: Receive events through persistent connection (使用长连接接收事件); it can be saved now, while the account is connected",
-        "on the same page add the events im.message.receive_v1 (接收消息) and im.message.recalled_v1 (撤回消息); Callback Configuration: the same connection, and card.action.trigger",
+        "on the same page add the events im.message.receive_v1 (接收消息) and im.message.recalled_v1 (撤回消息), for reactions im.message.reaction.created_v1 and im.message.reaction.deleted_v1; Callback Configuration: the same connection, and card.action.trigger",
         "Version Management & Release (版本管理与发布): create a version with the people who may use it (可用范围), and publish it",
     ],
     import: Some(Import {
         place: "Permissions & Scopes (权限管理) > Batch import/export (批量导入/导出权限)",
         text: r#"{"scopes": {"tenant": ["im:message", "im:message:send_as_bot", "im:message.group_at_msg:readonly",
  "im:message.group_msg", "im:message.p2p_msg:readonly", "im:message:readonly", "im:resource", "im:chat:readonly",
- "im:message.reactions:write_only", "contact:user.base:readonly", "cardkit:card:write"], "user": []}}"#,
+ "im:message.reactions:read", "im:message.reactions:write_only", "contact:user.base:readonly", "cardkit:card:write"], "user": []}}"#,
     }),
     write: "search for the bot's name in Feishu and write to it, or add it to a group and name it",
     silent: &[
@@ -312,7 +313,7 @@ const FEISHU_CALLBACKS: Guide = Guide {
         "Add Features (添加应用能力): Bot (机器人)",
         "Permissions & Scopes (权限管理) > Batch import (批量导入): paste what is below",
         "Events & Callbacks (事件与回调): Send events to developer's server (将事件发送至开发者服务器), with the address below; the same for callbacks",
-        "on the same page add the events im.message.receive_v1 (接收消息) and im.message.recalled_v1 (撤回消息), and the callback card.action.trigger",
+        "on the same page add the events im.message.receive_v1 (接收消息) and im.message.recalled_v1 (撤回消息), for reactions im.message.reaction.created_v1 and im.message.reaction.deleted_v1, and the callback card.action.trigger",
         "Version Management & Release (版本管理与发布): create a version with the people who may use it (可用范围), and publish it",
     ],
     silent: &[

@@ -191,6 +191,7 @@ mod tests {
             buttons: true,
             live_buttons: false,
             max_file_bytes: 0,
+            reactions: ngb_core::reaction::Reactions::None,
             idempotent_sends: false,
             webhook: false,
         };

@@ -25,6 +25,7 @@ pub mod job;
 pub mod notice;
 pub mod price;
 pub mod queue;
+pub mod reaction;
 pub mod reset;
 pub mod route;
 pub mod schedule;

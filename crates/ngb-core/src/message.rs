@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     address::{Account, ChannelKind, Jid, Place},
     clock::Timestamp,
+    reaction::Reactions,
     text::Limit,
 };
 
@@ -78,6 +79,9 @@ pub enum Happening {
     Undelivered { platform_id: String, why: String },
     /// A button under one of our messages was pressed.
     Pressed { platform_id: String, value: String },
+    /// Somebody put a reaction under a message, or took it away: the text says so, `reply_to` names the message. It is
+    /// kept for what is asked next, and asks for nothing; see [`crate::reaction::reacted`].
+    Reacted(Content),
     /// Something that this version doesn't understand; kept so that `why` can tell.
     Unknown { kind: String },
 }
@@ -199,6 +203,8 @@ pub enum Outbound {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reply_to: Option<String>,
     },
+    /// An emoji under somebody's message.
+    React { platform_id: String, emoji: String },
     /// A sign that an answer is being made. Never stored, may be lost.
     Typing,
 }
@@ -211,6 +217,7 @@ impl Outbound {
             Self::File { name, caption, .. } => {
                 Some(if caption.is_empty() { name } else { caption })
             }
+            Self::React { emoji, .. } => Some(emoji),
             Self::Typing => None,
         }
     }
@@ -249,6 +256,8 @@ pub struct Profile {
     pub live_buttons: bool,
     /// The largest file that can be sent, in bytes; 0 where none can.
     pub max_file_bytes: u64,
+    /// What may be put under a message as a reaction.
+    pub reactions: Reactions,
     /// Whether the platform drops a repeated send by a key of ours.
     pub idempotent_sends: bool,
     /// Whether the platform calls us, at `/hooks/<channel>/<account>`.
@@ -276,7 +285,7 @@ impl Inbound {
         clean(&mut self.sender.id);
         clean(&mut self.sender.name);
         match &mut self.what {
-            Happening::Message(it) | Happening::Edit(it) => {
+            Happening::Message(it) | Happening::Edit(it) | Happening::Reacted(it) => {
                 clean(&mut it.platform_id);
                 clean(&mut it.text);
                 [&mut it.reply_to, &mut it.quote, &mut it.album]

@@ -24,7 +24,7 @@ use crate::{
     handle::{Gateway, HandleError, Shared},
     intake::Direct,
     plan::{self, Seen, Step},
-    plugins,
+    plugins, reactions,
 };
 
 /// Events that are taken together, and who waits for them.
@@ -289,6 +289,7 @@ async fn arrive(
     let shared = &gateway.0;
     let is_back = asked.is_some();
     if !is_back {
+        reactions::find(shared, &mut inbound).await?;
         keep_long_text(shared, &mut inbound).await.context("could not keep a long text")?;
     }
     let open = shared.questions.open(&shared.store, &inbound, shared.clock.now()).await?;
@@ -444,7 +445,9 @@ fn announce(shared: &Shared, arrival: Arrival, message: Option<MessageId>, lane:
         Plan::Engage { group, .. } | Plan::Keep { group, .. } => Some(*group),
         _ => None,
     };
-    let (Some(message), Happening::Message(content)) = (message, arrival.inbound.what) else {
+    let (Some(message), Happening::Message(content) | Happening::Reacted(content)) =
+        (message, arrival.inbound.what)
+    else {
         return;
     };
     shared.hub.publish(Event::Message {

@@ -24,7 +24,7 @@ use crate::{
     finish,
     homes::GROUP_INSIDE,
     lookups::{self, NewWish},
-    reach,
+    reach, reactions,
     turn::{Lost, Turn},
 };
 
@@ -253,6 +253,11 @@ async fn effect(
             let name = ngb_core::text::file_name(relative);
             let item = Outbound::File { path, name, caption: caption.clone(), reply_to: None };
             Ok(CallEffect::Send(vec![send(item)]))
+        }
+        HostCall::React { emoji } => {
+            let emoji = profile.reactions.find(emoji)?.to_owned();
+            let platform_id = reactions::target(&turn.work)?;
+            Ok(CallEffect::Send(vec![send(Outbound::React { platform_id, emoji })]))
         }
         HostCall::ScheduleTask { after_seconds, text } => {
             if !role.may(Right::Schedule) {

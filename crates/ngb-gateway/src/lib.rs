@@ -53,6 +53,7 @@ pub mod programs;
 mod prompt;
 mod questions;
 mod reach;
+mod reactions;
 pub mod retention;
 mod scheduler;
 mod screen;

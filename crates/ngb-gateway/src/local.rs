@@ -40,6 +40,7 @@ impl LocalChannel {
                 buttons: true,
                 live_buttons: false,
                 max_file_bytes: 0,
+                reactions: ngb_core::reaction::Reactions::None,
                 idempotent_sends: true,
                 webhook: false,
             },

@@ -38,6 +38,7 @@ pub(crate) async fn look_up(turn: &Turn<'_>, what: &HostCall) -> Result<Value, S
         HostCall::Usage => usage(turn).await,
         HostCall::SendMessage { .. }
         | HostCall::SendFile { .. }
+        | HostCall::React { .. }
         | HostCall::ScheduleTask { .. }
         | HostCall::AddTask { .. }
         | HostCall::ChangeTask { .. }

@@ -18,7 +18,7 @@ use ngb_core::{
 };
 use ngb_store::{Act, Plan, Theirs};
 
-use crate::{dispatch::Interrupted, registry::Snapshot};
+use crate::{dispatch::Interrupted, reactions, registry::Snapshot};
 
 /// How long a pairing code can be used.
 pub const PAIRING_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -85,6 +85,7 @@ pub fn plan(inbound: &Inbound, seen: &Seen<'_>) -> Step {
         Happening::Edit(_) | Happening::Delete { .. } => return Step::Write(Plan::Revise),
         Happening::Moved { to } => return Step::Write(Plan::Move { to: to.clone() }),
         Happening::Undelivered { .. } => return Step::Write(Plan::FailSend),
+        Happening::Reacted(content) => return Step::Write(reactions::plan(inbound, content, seen)),
         Happening::Pressed { value, .. } if let Some(job) = stop::pressed(value) => {
             return Step::StopAnswer(job);
         }

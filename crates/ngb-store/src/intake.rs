@@ -57,7 +57,7 @@ impl<'a> Item<'a> {
     /// What a new message says.
     fn content(&self) -> Option<&'a Content> {
         match &self.inbound().what {
-            Happening::Message(it) if self.fresh => Some(it),
+            Happening::Message(it) | Happening::Reacted(it) if self.fresh => Some(it),
             _ => None,
         }
     }
@@ -189,6 +189,7 @@ fn kind(what: &Happening) -> &'static str {
         Happening::Delete { .. } => "delete",
         Happening::Moved { .. } => "moved",
         Happening::Pressed { .. } => "pressed",
+        Happening::Reacted(_) => "reacted",
         Happening::Undelivered { .. } => "undelivered",
         Happening::Unknown { .. } => "unknown",
     }
@@ -198,6 +199,10 @@ async fn chats(tx: &mut Tx, items: &[Item<'_>]) -> Result<(), StoreError> {
     let mut rows: HashMap<String, Vec<Value>> = HashMap::new();
     for item in items.iter().filter(|it| it.fresh) {
         let it = item.inbound();
+        // Platforms tell of a reaction less than of a message: its chat is one where we wrote, and known.
+        if let Happening::Reacted(_) = &it.what {
+            continue;
+        }
         let jid = it.place.jid.to_string();
         let known = tx.cache.chats.get(&jid).is_some_and(|(title, seen)| {
             *title == it.chat.title && item.now.0 - seen.0 < SEEN_EXACT_MS

@@ -12,7 +12,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use ngb_core::{
-    address::{Account, Place},
+    address::{Account, Jid, Place},
     clock::Timestamp,
     decision::Decision,
     id::{MessageId, OutboxId, RunId},
@@ -20,7 +20,7 @@ use ngb_core::{
 };
 
 use crate::{
-    NewDecision, NewOutbox, OutboxItem, Queued, SendOutcome, Settle, Store, StoreError,
+    NewDecision, NewOutbox, OutboxItem, OwnMessage, Queued, SendOutcome, Settle, Store, StoreError,
     db::Tx,
     moves,
     sql::{Row, row, sql, thread, to_json},
@@ -335,6 +335,19 @@ impl Store {
     ) -> Result<Vec<OutboxItem>, StoreError> {
         let accounts = accounts.iter().map(Account::to_string).collect();
         self.write(Take { accounts, now, limit }, |tx, it| Box::pin(take(tx, it))).await
+    }
+
+    /// The message of ours that a platform knows by this id; what it says now, should it have been edited.
+    pub async fn own_message(
+        &self,
+        chat: &Jid,
+        platform_id: &str,
+    ) -> Result<Option<OwnMessage>, StoreError> {
+        let text = "SELECT jid, thread, item FROM outbox WHERE jid = $1 AND platform_id = $2 ORDER BY id DESC LIMIT 1";
+        let query = sql("find a message of ours", text).bind(chat.to_string()).bind(platform_id);
+        let Some(row) = self.row(query).await? else { return Ok(None) };
+        let item: Outbound = row.json("item")?;
+        Ok(Some(OwnMessage { place: row.place()?, text: item.text().map(str::to_owned) }))
     }
 
     /// Queues items that no run made: a notice, the answer to a command.

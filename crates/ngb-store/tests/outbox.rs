@@ -12,6 +12,7 @@ use ngb_core::{
     id::OutboxId,
     job::JobState,
     message::{Happening, MediaKind, MediaRef, Outbound},
+    reaction::reacted,
     route::Access,
 };
 use ngb_store::*;
@@ -28,6 +29,7 @@ on_both!(
     a_move_onto_a_lane_that_is_there,
     files_of_a_message,
     an_answer_is_found_by_its_platform_ids,
+    a_reaction_is_kept_beside_what_is_said,
     prune_never_touches_what_is_in_use,
     each_kind_has_its_time,
     groups_and_bindings,
@@ -342,4 +344,33 @@ async fn files_of_a_message(fix: Fix) {
     }
     let found = fix.store.media_paths(message).await.unwrap();
     assert_eq!(found, [(0, "incoming/a".to_owned()), (1, "incoming/c".to_owned())]);
+}
+
+async fn a_reaction_is_kept_beside_what_is_said(fix: Fix) {
+    let group = fix.group("home").await;
+    let queued = fix.store.say(vec![say("1", "a", None)]).await.unwrap();
+    fix.store.settle(vec![sent(queued[0].id, "w1")]).await.unwrap();
+    let own = fix.store.own_message(&place("1").jid, "w1").await.unwrap().unwrap();
+    assert_eq!((own.place, own.text.as_deref()), (place("1"), Some("a")));
+    for (chat, id) in [("1", "w2"), ("2", "w1")] {
+        assert_eq!(fix.store.own_message(&place(chat).jid, id).await.unwrap(), None);
+    }
+
+    let reaction = |key: &str| Arrival {
+        inbound: inbound(key, "1", reacted("w1", &["👍".to_owned()], &[])),
+        plan: Plan::Keep { group, lane_key: "telegram@main:1".into(), why: "context".into() },
+    };
+    let done = fix.accept(vec![reaction("r1"), reaction("r1"), reaction("r2")], 0).await;
+    assert!(matches!(done.recorded[1], Recorded::Repeat { .. }));
+    let kept = fix.store.message(message_of(&done.recorded[0])).await.unwrap().unwrap();
+    assert_eq!(
+        (kept.state.as_str(), kept.content.text.as_str()),
+        ("context-kept", "[reacted with 👍]")
+    );
+    assert_eq!(kept.content.reply_to.as_deref(), Some("w1"));
+    assert_eq!(fix.claim(4).await.len(), 0, "it starts nothing");
+    let decisions = fix.store.why(kept.id).await.unwrap().decisions;
+    assert!(decisions.iter().any(|it| it.kind == Decision::Kept), "{decisions:?}");
+    // No chat is learned from one.
+    assert!(fix.store.chats(10).await.unwrap().is_empty());
 }

@@ -137,6 +137,7 @@ pub(crate) async fn measure(home: &Path, count: usize) -> anyhow::Result<f64> {
         buttons: false,
         live_buttons: false,
         max_file_bytes: 0,
+        reactions: ngb_core::reaction::Reactions::None,
         idempotent_sends: false,
         webhook: false,
     };

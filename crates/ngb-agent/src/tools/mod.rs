@@ -61,6 +61,9 @@ pub(crate) enum Call {
         #[serde(default)]
         caption: String,
     },
+    React {
+        emoji: String,
+    },
     ScheduleTask {
         after_seconds: u64,
         text: String,
@@ -208,6 +211,7 @@ impl Tools {
             Call::SendFile { path, caption } => {
                 ask_host(turn, HostCall::SendFile { path, caption }).await
             }
+            Call::React { emoji } => ask_host(turn, HostCall::React { emoji }).await,
             Call::ScheduleTask { after_seconds, text } => {
                 ask_host(turn, HostCall::ScheduleTask { after_seconds, text }).await
             }

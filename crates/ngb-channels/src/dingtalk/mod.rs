@@ -27,6 +27,7 @@ use ngb_core::{
     address::Account,
     clock::{Clock, Timestamp},
     message::{MediaRef, Outbound, Profile, Sent},
+    reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
 };
@@ -104,6 +105,7 @@ impl Dingtalk {
             buttons: true,
             live_buttons: false,
             max_file_bytes: MAX_FILE_BYTES,
+            reactions: Reactions::Any,
             idempotent_sends: false,
             webhook: false,
         };
@@ -150,6 +152,10 @@ impl Channel for Dingtalk {
                 let file = file::Upload { path, name, caption };
                 (format!("send `{name}` to `{to}`"), self.send_file(to, &file).await)
             }
+            Outbound::React { platform_id, emoji } => (
+                format!("react to `{platform_id}` in `{to}`"),
+                self.react(to, platform_id, emoji).await,
+            ),
             Outbound::Typing => {
                 (format!("show in `{to}` that an answer is being made"), self.show_work(to).await)
             }

@@ -115,27 +115,44 @@ impl Dingtalk {
     /// Puts our sign under the last message of the chat.
     pub(super) async fn show_work(&self, to: &Place) -> Result<Sent, ApiError> {
         if let Some(mark) = self.sessions.to_mark(to.jid.chat()) {
-            let body = self.sign(&mark);
+            let body = self.sign(&mark, SIGN);
             self.api.call(Method::POST, "/v1.0/robot/emotion/reply", &body).await?;
         }
+        Ok(Sent::default())
+    }
+
+    /// Puts an emoji under a message; DingTalk's robots have reactions of words, and an emoji is one.
+    pub(super) async fn react(
+        &self,
+        to: &Place,
+        platform_id: &str,
+        emoji: &str,
+    ) -> Result<Sent, ApiError> {
+        let Some(conversation) = self.sessions.conversation(to.jid.chat()) else {
+            let why = "its conversation is not known: nobody wrote there since the start";
+            return Err(ApiError::unfit(why));
+        };
+        let mark = Mark { message: platform_id.to_owned(), conversation };
+        let body = self.sign(&mark, emoji);
+        self.api.call(Method::POST, "/v1.0/robot/emotion/reply", &body).await?;
         Ok(Sent::default())
     }
 
     /// The answer is there, so the sign goes. It is a courtesy, so a failure is only noted.
     pub(super) async fn show_done(&self, chat: &str) {
         let Some(mark) = self.sessions.marked(chat) else { return };
-        let body = self.sign(&mark);
+        let body = self.sign(&mark, SIGN);
         if let Err(err) = self.api.call(Method::POST, "/v1.0/robot/emotion/recall", &body).await {
             debug!(account = %self.profile.account, "a sign stays under a message: {err}");
         }
     }
 
-    fn sign(&self, mark: &Mark) -> Value {
+    fn sign(&self, mark: &Mark, sign: &str) -> Value {
         json!({
             "robotCode": self.robot_code, "openMsgId": mark.message, "openConversationId": mark.conversation,
-            "emotionType": 2, "emotionName": SIGN,
+            "emotionType": 2, "emotionName": sign,
             "textEmotion": {
-                "emotionId": SIGN_ID, "emotionName": SIGN, "text": SIGN, "backgroundId": SIGN_BACKGROUND,
+                "emotionId": SIGN_ID, "emotionName": sign, "text": sign, "backgroundId": SIGN_BACKGROUND,
             },
         })
     }

@@ -91,6 +91,11 @@ impl Sessions {
         it.address = heard.address.or(it.address.take());
     }
 
+    /// The conversation of a chat, as reactions name it.
+    pub(super) fn conversation(&self, chat: &str) -> Option<String> {
+        self.lock().chats.get(chat).map(|it| it.conversation.clone()).filter(|it| !it.is_empty())
+    }
+
     /// Where the chat may be answered now.
     pub(super) fn address(&self, chat: &str, now: Timestamp) -> Option<Secret> {
         let state = self.lock();

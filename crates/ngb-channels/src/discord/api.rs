@@ -5,7 +5,7 @@ use std::time::Duration;
 use ngb_core::{clock::Timestamp, secret::Secret};
 use reqwest::{
     Method, RequestBuilder,
-    header::{AUTHORIZATION, USER_AGENT},
+    header::{AUTHORIZATION, CONTENT_LENGTH, USER_AGENT},
     multipart::Form,
 };
 use serde_json::Value;
@@ -118,6 +118,10 @@ impl Api {
 
     pub(super) async fn patch(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
         self.exchange(Method::PATCH, path, CALL_LIMIT, |it| it.json(body)).await
+    }
+
+    pub(super) async fn put(&self, path: &str) -> Result<Value, ApiError> {
+        self.exchange(Method::PUT, path, CALL_LIMIT, |it| it.header(CONTENT_LENGTH, 0)).await
     }
 
     pub(super) async fn upload(&self, path: &str, form: Form) -> Result<Value, ApiError> {

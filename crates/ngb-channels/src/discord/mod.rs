@@ -19,6 +19,7 @@ mod markup;
 mod pace;
 mod plain;
 mod press;
+mod react;
 mod receive;
 mod send;
 mod wire;
@@ -29,6 +30,7 @@ use async_trait::async_trait;
 use ngb_core::{
     address::Account,
     message::{MediaRef, Outbound, Profile, Sent},
+    reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
 };
@@ -87,6 +89,7 @@ impl Discord {
             buttons: true,
             live_buttons: true,
             max_file_bytes: MAX_UPLOAD_BYTES,
+            reactions: Reactions::Any,
             idempotent_sends: true,
             webhook: false,
         };
@@ -127,6 +130,7 @@ impl Channel for Discord {
                     send::Message { text: caption, reply_to, buttons: &[], key: delivery.key };
                 self.send_file(to, &files::Upload { path, name, message }).await
             }
+            Outbound::React { platform_id, emoji } => self.react(to, platform_id, emoji).await,
             Outbound::Typing => self.show_typing(to).await,
         }
     }

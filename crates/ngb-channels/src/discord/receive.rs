@@ -31,9 +31,9 @@ use crate::{
     socket::{Beat, Dial, Event, Socket, SocketError, pending},
 };
 
-/// Servers with their channels, messages of people and what they say: GUILDS, GUILD_MESSAGES, DIRECT_MESSAGES and
-/// MESSAGE_CONTENT (<https://docs.discord.com/developers/events/gateway#list-of-intents>).
-const INTENTS: u64 = 1 | 1 << 9 | 1 << 12 | 1 << 15;
+/// Servers with their channels, messages of people, what they say, and reactions: GUILDS, GUILD_MESSAGES,
+/// GUILD_MESSAGE_REACTIONS, DIRECT_MESSAGES, DIRECT_MESSAGE_REACTIONS and MESSAGE_CONTENT (<https://docs.discord.com/developers/events/gateway#list-of-intents>).
+const INTENTS: u64 = 1 | 1 << 9 | 1 << 10 | 1 << 12 | 1 << 13 | 1 << 15;
 
 /// Longest frame, in bytes: a large server's channels, roles and threads come in one.
 const MAX_FRAME_BYTES: usize = 32 << 20;

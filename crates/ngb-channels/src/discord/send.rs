@@ -105,7 +105,7 @@ impl Discord {
 }
 
 /// A thread is a channel of its own.
-fn channel(to: &Place) -> Result<&str, ApiError> {
+pub(super) fn channel(to: &Place) -> Result<&str, ApiError> {
     let channel = to.thread.as_deref().unwrap_or(to.jid.chat());
     if !is_id(channel) {
         let why = format!("`{channel}` is no channel of Discord; it is a number");
@@ -114,7 +114,7 @@ fn channel(to: &Place) -> Result<&str, ApiError> {
     Ok(channel)
 }
 
-fn is_id(text: &str) -> bool {
+pub(super) fn is_id(text: &str) -> bool {
     text.parse::<u64>().is_ok()
 }
 

@@ -15,7 +15,7 @@ use super::{
     files, history,
     known::{Facts, list, text},
     plain::plain,
-    press,
+    press, react,
 };
 
 /// Longest kind of an unknown event that is kept, in characters.
@@ -58,6 +58,9 @@ pub(super) fn read(kind: &str, event: &Value, account: &Account, facts: &Facts) 
         "MESSAGE_DELETE_BULK" => {
             let ids = event["ids"].as_array().into_iter().flatten();
             return ids.filter_map(|id| read_deletion(event, id, account, facts)).collect();
+        }
+        "MESSAGE_REACTION_ADD" | "MESSAGE_REACTION_REMOVE" => {
+            react::read(kind, event, account, facts)
         }
         "INTERACTION_CREATE" => press::read(event, account, facts),
         _ if BOOKKEEPING.iter().any(|it| kind.starts_with(it)) => None,
@@ -160,7 +163,8 @@ fn sender(event: &Value) -> Sender {
     let user = users.into_iter().find(|it| it.is_object()).unwrap_or(&Value::Null);
     let names = [&event["member"]["nick"], &user["global_name"], &user["username"]];
     let name = names.into_iter().find_map(|it| it.as_str().filter(|it| !it.is_empty()));
-    let id = user["id"].as_str().unwrap_or(NO_CHAT).to_owned();
+    // Of a reaction in a private chat only the id is told.
+    let id = user["id"].as_str().or(event["user_id"].as_str()).unwrap_or(NO_CHAT).to_owned();
     let is_bot = user["bot"] == true || event["webhook_id"].is_string();
     Sender { name: name.unwrap_or(&id).to_owned(), id, is_bot }
 }

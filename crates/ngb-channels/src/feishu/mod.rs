@@ -19,6 +19,7 @@ mod fuzz;
 mod history;
 mod hook;
 mod names;
+mod react;
 mod receive;
 mod said;
 mod send;
@@ -32,6 +33,7 @@ use async_trait::async_trait;
 use ngb_core::{
     address::Account,
     message::{MediaRef, Outbound, Profile, Sent},
+    reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
 };
@@ -39,7 +41,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::{
-    Answer, Channel, ChannelError, Delivery, Intake, MediaStream, Question,
+    Answer, Channel, ChannelError, Delivery, Intake, MediaStream, Question, emoji,
     feishu::{api::Api, crypt::Crypt, names::Names, stream::Streams, visible::Visible, wire::Me},
     http::Http,
 };
@@ -103,6 +105,7 @@ impl Feishu {
             buttons: true,
             live_buttons: true,
             max_file_bytes: MAX_UPLOAD_BYTES,
+            reactions: Reactions::These(emoji::FEISHU),
             idempotent_sends: true,
             webhook: config.callbacks.is_some(),
         };
@@ -183,6 +186,7 @@ impl Channel for Feishu {
                 let message = send::Message { text: caption, reply_to, buttons: &[], key };
                 self.send_file(to, &files::Upload { path, name, message }).await
             }
+            Outbound::React { platform_id, emoji } => self.react(to, platform_id, emoji).await,
             Outbound::Typing => self.show_work(to).await,
         }
     }

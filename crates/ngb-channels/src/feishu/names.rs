@@ -18,7 +18,7 @@ use super::Feishu;
 const KEEP: Duration = Duration::from_secs(60 * 60);
 
 /// How long an event waits for a name; Feishu wants its acknowledgement within 3 s.
-const NAME_LIMIT: Duration = Duration::from_millis(800);
+pub(super) const NAME_LIMIT: Duration = Duration::from_millis(800);
 
 /// Most names that are kept; then all are forgotten.
 const MOST: usize = 10_000;
@@ -45,7 +45,8 @@ impl Names {
 
 impl Feishu {
     /// The event with names where Feishu gives ids.
-    pub(super) async fn named(&self, mut event: Inbound) -> Inbound {
+    pub(super) async fn named(&self, event: Inbound) -> Inbound {
+        let mut event = self.placed(event).await;
         if event.sender.id.starts_with("ou_") {
             event.sender.name = self.name_of(&event.sender.id).await;
         }

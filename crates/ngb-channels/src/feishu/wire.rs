@@ -12,7 +12,7 @@ use ngb_core::{
 use serde_json::Value;
 
 use super::{
-    files,
+    files, react,
     said::{self, is_everybody},
 };
 
@@ -44,7 +44,7 @@ impl Me {
 const MAX_KIND_CHARS: usize = 60;
 
 /// The chat of an event that names none.
-const NO_CHAT: &str = "0";
+pub(super) const NO_CHAT: &str = "0";
 
 /// What an event holds; none for our own messages. People and chats have their ids for names.
 pub(super) fn read(body: &Value, account: &Account, me: &Me) -> Option<Inbound> {
@@ -67,6 +67,9 @@ pub(super) fn read(body: &Value, account: &Account, me: &Me) -> Option<Inbound> 
                 sent_at: instant(&event["recall_time"]),
                 what,
             })
+        }
+        "im.message.reaction.created_v1" | "im.message.reaction.deleted_v1" => {
+            react::read(kind, event, account)
         }
         "card.action.trigger" => press(body, account).or_else(|| unknown(kind, body, account)),
         _ => unknown(kind, body, account),
@@ -200,7 +203,7 @@ fn nobody() -> Sender {
     Sender { id: NO_CHAT.to_owned(), name: String::new(), is_bot: false }
 }
 
-fn place(chat: &str, thread: Option<String>, account: &Account) -> Option<Place> {
+pub(super) fn place(chat: &str, thread: Option<String>, account: &Account) -> Option<Place> {
     let jid = account.chat(chat).or_else(|_| account.chat(NO_CHAT)).ok()?;
     Some(Place { jid, thread: thread.map(Into::into) })
 }
@@ -211,7 +214,7 @@ fn content(value: &Value) -> Value {
 }
 
 /// Milliseconds, as a number or a string; events of cards have microseconds.
-fn instant(value: &Value) -> Timestamp {
+pub(super) fn instant(value: &Value) -> Timestamp {
     let number: i64 = text(value).parse().unwrap_or_default();
     Timestamp(if number < 100_000_000_000_000 { number } else { number / 1000 })
 }

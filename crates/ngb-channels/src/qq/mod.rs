@@ -15,6 +15,7 @@ pub mod bot;
 mod file;
 #[cfg(test)]
 mod fuzz;
+mod react;
 mod segments;
 mod send;
 mod talk;
@@ -32,6 +33,7 @@ use ngb_core::{
     address::Account,
     clock::Timestamp,
     message::{MediaRef, Outbound, Profile, Sent},
+    reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
 };
@@ -103,6 +105,7 @@ impl Qq {
             buttons: false,
             live_buttons: false,
             max_file_bytes: MAX_FILE_BYTES,
+            reactions: Reactions::These(react::ALLOWED),
             idempotent_sends: false,
             webhook: false,
         };
@@ -160,6 +163,10 @@ impl Channel for Qq {
                 let upload = file::Upload { path, name, caption, reply_to: reply_to.as_deref() };
                 (format!("send `{name}` to `{to}`"), self.send_file(to, &upload).await)
             }
+            Outbound::React { platform_id, emoji } => (
+                format!("react to `{platform_id}` in `{to}`"),
+                self.react(to, platform_id, emoji).await,
+            ),
             Outbound::Typing => {
                 (format!("show in `{to}` that an answer is being made"), self.show_work(to).await)
             }

@@ -12,7 +12,7 @@ use ngb_core::{
 };
 use serde_json::{Value, json};
 
-use super::segments;
+use super::{react, segments};
 
 /// Longest kind of an unknown event that is kept, in characters.
 const MAX_KIND_CHARS: usize = 80;
@@ -64,6 +64,12 @@ pub(super) fn read(
             let content = known.and_then(|id| content(id, event, &me, group.is_some(), &is_ours));
             let unread = || unknown(&format!("message {}", sub("message_type")));
             (format!("m:{chat}:{id}"), content.map_or_else(unread, Happening::Message))
+        }
+        ("notice", "group_msg_emoji_like") if is_me => return None,
+        ("notice", "group_msg_emoji_like") => {
+            let read = react::read(event).unwrap_or_else(|| unknown("group_msg_emoji_like"));
+            let who = user.as_deref().unwrap_or_default();
+            (format!("r:{}:{chat}:{who}:{id}:{}", plain(&event["time"]), event["likes"]), read)
         }
         ("notice", "group_recall" | "friend_recall") if !id.is_empty() => {
             (format!("d:{chat}:{id}"), Happening::Delete { platform_id: id })

@@ -14,6 +14,7 @@ mod fuzz;
 mod history;
 mod markup;
 mod names;
+mod react;
 mod receive;
 mod send;
 mod visible;
@@ -25,6 +26,7 @@ use async_trait::async_trait;
 use ngb_core::{
     address::Account,
     message::{MediaRef, Outbound, Profile, Sent},
+    reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
 };
@@ -32,7 +34,7 @@ use serde_json::json;
 use tokio::sync::OnceCell;
 
 use crate::{
-    Answer, Channel, ChannelError, Delivery, Intake, MediaStream, Question,
+    Answer, Channel, ChannelError, Delivery, Intake, MediaStream, Question, emoji,
     http::Http,
     slack::{api::Api, names::Names, visible::Visible, wire::Me},
 };
@@ -85,6 +87,7 @@ impl Slack {
             buttons: true,
             live_buttons: true,
             max_file_bytes: MAX_UPLOAD_BYTES,
+            reactions: Reactions::These(emoji::SLACK),
             idempotent_sends: false,
             webhook: false,
         };
@@ -133,6 +136,7 @@ impl Channel for Slack {
                 let upload = files::Upload { path, name, caption, reply_to: reply_to.as_deref() };
                 self.send_file(to, &upload).await
             }
+            Outbound::React { platform_id, emoji } => self.react(to, platform_id, emoji).await,
             Outbound::Typing => self.show_work(to).await,
         }
     }

@@ -15,6 +15,8 @@ use ngb_core::{
 };
 use serde_json::Value;
 
+use super::react;
+
 /// The bot, as `auth.test` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Me {
@@ -112,6 +114,12 @@ fn read_event(envelope: &Value, account: &Account, me: &Me) -> Option<Inbound> {
             let id = text(&event["deleted_ts"]);
             read_deletion(event, &id, &event["previous_message"], account, me)
         }
+        // What is ours is the sign that we work.
+        ("reaction_added" | "reaction_removed", None) if me.wrote(event) => None,
+        ("reaction_added" | "reaction_removed", None) => match react::read(event) {
+            Some(what) => reaction(key, event, account, what),
+            None => unknown(kind, key, event, account),
+        },
         (kind, Some(subtype)) => unknown(&format!("{kind}/{subtype}"), key, event, account),
         (kind, None) => unknown(kind, key, event, account),
     }
@@ -127,6 +135,24 @@ fn read_deletion(
     let key = format!("d:{}:{id}", text(&event["channel"]));
     let what = Happening::Delete { platform_id: id.to_owned() };
     inbound(key, before, event, account, what, me)
+}
+
+/// A reaction, in the chat of its message; the thread is that of our message, which we know.
+fn reaction(
+    event_key: String,
+    event: &Value,
+    account: &Account,
+    what: Happening,
+) -> Option<Inbound> {
+    let channel = &event["item"]["channel"];
+    Some(Inbound {
+        event_key,
+        place: place(channel, None, account)?,
+        chat: chat(channel, event),
+        sender: sender(event),
+        sent_at: instant(&text(&event["event_ts"])),
+        what,
+    })
 }
 
 /// A button under one of our messages.

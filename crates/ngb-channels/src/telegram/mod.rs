@@ -13,6 +13,7 @@ mod fuzz;
 mod markup;
 mod media;
 mod poll;
+mod react;
 mod send;
 mod webhook;
 mod wire;
@@ -24,6 +25,7 @@ use ngb_core::{
     address::Account,
     clock::Clock,
     message::{MediaRef, Outbound, Profile, Sent},
+    reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
 };
@@ -91,6 +93,7 @@ impl Telegram {
             buttons: true,
             live_buttons: true,
             max_file_bytes: MAX_UPLOAD_BYTES,
+            reactions: Reactions::These(react::ALLOWED),
             idempotent_sends: false,
             webhook: config.webhook.is_some(),
         };
@@ -136,6 +139,7 @@ impl Channel for Telegram {
                 let file = send::Upload { path, name, caption, reply_to: reply_to.as_deref() };
                 self.send_file(to, &file).await
             }
+            Outbound::React { platform_id, emoji } => self.react(to, platform_id, emoji).await,
             Outbound::Typing => self.typing(to).await,
         }
     }

@@ -27,6 +27,7 @@ pub(super) const ALLOWED: &[&str] = &[
     "channel_post",
     "edited_channel_post",
     "callback_query",
+    "message_reaction",
     "my_chat_member",
 ];
 

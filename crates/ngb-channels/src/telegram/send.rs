@@ -175,7 +175,7 @@ impl Telegram {
     }
 
     /// The error with the chat's new address, where Telegram named one.
-    fn moved(&self, err: ApiError, doing: String) -> ChannelError {
+    pub(super) fn moved(&self, err: ApiError, doing: String) -> ChannelError {
         let to = match &err {
             ApiError::Moved { to } => self.profile.account.chat(&to.to_string()).ok(),
             _ => None,
@@ -185,7 +185,7 @@ impl Telegram {
 }
 
 /// Chat and topic. A chat is a number, or the `@name` of a public channel.
-fn target(to: &Place) -> Result<Map<String, Value>, ApiError> {
+pub(super) fn target(to: &Place) -> Result<Map<String, Value>, ApiError> {
     let chat = to.jid.chat();
     if chat.parse::<i64>().is_err() && !chat.starts_with('@') {
         return Err(ApiError::Unfit(format!("`{chat}` is no chat of Telegram; it is a number")));
@@ -197,7 +197,7 @@ fn target(to: &Place) -> Result<Map<String, Value>, ApiError> {
     Ok(params)
 }
 
-fn number(id: &str) -> Value {
+pub(super) fn number(id: &str) -> Value {
     id.parse::<i64>().map_or_else(|_| id.into(), Into::into)
 }
 

@@ -10,9 +10,9 @@ use ngb_core::{
     notice::Lang,
     text::{Unit, shorten},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::media;
+use super::{media, react};
 
 /// The bot, as `getMe` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -112,7 +112,10 @@ fn event(update: &Value, event_key: String, account: &Account, me: &Me) -> Optio
         None => message,
     };
     let place = place(message, account)?;
-    let sender = sender(from);
+    let sender = match update.get("message_reaction") {
+        Some(it) => sender(&json!({"from": it["user"], "sender_chat": it["actor_chat"]})),
+        None => sender(from),
+    };
     Some(Inbound {
         event_key,
         place,
@@ -132,6 +135,7 @@ const KINDS: &[(&str, ReadKind)] = &[
     ("channel_post", read_message),
     ("edited_channel_post", read_edit),
     ("callback_query", read_press),
+    ("message_reaction", react::read),
 ];
 
 fn read_message(message: &Value, account: &Account, me: &Me) -> Option<Happening> {
@@ -331,7 +335,7 @@ fn sent_at(message: &Value) -> Timestamp {
 }
 
 /// An id that is a number or a text.
-fn id_text(id: &Value) -> Option<String> {
+pub(super) fn id_text(id: &Value) -> Option<String> {
     match id {
         Value::Number(it) => Some(it.to_string()),
         Value::String(it) if !it.is_empty() => Some(it.clone()),

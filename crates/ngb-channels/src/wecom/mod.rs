@@ -27,6 +27,7 @@ use ngb_core::{
     address::Account,
     clock::Clock,
     message::{MediaRef, Outbound, Profile, Sent},
+    reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
 };
@@ -134,6 +135,7 @@ impl Wecom {
             buttons: is_bot,
             live_buttons: false,
             max_file_bytes: MAX_FILE_BYTES,
+            reactions: Reactions::None,
             idempotent_sends: false,
             webhook: matches!(config.mode, Mode::App { .. }),
         };
@@ -203,6 +205,10 @@ impl Channel for Wecom {
                     Way::Calls(it) => it.send_file(to, &file).await,
                 };
                 (format!("send `{name}` to `{to}`"), sent)
+            }
+            Outbound::React { platform_id, .. } => {
+                let why = ApiError::Unfit("WeCom has no reactions".to_owned());
+                (format!("react to `{platform_id}` in `{to}`"), Err(why))
             }
             Outbound::Typing => {
                 let sent = match &self.way {

@@ -27,6 +27,7 @@ use ngb_core::{
     address::Account,
     clock::Clock,
     message::{MediaRef, Outbound, Profile, Sent},
+    reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
 };
@@ -102,6 +103,7 @@ impl Whatsapp {
             buttons: true,
             live_buttons: false,
             max_file_bytes: MAX_UPLOAD_BYTES,
+            reactions: Reactions::Any,
             idempotent_sends: false,
             webhook: true,
         };
@@ -159,6 +161,10 @@ impl Channel for Whatsapp {
                 let file = send::Upload { path, name, caption, reply_to: reply_to.as_deref() };
                 (format!("send `{name}` to `{to}`"), self.send_file(to, &file).await)
             }
+            Outbound::React { platform_id, emoji } => (
+                format!("react to `{platform_id}` in `{to}`"),
+                self.react(to, platform_id, emoji).await,
+            ),
             Outbound::Typing => (format!("show typing in `{to}`"), self.typing(to).await),
         };
         sent.map_err(|it| it.doing(doing))

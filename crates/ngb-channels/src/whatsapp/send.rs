@@ -75,6 +75,18 @@ impl Whatsapp {
         }
     }
 
+    pub(super) async fn react(
+        &self,
+        to: &Place,
+        platform_id: &str,
+        emoji: &str,
+    ) -> Result<Sent, GraphError> {
+        let mut body = message(to);
+        body["type"] = "reaction".into();
+        body["reaction"] = json!({"message_id": platform_id, "emoji": emoji});
+        self.post(body).await
+    }
+
     /// Sends, and once more as no answer when the message that it answers is what Meta minds.
     async fn post(&self, mut body: Value) -> Result<Sent, GraphError> {
         let sent = match self.graph.message(&body).await {

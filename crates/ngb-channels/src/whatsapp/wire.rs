@@ -9,6 +9,7 @@ use ngb_core::{
     message::{
         Addressed, ChatFacts, ChatKind, Content, Happening, Inbound, MediaKind, MediaRef, Sender,
     },
+    reaction::reacted,
     text::{file_name, shorten},
 };
 use serde_json::Value;
@@ -154,6 +155,11 @@ impl Reader<'_> {
                 let content =
                     Content { platform_id, text: said, media, addressed, ..Content::default() };
                 Some(Happening::Edit(content))
+            }
+            "reaction" => {
+                let reaction = &message["reaction"];
+                let emoji: Vec<String> = text(&reaction["emoji"]).into_iter().collect();
+                Some(reacted(&text(&reaction["message_id"])?, &emoji, &[]))
             }
             "interactive" if message["interactive"]["nfm_reply"].is_null() => {
                 let it = &message["interactive"];

@@ -189,3 +189,15 @@ async fn files_both_ways() {
         Outbound::File { path, name: "empty".into(), caption: String::new(), reply_to: None };
     assert_eq!(stage.send("manager7", &file).await.unwrap_err().retry, Retry::Never);
 }
+
+#[tokio::test]
+async fn an_emoji_is_put_under_a_message() {
+    let mut stage = Stage::new().await;
+    let react = |id: &str| Outbound::React { platform_id: id.into(), emoji: "👍".into() };
+    let err = stage.send("manager7", &react("m1")).await.unwrap_err();
+    assert!(format!("{:#}", anyhow::Error::from(err)).contains("nobody wrote there"));
+    stage.platform().writes("manager7", &said("hi"));
+    let Happening::Message(message) = stage.hear().await else { panic!("no message") };
+    stage.send("manager7", &react(&message.platform_id)).await.unwrap();
+    assert_eq!(stage.platform().signs(), [message.platform_id]);
+}

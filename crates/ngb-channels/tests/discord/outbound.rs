@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use ngb_channels::{Answer, Channel as _, Question, Retry};
-use ngb_core::message::{Button, Outbound};
+use ngb_core::message::{Button, Happening, Outbound};
 use ngb_sim::{
-    discord::{BOT, Config, DIRECT, FORUM, GENERAL, Server, THREAD},
+    discord::{BOT, Config, DIRECT, FORUM, GENERAL, GUILD, Server, THREAD},
     fault::{Fault, How, When},
 };
 use serde_json::json;
@@ -212,5 +212,38 @@ async fn who_am_i() {
         };
         assert_eq!((id.as_str(), name.as_str(), said.len()), (BOT, "nano", remarks));
         assert!(said.iter().all(|it| it.contains("Message Content Intent")), "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn reactions_go_both_ways() {
+    let mut stage = Stage::new().await;
+    let said = stage.platform.say(GENERAL, "ann", "hi");
+    stage.take(1).await;
+    let react = |id: &str| Outbound::React { platform_id: id.into(), emoji: "👍".into() };
+    stage.send(GENERAL, &react(&said)).await.unwrap();
+    assert_eq!(stage.platform.reactions(), [(said.clone(), "%F0%9F%91%8D".into())]);
+    for bad in ["../../x", "5"] {
+        assert_eq!(stage.send(GENERAL, &react(bad)).await.unwrap_err().retry, Retry::Never);
+    }
+
+    let thumb = json!({"id": null, "name": "👍"});
+    let own = json!({"id": "77", "name": "parrot"});
+    #[rustfmt::skip]
+    let table = [
+        ("MESSAGE_REACTION_ADD",    &thumb, "[reacted with 👍]"),
+        ("MESSAGE_REACTION_ADD",    &own,   "[reacted with :parrot:]"),
+        ("MESSAGE_REACTION_REMOVE", &thumb, "[took the reaction 👍 away]"),
+    ];
+    for (kind, emoji, want) in table {
+        let event = json!({"user_id": "1", "channel_id": GENERAL, "guild_id": GUILD, "message_id": said, "emoji": emoji});
+        let mut ours = event.clone();
+        ours["user_id"] = BOT.into();
+        stage.platform.event(kind, ours);
+        stage.platform.event(kind, event);
+        let got = stage.take(1).await.remove(0);
+        assert_eq!((got.place.jid.chat(), got.sender.id.as_str()), (GENERAL, "1"));
+        let Happening::Reacted(it) = got.what else { panic!("{:?}", got.what) };
+        assert_eq!((it.text.as_str(), it.reply_to.as_deref()), (want, Some(said.as_str())));
     }
 }

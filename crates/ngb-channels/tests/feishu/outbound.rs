@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use ngb_channels::{Answer, Channel as _, Question, Retry};
-use ngb_core::message::{Button, MediaKind, MediaRef, Outbound};
+use ngb_core::message::{Button, Happening, MediaKind, MediaRef, Outbound};
 use ngb_sim::{
     fault::{Fault, How, When},
     feishu::BOT,
 };
+use serde_json::json;
 
 use crate::stage::{Stage, text};
 
@@ -217,4 +218,36 @@ async fn who_am_i() {
         panic!("me")
     };
     assert!(remarks[0].contains("使用长连接接收事件"), "{remarks:?}");
+}
+
+#[tokio::test]
+async fn reactions_go_both_ways() {
+    let mut stage = Stage::new().await;
+    let id = stage.platform.say("oc_g1", "ou_1", "hi");
+    stage.take(1).await;
+    let react = |emoji: &str| Outbound::React { platform_id: id.clone(), emoji: emoji.into() };
+    stage.send("oc_g1", &react("👍")).await.unwrap();
+    let call = stage.platform.calls("react").pop().unwrap();
+    assert_eq!(call["reaction_type"]["emoji_type"], "THUMBSUP");
+    assert_eq!(stage.platform.reactions(), [id.clone()]);
+    assert_eq!(stage.send("oc_g1", &react("🦤")).await.unwrap_err().retry, Retry::Never);
+
+    let event = |of: &str, by: &str| {
+        json!({"message_id": of, "reaction_type": {"emoji_type": "HEART"}, "operator_type": by,
+            "user_id": {"open_id": "ou_1"}, "action_time": "1700000009000"})
+    };
+    // Feishu names no chat: it is that of the message.
+    let kinds = [("created", "[reacted with ❤]"), ("deleted", "[took the reaction ❤ away]")];
+    for (kind, want) in kinds {
+        let kind = format!("im.message.reaction.{kind}_v1");
+        stage.platform.event(&kind, event(&id, "app"));
+        stage.platform.event(&kind, event(&id, "user"));
+        let got = stage.take(1).await.remove(0);
+        assert_eq!((got.place.jid.chat(), got.sender.id.as_str()), ("oc_g1", "ou_1"));
+        let Happening::Reacted(it) = got.what else { panic!("{:?}", got.what) };
+        assert_eq!((it.text.as_str(), it.reply_to.as_deref()), (want, Some(id.as_str())));
+    }
+    stage.platform.event("im.message.reaction.created_v1", event("om_gone", "user"));
+    assert_eq!(stage.take(1).await[0].place.jid.chat(), "0");
+    stage.platform.wait(|it| it.pending == 0).await;
 }

@@ -132,3 +132,34 @@ async fn each_fault_says_what_next() {
     account.until_calls(|it| it.len() == 2).await;
     drop(said("x"));
 }
+
+#[tokio::test]
+async fn reactions_go_both_ways() {
+    let (_server, account, mut ours) = forward(Config::default()).await;
+    let react = |emoji: &str| Outbound::React { platform_id: "-7".into(), emoji: emoji.into() };
+    ours.send("group_42", &react("👍")).await.unwrap();
+    let call = account.calls().pop().unwrap();
+    assert_eq!(call.action, "set_msg_emoji_like");
+    assert_eq!(call.params, json!({"message_id": "-7", "emoji_id": "128077", "set": true}));
+    let err = ours.send("private_20001", &react("👍")).await.unwrap_err();
+    assert_eq!(err.retry, Retry::Never);
+
+    #[rustfmt::skip]
+    let table = [
+        (json!([{"emoji_id": "128077", "count": 1}]), json!(true),  "[reacted with 👍]"),
+        (json!([{"emoji_id": 76, "count": 1}]),       json!(null),  "[reacted with  face 76 ]"),
+        (json!([{"emoji_id": "128293"}]),             json!(false), "[took the reaction 🔥 away]"),
+    ];
+    for (likes, is_add, want) in table {
+        let event = json!({
+            "post_type": "notice", "notice_type": "group_msg_emoji_like", "group_id": 42, "user_id": 20_001,
+            "message_id": -7, "likes": likes, "is_add": is_add,
+        });
+        let mut own = event.clone();
+        own["user_id"] = 10_000.into();
+        account.event(&own);
+        account.event(&event);
+        let Happening::Reacted(it) = ours.hear().await else { panic!("no reaction") };
+        assert_eq!((it.text.as_str(), it.reply_to.as_deref()), (want, Some("-7")));
+    }
+}

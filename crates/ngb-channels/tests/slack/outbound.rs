@@ -1,8 +1,8 @@
 //! What we send, and what Slack is given.
 
 use futures_util::TryStreamExt as _;
-use ngb_channels::{Answer, Channel as _, Question};
-use ngb_core::message::{Button, MediaKind, MediaRef, Outbound, Sent};
+use ngb_channels::{Answer, Channel as _, Question, Retry};
+use ngb_core::message::{Button, Happening, MediaKind, MediaRef, Outbound, Sent};
 use ngb_sim::fault::{Fault, How, When};
 use serde_json::json;
 
@@ -140,4 +140,40 @@ async fn who_am_i() {
         panic!("me")
     };
     assert!(remarks[0].contains("missing_scope"), "{remarks:?}");
+}
+
+#[tokio::test]
+async fn reactions_go_both_ways() {
+    let mut stage = Stage::new().await;
+    let ts = "1700000000.000100";
+    let react = |emoji: &str| Outbound::React { platform_id: ts.into(), emoji: emoji.into() };
+    for _ in 0..2 {
+        stage.send("C1/1700000000.000001", &react("👍")).await.unwrap();
+    }
+    assert_eq!(stage.platform.reactions(), [("C1".into(), ts.into(), "+1".into())]);
+    assert_eq!(stage.send("C1", &react("🦤")).await.unwrap_err().retry, Retry::Never);
+
+    let item = json!({"type": "message", "channel": "C1", "ts": ts});
+    #[rustfmt::skip]
+    let table = [
+        ("reaction_added",   "thumbsup::skin-tone-3", "[reacted with 👍]"),
+        ("reaction_added",   "parrot",                "[reacted with :parrot:]"),
+        ("reaction_removed", "heart",                 "[took the reaction ❤ away]"),
+    ];
+    for (kind, reaction, want) in table {
+        // Our own sign is nobody's news.
+        let event = json!({"type": kind, "user": "U1", "reaction": reaction, "item": item, "event_ts": "1700000009.5"});
+        let mut ours = event.clone();
+        ours["user"] = ngb_sim::slack::BOT_USER.into();
+        stage.platform.event(ours);
+        stage.platform.event(event);
+        let got = stage.take(1).await.remove(0);
+        assert_eq!(
+            (got.place.to_string().as_str(), got.sender.id.as_str()),
+            ("slack@main:C1", "U1")
+        );
+        let Happening::Reacted(it) = got.what else { panic!("{:?}", got.what) };
+        assert_eq!((it.text.as_str(), it.reply_to.as_deref()), (want, Some(ts)));
+    }
+    stage.platform.wait(|it| it.pending == 0).await;
 }

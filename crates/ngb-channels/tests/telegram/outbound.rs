@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt as _;
 use ngb_channels::{Answer, Channel as _, Question};
-use ngb_core::message::{Button, MediaKind, MediaRef, Outbound};
+use ngb_core::message::{Button, Happening, MediaKind, MediaRef, Outbound};
 use ngb_sim::telegram::{Config, Fault, How, Server, When};
 use serde_json::{Value, json};
 
@@ -201,4 +201,45 @@ async fn privacy_mode_is_named() {
         let Answer::Me { id, name, remarks: got } = answer else { panic!("{answer:?}") };
         assert_eq!((id.as_str(), name.as_str(), got.len()), ("123456", "nano_test_bot", remarks));
     }
+}
+
+#[tokio::test]
+async fn reactions_go_both_ways() {
+    let mut stage = Stage::new().await;
+    let react = |emoji: &str| Outbound::React { platform_id: "3".into(), emoji: emoji.into() };
+    stage.send("-7/4", &react("❤")).await.unwrap();
+    let call = stage.server.platform.calls("setMessageReaction").pop().unwrap();
+    let want =
+        json!({"chat_id": -7, "message_id": 3, "reaction": [{"type": "emoji", "emoji": "❤"}]});
+    assert_eq!(Value::Object(call.fields), want);
+    let err = stage.send("5", &react("🦤")).await.unwrap_err();
+    assert_eq!(err.retry, ngb_channels::Retry::Never);
+
+    let emoji = |it: &str| json!({"type": "emoji", "emoji": it});
+    let custom = json!({"type": "custom_emoji", "custom_emoji_id": "5"});
+    #[rustfmt::skip]
+    let table = [
+        (json!([]),                         json!([emoji("👍")]),           "[reacted with 👍]"),
+        (json!([emoji("👍")]),              json!([emoji("👍"), custom]),   "[reacted with :custom:]"),
+        (json!([emoji("👍"), emoji("🔥")]), json!([emoji("🔥")]),           "[took the reaction 👍 away]"),
+        (json!([{"type": "paid"}]),         json!(17),                      "[took the reaction :paid: away]"),
+        (json!(null),                       json!(null),                    "[took the reaction away]"),
+    ];
+    for (old, new, want) in table {
+        let update = json!({"message_reaction": {
+            "chat": {"id": -7, "type": "supergroup", "title": "T"}, "message_id": 9, "date": 1_700_000_000,
+            "user": {"id": 5, "is_bot": false, "first_name": "Ada"}, "old_reaction": old, "new_reaction": new,
+        }});
+        stage.server.platform.push_raw(vec![update]);
+        let got = stage.take(1).await.remove(0);
+        assert_eq!((got.sender.id.as_str(), got.sender.name.as_str()), ("5", "Ada"));
+        assert_eq!(got.place.to_string(), "telegram@main:-7");
+        let Happening::Reacted(it) = got.what else { panic!("{:?}", got.what) };
+        assert_eq!((it.text.as_str(), it.reply_to.as_deref()), (want, Some("9")));
+    }
+    // Without a message there is nothing that it could be about.
+    let update =
+        json!({"message_reaction": {"chat": {"id": 5, "type": "private"}, "new_reaction": []}});
+    stage.server.platform.push_raw(vec![update]);
+    assert!(matches!(stage.take(1).await[0].what, Happening::Unknown { .. }));
 }

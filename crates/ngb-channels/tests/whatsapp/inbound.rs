@@ -79,7 +79,12 @@ async fn answers_edits_deletions_presses_and_moves() {
     let reaction =
         json!({"type": "reaction", "reaction": {"message_id": "wamid.Q", "emoji": "👍"}});
     let got = stage.hear(reaction).await;
-    assert_eq!(got.what, Happening::Unknown { kind: "reaction".into() });
+    let Happening::Reacted(it) = &got.what else { panic!("{got:?}") };
+    assert_eq!((it.text.as_str(), it.reply_to.as_deref()), ("[reacted with 👍]", Some("wamid.Q")));
+    // Meta says nothing where it was taken away.
+    let gone = json!({"type": "reaction", "reaction": {"message_id": "wamid.Q"}});
+    let got = stage.hear(gone).await;
+    assert!(matches!(got.what, Happening::Reacted(it) if it.text == "[took the reaction away]"));
 }
 
 #[tokio::test]

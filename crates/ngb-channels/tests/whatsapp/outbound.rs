@@ -123,3 +123,13 @@ async fn what_it_can_not_do_it_says() {
         .unwrap();
     assert_eq!(sent, Answer::CanNot);
 }
+
+#[tokio::test]
+async fn an_emoji_is_put_under_a_message() {
+    let stage = Stage::new().await;
+    let item = Outbound::React { platform_id: "wamid.Q".into(), emoji: "👍".into() };
+    stage.send(ANN, &item).await.unwrap();
+    let sent = stage.platform().sent().pop().unwrap();
+    assert_eq!(sent.body["reaction"], json!({"message_id": "wamid.Q", "emoji": "👍"}));
+    assert_eq!((sent.to.as_str(), &sent.body["type"]), (ANN, &json!("reaction")));
+}

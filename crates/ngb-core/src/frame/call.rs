@@ -22,6 +22,8 @@ pub enum HostCall {
         #[serde(default)]
         caption: String,
     },
+    /// Put an emoji under the newest message that the prompt is about.
+    React { emoji: String },
     /// Say `text` in the prompt's place after so many seconds.
     ScheduleTask { after_seconds: u64, text: String },
     /// Have something done, or said, by the clock in the prompt's place. Exactly one of `cron`, `every` and `at` is given.
@@ -111,6 +113,7 @@ impl HostCall {
         match self {
             Self::SendMessage { .. }
             | Self::SendFile { .. }
+            | Self::React { .. }
             | Self::ScheduleTask { .. }
             | Self::AddTask { .. }
             | Self::ChangeTask { .. }
@@ -130,6 +133,7 @@ impl HostCall {
         match self {
             Self::SendMessage { .. } => "send_message",
             Self::SendFile { .. } => "send_file",
+            Self::React { .. } => "react",
             Self::ScheduleTask { .. } => "schedule_task",
             Self::AddTask { .. } => "add_task",
             Self::ChangeTask { .. } => "change_task",

@@ -14,6 +14,7 @@ mod pair;
 mod plugins;
 mod questions;
 mod queue;
+mod reactions;
 mod retention;
 mod rogue;
 mod sessions;

@@ -248,6 +248,7 @@ impl Stage {
                 buttons: setting.buttons,
                 live_buttons: setting.buttons,
                 max_file_bytes: 1 << 20,
+                reactions: ngb_core::reaction::Reactions::Any,
                 idempotent_sends: false,
                 webhook: false,
             },

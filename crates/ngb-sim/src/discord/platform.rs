@@ -96,6 +96,8 @@ pub(super) struct State {
     pub(super) answered: Vec<Answered>,
     pub(super) commands: Vec<Value>,
     pub(super) calls: Vec<(String, Value)>,
+    /// Message and emoji, as the address says it.
+    pub(super) reactions: Vec<(String, String)>,
     pub(super) refused: BTreeMap<String, (i64, String)>,
     /// What is left in the budget of a channel, by script, and how long it takes to fill.
     pub(super) budgets: BTreeMap<String, (u32, f64)>,
@@ -144,6 +146,7 @@ impl Platform {
             answered: Vec::new(),
             commands: Vec::new(),
             calls: Vec::new(),
+            reactions: Vec::new(),
             refused: BTreeMap::new(),
             budgets: BTreeMap::new(),
             files: BTreeMap::new(),
@@ -285,6 +288,11 @@ impl Platform {
     pub fn calls(&self, call: &str) -> Vec<Value> {
         let state = self.lock();
         state.calls.iter().filter(|it| it.0 == call).map(|it| it.1.clone()).collect()
+    }
+
+    /// Messages and emoji of the bot's reactions, as the address says them.
+    pub fn reactions(&self) -> Vec<(String, String)> {
+        self.lock().reactions.clone()
     }
 
     pub fn posted(&self) -> Vec<Posted> {

@@ -37,6 +37,9 @@ impl Call {
             ("POST", ["channels", id, "messages"]) => ("createMessage", &[id]),
             ("GET", ["channels", id, "messages", it]) => ("getMessage", &[id, it]),
             ("PATCH", ["channels", id, "messages", it]) => ("editMessage", &[id, it]),
+            ("PUT", ["channels", id, "messages", it, "reactions", emoji, "@me"]) => {
+                ("react", &[id, it, emoji])
+            }
             ("POST", ["channels", id, "typing"]) => ("typing", &[id]),
             ("POST", ["channels", id, "threads"]) => ("createPost", &[id]),
             ("POST", ["interactions", id, token, "callback"]) => ("callback", &[id, token]),
@@ -104,6 +107,11 @@ pub(super) fn call(
         "getMessage" => {
             let found = find(&mut state, &call.ids)?.clone();
             Ok(shown(&state, &platform.host, found))
+        }
+        "react" => {
+            find(&mut state, &call.ids)?;
+            state.reactions.push((call.ids[1].clone(), call.ids[2].clone()));
+            Ok(Value::Null)
         }
         "createMessage" => {
             check_channel(&state, &call.ids[0])?;

@@ -258,7 +258,7 @@ impl Account {
         let data = match action {
             "send_private_msg" | "send_group_msg" => json!({"message_id": id}),
             "upload_group_file" | "upload_private_file" => json!({"file_id": format!("file-{id}")}),
-            "set_input_status" => Value::Null,
+            "set_input_status" | "set_msg_emoji_like" => Value::Null,
             "get_login_info" => json!({"user_id": self.config.self_id, "nickname": "Nano"}),
             "get_image" | "get_record" | "get_file" => {
                 let name = params["file"].as_str().unwrap_or_default();

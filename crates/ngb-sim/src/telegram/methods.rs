@@ -22,6 +22,10 @@ const MAX_CAPTION: usize = 1024;
 /// Largest file that a bot may download, in bytes.
 const MAX_DOWNLOAD_BYTES: usize = 20 << 20;
 
+/// Some of the emoji that may be put under a message, of those in the Bot API's `ReactionTypeEmoji`.
+const REACTIONS: &[&str] =
+    &["👍", "👎", "❤", "🔥", "🥰", "👏", "😁", "🤔", "🎉", "🙏", "👌", "👀", "💯"];
+
 /// Longest `callback_data`, in bytes.
 const MAX_CALLBACK_BYTES: usize = 64;
 
@@ -44,6 +48,19 @@ pub(super) fn call(platform: &Platform, method: &str, params: &Params) -> Result
             }
             tracing::trace!(chat, "chat action");
             Ok(Reply::Value(true.into()))
+        }
+        "setmessagereaction" => {
+            chat(platform, params)?;
+            let known = |it: &Value| match it["type"].as_str() {
+                Some("emoji") => it["emoji"].as_str().is_some_and(|it| REACTIONS.contains(&it)),
+                kind => kind == Some("custom_emoji"),
+            };
+            match params.json("reaction") {
+                Some(Value::Array(all)) if all.len() <= 1 && all.iter().all(known) => {
+                    Ok(Reply::Value(true.into()))
+                }
+                _ => Err(Failure::bad("REACTION_INVALID")),
+            }
         }
         "answercallbackquery" => match params.text("callback_query_id") {
             Some(id) if id.starts_with("cb") => Ok(Reply::Value(true.into())),

@@ -73,3 +73,11 @@ pub enum SendOutcome {
         to: Jid,
     },
 }
+
+/// A message of ours, as its platform knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnMessage {
+    pub place: Place,
+    /// What it says; none for what says nothing.
+    pub text: Option<String>,
+}

@@ -24,6 +24,7 @@ use async_trait::async_trait;
 use ngb_core::{
     address::Account,
     message::{MediaRef, Outbound, Profile, Sent},
+    reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
 };
@@ -87,6 +88,7 @@ impl QqBot {
             buttons: false,
             live_buttons: false,
             max_file_bytes: MAX_FILE_BYTES,
+            reactions: Reactions::None,
             // Answers are dropped when they come again, what is said of itself is not.
             idempotent_sends: false,
             webhook: config.webhook,
@@ -138,6 +140,10 @@ impl Channel for QqBot {
             Outbound::File { path, name, caption, reply_to } => {
                 let upload = file::Upload { path, name, caption, reply_to: reply_to.as_deref() };
                 (format!("send `{name}` to `{to}`"), self.send_file(to, &upload, key).await)
+            }
+            Outbound::React { platform_id, .. } => {
+                let why = api::ApiError::unfit("this version puts no reactions for official bots");
+                (format!("react to `{platform_id}` in `{to}`"), Err(why))
             }
             Outbound::Typing => {
                 (format!("show in `{to}` that an answer is being made"), self.show_work(to).await)
