@@ -393,11 +393,11 @@ mod tests {
         }
     }
 
-    /// View channels, send messages, embed links, attach files, read history, send in threads
+    /// Add reactions, view channels, send messages, embed links, attach files, read history, send in threads
     /// (<https://discord.com/developers/docs/topics/permissions>).
     #[test]
     fn the_invitation_asks_for_what_discord_md_names() {
-        let bits: u64 = [10, 11, 14, 15, 16, 38].iter().map(|it| 1 << it).sum();
+        let bits: u64 = [6, 10, 11, 14, 15, 16, 38].iter().map(|it| 1 << it).sum();
         assert!(DISCORD.import.unwrap().text.ends_with(&format!("permissions={bits}")));
     }
 }

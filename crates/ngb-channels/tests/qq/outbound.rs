@@ -147,7 +147,7 @@ async fn reactions_go_both_ways() {
     #[rustfmt::skip]
     let table = [
         (json!([{"emoji_id": "128077", "count": 1}]), json!(true),  "[reacted with 👍]"),
-        (json!([{"emoji_id": 76, "count": 1}]),       json!(null),  "[reacted with  face 76 ]"),
+        (json!([{"emoji_id": 76, "count": 1}]),       json!(null),  "[reacted with face 76]"),
         (json!([{"emoji_id": "128293"}]),             json!(false), "[took the reaction 🔥 away]"),
     ];
     for (likes, is_add, want) in table {

@@ -5,7 +5,7 @@ use ngb_core::{
     decision::Decision,
     frame::{CallOutcome, FromAgent, HostCall, ToAgent},
     group::Scope,
-    message::{Happening, Outbound},
+    message::{Author, Happening, Outbound},
     reaction::reacted,
 };
 
@@ -65,7 +65,7 @@ async fn a_reaction_to_an_answer_goes_with_what_is_asked_next() {
     let all = store.messages(filter).await.unwrap();
     let mut states: Vec<&str> = all
         .iter()
-        .filter(|it| it.content.text.starts_with('['))
+        .filter(|it| it.author == Author::User && it.content.text.starts_with('['))
         .map(|it| it.state.as_str())
         .collect();
     states.sort_unstable();
