@@ -19,30 +19,37 @@ pub enum Reactions {
     None,
     /// Each emoji.
     Any,
+    /// These, and in groups only.
+    InGroups(&'static [&'static str]),
     /// These.
     These(&'static [&'static str]),
 }
 
 impl Reactions {
-    /// The emoji as the platform writes it.
+    /// The emoji as the platform writes it, for a chat with one person, or with several.
     ///
     /// # Errors
     ///
     /// When it can't be put under a message: why, and what can.
-    pub fn find<'a>(&self, emoji: &'a str) -> Result<&'a str, String> {
+    pub fn find<'a>(&self, emoji: &'a str, is_direct: bool) -> Result<&'a str, String> {
         let emoji = emoji.trim();
         match self {
             Self::None => Err("no reaction can be put under a message of this chat".to_owned()),
+            Self::InGroups(_) if is_direct => {
+                Err("this platform has reactions in groups only".to_owned())
+            }
             Self::Any if is_emoji(emoji) => Ok(emoji),
             Self::Any => Err(format!("`{}` is no emoji", shorten(emoji, MAX_NAME_CHARS))),
-            Self::These(known) => match known.iter().find(|it| bare(it) == bare(emoji)) {
-                Some(it) => Ok(*it),
-                None => Err(format!(
-                    "`{}` can't be put under a message of this chat; these can: {}",
-                    shorten(emoji, MAX_NAME_CHARS),
-                    known.join(" ")
-                )),
-            },
+            Self::These(known) | Self::InGroups(known) => {
+                match known.iter().find(|it| bare(it) == bare(emoji)) {
+                    Some(it) => Ok(*it),
+                    None => Err(format!(
+                        "`{}` can't be put under a message of this chat; these can: {}",
+                        shorten(emoji, MAX_NAME_CHARS),
+                        known.join(" ")
+                    )),
+                }
+            }
         }
     }
 }
@@ -79,7 +86,7 @@ mod tests {
 
     #[test]
     fn find_table() {
-        use Reactions::{Any, None, These};
+        use Reactions::{Any, InGroups, None, These};
         const SOME: Reactions = These(&["👍", "❤"]);
         #[rustfmt::skip]
         let table = [
@@ -94,15 +101,17 @@ mod tests {
             (SOME, "👍",          Ok("👍")),
             (SOME, "❤️",          Ok("❤")),
             (SOME, "😀",          Err("these can: 👍 ❤")),
+            (InGroups(&["👍"]), "👍", Err("in groups only")),
         ];
         for (takes, emoji, want) in table {
-            match (takes.find(emoji), want) {
+            match (takes.find(emoji, true), want) {
                 (Ok(got), Ok(want)) => assert_eq!(got, want),
                 (Err(got), Err(want)) => assert!(got.contains(want), "{emoji}: {got}"),
                 (got, want) => panic!("{emoji}: {got:?}, not {want:?}"),
             }
         }
-        assert!(Any.find(&"👍".repeat(17)).is_err(), "too long");
+        assert!(Any.find(&"👍".repeat(17), true).is_err(), "too long");
+        assert_eq!(InGroups(&["👍"]).find("👍", false), Ok("👍"));
     }
 
     #[test]

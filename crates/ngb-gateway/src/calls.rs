@@ -255,7 +255,7 @@ async fn effect(
             Ok(CallEffect::Send(vec![send(item)]))
         }
         HostCall::React { emoji } => {
-            let emoji = profile.reactions.find(emoji)?.to_owned();
+            let emoji = profile.reactions.find(emoji, turn.work.is_direct)?.to_owned();
             let platform_id = reactions::target(&turn.work)?;
             Ok(CallEffect::Send(vec![send(Outbound::React { platform_id, emoji })]))
         }

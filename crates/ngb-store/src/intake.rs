@@ -199,8 +199,8 @@ async fn chats(tx: &mut Tx, items: &[Item<'_>]) -> Result<(), StoreError> {
     let mut rows: HashMap<String, Vec<Value>> = HashMap::new();
     for item in items.iter().filter(|it| it.fresh) {
         let it = item.inbound();
-        // Platforms tell of a reaction less than of a message: its chat is one where we wrote, and known.
-        if let Happening::Reacted(_) = &it.what {
+        // Of these platforms tell less than of a message, not whom the chat is with, say; it is known from before.
+        if let Happening::Reacted(_) | Happening::Delete { .. } = &it.what {
             continue;
         }
         let jid = it.place.jid.to_string();

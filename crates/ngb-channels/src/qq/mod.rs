@@ -105,7 +105,7 @@ impl Qq {
             buttons: false,
             live_buttons: false,
             max_file_bytes: MAX_FILE_BYTES,
-            reactions: Reactions::These(react::ALLOWED),
+            reactions: Reactions::InGroups(react::ALLOWED),
             idempotent_sends: false,
             webhook: false,
         };

@@ -229,7 +229,7 @@ async fn reactions_go_both_ways() {
     stage.send("oc_g1", &react("👍")).await.unwrap();
     let call = stage.platform.calls("react").pop().unwrap();
     assert_eq!(call["reaction_type"]["emoji_type"], "THUMBSUP");
-    assert_eq!(stage.platform.reactions(), [id.clone()]);
+    assert_eq!(stage.platform.reactions(), std::slice::from_ref(&id));
     assert_eq!(stage.send("oc_g1", &react("🦤")).await.unwrap_err().retry, Retry::Never);
 
     let event = |of: &str, by: &str| {
