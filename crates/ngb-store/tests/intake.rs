@@ -8,7 +8,7 @@ use ngb_core::{
     clock::Timestamp,
     decision::Decision,
     id::GroupId,
-    message::{Happening, Outbound},
+    message::{ChatFacts, ChatKind, Happening, Outbound},
     route::Access,
 };
 use ngb_store::*;
@@ -81,6 +81,12 @@ async fn edits_and_deletions(fix: Fix) {
     let kept = fix.store.message(message_of(&after.recorded[2])).await.unwrap().unwrap();
     assert_eq!((kept.state.as_str(), kept.content.text.as_str()), ("context-kept", "never seen"));
     assert!(matches!(after.recorded[3], Recorded::New { message: None, .. }));
+    // Platforms say less of a chat with a deletion than with a message: nothing is learned from it.
+    let mut recalled = revise("e5", Happening::Delete { platform_id: "xxx".into() });
+    recalled.inbound.chat = ChatFacts { kind: ChatKind::Group, title: "0".into() };
+    let before = fix.store.chats(10).await.unwrap();
+    fix.accept(vec![recalled], 0).await;
+    assert_eq!(fix.store.chats(10).await.unwrap(), before);
 
     let claims = fix.claim(4).await;
     assert_eq!(claims.len(), 1);

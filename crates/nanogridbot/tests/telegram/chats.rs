@@ -262,3 +262,35 @@ async fn the_agent_reads_what_is_quoted_and_forwarded() {
     assert!(says("two teapots") && !says("one of two teapots"), "{prompts:?}");
     assert!(says("[forwarded from Grace]"), "{prompts:?}");
 }
+
+/// The agent puts an emoji under the message that it answers, and hears why it can't put another; what a person puts under
+/// an answer goes with their next message, and is no message.
+#[tokio::test(flavor = "multi_thread")]
+async fn people_and_agents_react() {
+    let stage = Stage::new().await;
+    let (_gateway, chats) = stage.with_chats(1).await;
+    let (chat, platform) = (chats[0], stage.platform());
+    let draft = Draft::text(chat, r#"tool:react {"emoji":"🔥"}"#);
+    let id = platform.push(&[draft])[0];
+    stage.settled_text("done").await;
+    let put = &platform.calls("setMessageReaction")[0].fields;
+    assert_eq!((&put["chat_id"], &put["message_id"]), (&json!(chat), &json!(id)));
+    assert_eq!(put["reaction"], json!([{"type": "emoji", "emoji": "🔥"}]));
+    // The next is sent once the receipt of the one before is on disk.
+    platform.push(&[Draft::text(chat, r#"tool:react {"emoji":"🦤"}"#)]);
+    stage.settled_text("🦤 can't be put under a message of this chat; these can: ❤ 👍").await;
+
+    let answer = platform.sent(0)[0].id;
+    let reaction = json!({"message_reaction": {
+        "chat": {"id": chat, "type": "private"}, "message_id": answer, "date": 1_700_000_000,
+        "user": {"id": chat, "is_bot": false, "first_name": "Ada"},
+        "old_reaction": [], "new_reaction": [{"type": "emoji", "emoji": "👎"}],
+    }});
+    platform.push_raw(vec![reaction]);
+    platform.wait_confirmed().await;
+    platform.push(&[Draft::text(chat, "what did I think of it?")]);
+    stage.settled_text("what did I think of it?").await;
+    assert_eq!(platform.sent(0).len(), 3, "a reaction is not answered");
+    let prompts = stage.model.requests().iter().map(|it| it.body.to_string()).collect::<Vec<_>>();
+    assert!(prompts.last().unwrap().contains("[reacted with 👎]"), "{prompts:?}");
+}
