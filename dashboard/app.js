@@ -191,6 +191,7 @@ function Banners() {
     html`<p class="banner bad" data-banner="sandbox">
       ${t("sandbox_banner")} ${status.sandbox.why} <a href="#/state">${t("see_state")}</a>
     </p>`}
+    ${status?.restored && html`<p class="banner bad" role="alert" data-banner="held">${t("held_banner")}</p>`}
     ${status?.disk?.state === "full" && html`<p class="banner bad" role="alert" data-banner="disk">${t("disk_banner")}</p>`}
     ${state.alerts.length > 0 && html`<div class="banner bad" role="alert" data-banner="alerts">
       ${state.alerts.map((it) => html`<p key=${it.key}>${it.says} ${it.remedy}</p>`)}

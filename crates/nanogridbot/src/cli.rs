@@ -104,6 +104,12 @@ pub(crate) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Write everything into one file, also while the gateway runs, or look whether such a file is whole.
+    Backup(crate::backup::Backup),
+    /// Put a backup into an empty home; what starts there is held.
+    Restore(crate::backup::Restore),
+    /// Have what was restored go on.
+    Resume(crate::backup::Resume),
     /// Print the log, follow it, or change how much is logged.
     Logs(Logs),
     /// Print the settings in force, without secrets.

@@ -75,8 +75,13 @@ pub(crate) async fn status(ctx: &Context) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     };
     let mut answer = client.get("/api/status").await?;
+    if !answer["restored"].is_null() {
+        answer["waits"] = client.get("/api/restored").await?;
+    }
     answer["running"] = true.into();
     ctx.show(&answer, |it| {
+        crate::backup::show_held(it);
+        crate::backup::show_waits(&it["waits"]);
         say(&format!("running since {}, agent: {}", text(it, "started_at"), text(it, "agent")));
         for channel in it["channels"].as_array().into_iter().flatten() {
             say(&format!(

@@ -7,7 +7,11 @@ use ngb_store::StoreError;
 use ngb_web::BindError;
 
 use crate::{
-    cli::BadArgument, client::Refused, home::HomeError, make::BadClock, settings::SettingsError,
+    cli::BadArgument,
+    client::Refused,
+    home::HomeError,
+    make::{BadClock, Held},
+    settings::SettingsError,
     standby::InUse,
 };
 
@@ -38,7 +42,10 @@ pub(crate) fn hint(err: &anyhow::Error) -> Option<String> {
         if cause.is::<BadClock>() {
             return Some("set the clock: `timedatectl set-ntp true`, or `date -s`".into());
         }
-        if let Some(hint) = crate::plugin::hint(cause) {
+        if cause.is::<Held>() {
+            return Some("`nanogridbot status` lists what waits, `nanogridbot resume --held` has it go on".into());
+        }
+        if let Some(hint) = crate::backup::hint(cause).or_else(|| crate::plugin::hint(cause)) {
             return Some(hint);
         }
         if let Some(AddressError::NoColon(_)) = cause.downcast_ref() {
@@ -103,6 +110,7 @@ pub(crate) fn is_usage(err: &anyhow::Error) -> bool {
             || is_refused_argument
             || matches!(it.downcast_ref(), Some(BindError::NoToken(_)))
             || it.downcast_ref().is_some_and(StoreError::is_bad_address)
+            || crate::backup::is_usage(it)
             || crate::plugin::is_usage(it)
     })
 }

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod allocator;
+mod backup;
 mod chain;
 mod channel;
 mod channel_setup;
@@ -134,6 +135,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Session(command) => session::session(&ctx, &command).await,
         Command::Plugin(command) => plugin::plugin(&ctx, &command).await,
         Command::Prune { before, dry_run } => commands::prune(&ctx, &before, dry_run).await,
+        Command::Backup(args) => backup::backup(&ctx, &args).await,
+        Command::Restore(args) => backup::restore(&ctx, &args).await,
+        Command::Resume(args) => backup::resume(&ctx, &args).await,
         Command::Logs(args) => logs::logs(&ctx, &args).await,
         Command::Config => config(&ctx),
         Command::Completions { shell } => {

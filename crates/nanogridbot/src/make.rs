@@ -70,6 +70,11 @@ pub(crate) struct Made {
     pub(crate) public_url: Option<String>,
 }
 
+/// Nothing is answered on a home that is held.
+#[derive(Debug, thiserror::Error)]
+#[error("this home was restored from a backup and is held")]
+pub(crate) struct Held;
+
 /// Settings, and the environment that they were read with.
 pub(crate) fn settings(home: &Home, serve: &cli::Serve) -> anyhow::Result<(Settings, Environment)> {
     let env = Environment::read(home.path())?;
@@ -116,6 +121,12 @@ pub(crate) async fn make(
 
     let store = open_store(home, &settings, &clock).await?;
     let lease = standby::take(&store, &clock, purpose).await?;
+    let restored = store.restored().await?;
+    if restored.is_some() && purpose == (Purpose::Command { agents: true }) {
+        return Err(Held.into());
+    }
+    // What was restored may be older than what the world has seen since.
+    let live = purpose == Purpose::Serve && restored.is_none();
     let broker = BrokerConfig {
         dir: home.path().join("run/broker"),
         providers,
@@ -128,11 +139,11 @@ pub(crate) async fn make(
         place.setter(broker.clone(), redactor.clone(), clock.clone())
     });
     let (configured, read_accounts) = match purpose {
-        Purpose::Serve => {
+        Purpose::Serve if live => {
             let read = read_accounts(home, serve, clock.clone(), redactor);
             (configured(&settings, &env, &net, &clock)?, Some(read))
         }
-        Purpose::Command { .. } => (Vec::new(), None),
+        Purpose::Serve | Purpose::Command { .. } => (Vec::new(), None),
     };
     let accounts = configured.iter().map(|it| it.channel.profile().account.clone()).collect();
     let (sandbox_state_tx, sandbox_state) = watch::channel(SandboxState::Proving);
@@ -162,6 +173,7 @@ pub(crate) async fn make(
         caps: Caps {
             max_runs: match purpose {
                 Purpose::Command { agents: false } => 0,
+                Purpose::Serve if !live => 0,
                 Purpose::Serve | Purpose::Command { agents: true } => {
                     settings.agent.max_runs.max(1)
                 }
@@ -185,7 +197,7 @@ pub(crate) async fn make(
             account_after: settings.alerts.account_after,
             short_percent: settings.alerts.short_percent,
         },
-        scheduler: purpose == Purpose::Serve,
+        scheduler: live,
         version: env!("CARGO_PKG_VERSION"),
         store,
         clock: clock.clone(),

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context as _;
 use ngb_core::tasks::Stopped;
 use ngb_gateway::handle::SandboxState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -40,6 +41,17 @@ pub(crate) async fn serve(home: &Home, args: &cli::Serve) -> anyhow::Result<Exit
     let drain = tasks.drain.clone();
     tasks.spawn("web", web.run(gateway.clone(), drain.clone()));
     tasks.spawn("signals", signals(heard, drain.clone()));
+    let released = gateway.released().clone();
+    tasks.spawn("held", {
+        let (drain, released) = (drain.clone(), released.clone());
+        async move {
+            if drain.run_until_cancelled(released.cancelled()).await.is_some() {
+                info!("what was restored goes on: the gateway begins anew");
+                drain.cancel();
+            }
+            Ok(())
+        }
+    });
     let settled = footprint::unmap_the_start(gateway.clock().clone());
     tasks.spawn(
         "footprint",
@@ -49,6 +61,7 @@ pub(crate) async fn serve(home: &Home, args: &cli::Serve) -> anyhow::Result<Exit
     lease.give_back().await;
     gateway.store().close().await;
     Ok(match stopped {
+        Stopped::Clean if released.is_cancelled() => return begin_anew(),
         Stopped::Clean => ExitCode::SUCCESS,
         Stopped::Failed(why) => {
             eprintln!("error: {why}");
@@ -59,6 +72,15 @@ pub(crate) async fn serve(home: &Home, args: &cli::Serve) -> anyhow::Result<Exit
             ExitCode::FAILURE
         }
     })
+}
+
+/// Becomes a fresh process with the same number: whoever looks after it sees no end.
+#[expect(clippy::disallowed_methods, reason = "no process starts, this one goes on")]
+fn begin_anew() -> anyhow::Result<ExitCode> {
+    use std::os::unix::process::CommandExt as _;
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    let err = command.args(std::env::args_os().skip(1)).exec();
+    Err(err).context("what was restored is held no more; start the gateway again")
 }
 
 /// What somebody has who wants it to end.
@@ -124,6 +146,13 @@ async fn announce(home: &Home, made: &Made) -> anyhow::Result<()> {
     if std::env::var_os("SSH_CONNECTION").is_some() && addr.ip().is_loopback() {
         let port = addr.port();
         lines.push(format!("  from your own machine: ssh -L {port}:127.0.0.1:{port} <this host>"));
+    }
+    if let Some(it) = &made.gateway.about().restored {
+        lines.push(format!(
+            "  HELD      restored from a backup of {}: nothing is taken, sent or answered.",
+            it.made_at
+        ));
+        lines.push("            `nanogridbot status` lists what waits, `nanogridbot resume --held` has it go on.".to_owned());
     }
     if made.agent == "demo" {
         lines.push("  This is the demonstration agent. Set a model: `[agent] model`, or ANTHROPIC_API_KEY, OPENAI_API_KEY.".to_owned());

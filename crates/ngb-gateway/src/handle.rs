@@ -17,7 +17,7 @@ use ngb_core::{
 };
 pub use ngb_sandbox::Probe;
 use ngb_sandbox::Sandbox;
-use ngb_store::{Pairing, Store, StoreError};
+use ngb_store::{Pairing, Restored, Store, StoreError};
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -72,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) tasks_changed: Notify,
     /// Fires when somebody wants to be forgotten.
     pub(crate) forget_asked: Notify,
+    /// Fires when what was restored is held no more.
+    pub(crate) released: CancellationToken,
 }
 
 /// What the gateway runs with, for status pages.
@@ -79,6 +81,8 @@ pub(crate) struct Shared {
 pub struct About {
     pub version: &'static str,
     pub started_at: Timestamp,
+    /// Where the database comes from while it is held: nothing is taken, sent or answered.
+    pub restored: Option<Restored>,
     /// What the sandbox's probe said; none while it is being proved.
     pub sandbox: watch::Receiver<SandboxState>,
 }
@@ -386,6 +390,21 @@ impl Gateway {
         self.0.store.resend(id).await?;
         self.0.dispatcher.wake();
         Ok(())
+    }
+
+    /// Holds no more what was restored; false where nothing was held. With `give_up` what waits becomes dead letters. Whoever
+    /// runs the gateway then begins anew ([`Gateway::released`]).
+    pub async fn release_restored(&self, give_up: bool) -> Result<bool, HandleError> {
+        let was_held = self.0.store.release_restored(give_up).await?;
+        if was_held {
+            self.0.released.cancel();
+        }
+        Ok(was_held)
+    }
+
+    /// Fires when what was restored is held no more.
+    pub fn released(&self) -> &CancellationToken {
+        &self.0.released
     }
 
     /// Reads groups, bindings and people anew, and tells everybody.

@@ -190,7 +190,12 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         hub,
         pairs: Pairs::default(),
         questions: Questions::load(&store, clock.now()).await?,
-        about: About { version, started_at: clock.now(), sandbox: sandbox_state },
+        about: About {
+            version,
+            started_at: clock.now(),
+            restored: store.restored().await?,
+            sandbox: sandbox_state,
+        },
         accounts: accounts.clone(),
         read_accounts,
         posts,
@@ -206,6 +211,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         clock: clock.clone(),
         tasks_changed: Notify::new(),
         forget_asked: Notify::new(),
+        released: CancellationToken::new(),
     };
     let gateway = Gateway(Arc::new(shared));
     desk.open(&gateway);
@@ -223,7 +229,8 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
     for kind in [ChannelKind::Web, ChannelKind::Terminal] {
         let channel = Arc::new(LocalChannel::new(kind, clock.clone()));
         let fingerprint = String::new();
-        accounts.put(Configured { channel, new_chats: NewChats::Ignore, fingerprint }, false);
+        let held = gateway.about().restored.is_some();
+        accounts.put(Configured { channel, new_chats: NewChats::Ignore, fingerprint }, held);
     }
     for it in configured {
         let paused = gateway.rests(&it.channel.profile().account).await?;

@@ -38,6 +38,7 @@ mod recover;
 mod runs;
 mod work;
 
+pub mod copy;
 mod forget;
 mod groups;
 mod jobs;
@@ -49,6 +50,7 @@ mod pairings;
 mod people;
 mod plugins;
 mod prune;
+mod restored;
 mod search;
 mod unsent;
 
@@ -67,6 +69,7 @@ pub use leases::Lease;
 pub use links::{Linked, Speaker};
 pub use passages::{Passage, Way, Withheld};
 pub use reserve::Disk;
+pub use restored::{Restored, WaitingJob, WaitingSend, WaitingTask, Waits};
 pub use store::{OpenOptions, Store};
 pub use tasks::{NewTask, TaskChange, TaskDoes, TaskRow, TaskState};
 pub use types::*;

@@ -72,6 +72,24 @@ impl Opening {
         tokio::runtime::Handle::current().block_on(self.open())
     }
 
+    /// Refuses a database in which there is something already.
+    pub(crate) async fn check_empty(&self) -> Result<(), StoreError> {
+        let address = Address::parse(&self.url)?;
+        let taken = || StoreError::Taken { what: "database", name: dialect::shown(&self.url) };
+        if let Address::Sqlite(path) = &address {
+            return if path.exists() { Err(taken()) } else { Ok(()) };
+        }
+        let (conn, readers) = connect(&address).await.map_err(|source| self.failed(source))?;
+        let mut tx = Tx::new(conn, Arc::clone(&self.node));
+        let found = match tx.begin(self.now).await {
+            Ok(()) => version(&mut tx).await,
+            Err(err) => Err(err),
+        };
+        tx.rollback().await;
+        readers.close().await;
+        if found? == 0 { Ok(()) } else { Err(taken()) }
+    }
+
     async fn migrate(&self, tx: &mut Tx, address: &Address) -> Result<(), StoreError> {
         tx.begin(self.now).await?;
         let found = version(tx).await;

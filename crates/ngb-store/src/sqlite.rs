@@ -98,7 +98,7 @@ impl Connection {
         self.statement("ROLLBACK")
     }
 
-    fn statement(&self, text: &'static str) -> Result<(), DatabaseError> {
+    pub(crate) fn statement(&self, text: &'static str) -> Result<(), DatabaseError> {
         self.conn.prepare_cached(text)?.raw_execute()?;
         Ok(())
     }
@@ -136,6 +136,47 @@ impl Connection {
             collect(&mut statement, &mut res)?;
         }
         Ok(res)
+    }
+
+    /// The one number that `text` gives; none where it gives no row, or NULL.
+    pub(crate) fn number(
+        &self,
+        text: &str,
+        value: Option<&str>,
+    ) -> Result<Option<i64>, DatabaseError> {
+        let mut statement = self.conn.prepare(text)?;
+        let mut rows = statement.query(rusqlite::params_from_iter(value))?;
+        Ok(match rows.next()? {
+            Some(row) => row.get(0)?,
+            None => None,
+        })
+    }
+
+    /// The rows of two texts that `text` gives for `value`.
+    pub(crate) fn pairs(
+        &self,
+        text: &str,
+        value: &str,
+    ) -> Result<Vec<(String, String)>, DatabaseError> {
+        let mut statement = self.conn.prepare(text)?;
+        let rows = statement.query_map([value], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Gives `to` the text of each row, until it fails: the inner error.
+    pub(crate) fn each(
+        &self,
+        text: &str,
+        mut to: impl FnMut(String) -> std::io::Result<()>,
+    ) -> Result<std::io::Result<()>, DatabaseError> {
+        let mut statement = self.conn.prepare(text)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if let Err(err) = to(row.get(0)?) {
+                return Ok(Err(err));
+            }
+        }
+        Ok(Ok(()))
     }
 
     /// Copies the database into an empty file.

@@ -32,6 +32,7 @@ mod openapi;
 mod people;
 mod plugins;
 mod prune;
+mod restored;
 mod routes;
 mod sessions;
 mod shape;

@@ -17,7 +17,7 @@ use crate::{
     door::{self, Door, Gate, Want},
     error::ApiError,
     events, groups, guard, health, hooks, live, log, login, messages, model, openai, openapi,
-    people, plugins, prune, sessions, status, tasks, usage,
+    people, plugins, prune, restored, sessions, status, tasks, usage,
 };
 
 /// One line of the table.
@@ -147,6 +147,8 @@ table! {
     get    "/api/plugins/held"                     OPERATE,   plugins::held,      "What plugins hold until somebody decides.";
     post   "/api/plugins/held/{id}/release"        OPERATE,   plugins::release,   "Let it go its way.";
     post   "/api/plugins/held/{id}/drop"           OPERATE,   plugins::discard,   "Throw it away.";
+    get    "/api/restored"                         OPERATE,   restored::list,     "What waits while a restored gateway is held.";
+    post   "/api/restored/release"                 CONFIGURE, restored::release,  "Have it go on; with `give_up` what waits becomes dead letters.";
     post   "/api/prune"                            CONFIGURE, prune::prune,       "Forget what is older than `before_ms`; only count with `dry_run`.";
     post   "/api/model"                            CONFIGURE, model::set,          "Have a model answer from now on, once it has answered: `kind`, `model`, `base_url`, `api_key`.";
     get    "/api/log"                              READ_ALL,  log::show,          "What is logged: a level, and others for parts of the program.";

@@ -29,6 +29,8 @@ pub(crate) struct StatusView {
     /// Who answers.
     agent: String,
     demo: bool,
+    /// Where the database comes from while it is held: nothing is taken, sent or answered.
+    restored: Option<RestoredView>,
     sandbox: SandboxView,
     disk: DiskView,
     agents: AgentsView,
@@ -45,6 +47,16 @@ struct GroupStatus {
     jid: Jid,
     name: String,
     active: bool,
+}
+
+/// A backup that was put back.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Restored")]
+struct RestoredView {
+    /// When it was put back.
+    at: Instant,
+    /// When the backup was made.
+    made_at: Instant,
 }
 
 /// Live agents.
@@ -98,6 +110,10 @@ pub(crate) async fn show(State(app): State<App>, who: Who) -> Result<Json<Status
         now: Instant(now(&app)),
         agent: app.gateway.answers().to_string(),
         demo: app.gateway.answers().driver == Driver::Demo,
+        restored: about
+            .restored
+            .as_ref()
+            .map(|it| RestoredView { at: Instant(it.at), made_at: Instant(it.made_at) }),
         sandbox: sandbox(&about.sandbox.borrow()),
         disk: disk(*app.gateway.store().disk().borrow()),
         agents: AgentsView { working: agents.working, idle: agents.waiting },

@@ -26,6 +26,12 @@ impl SecretSetting {
         Self(Secret::new(format!("env:{name}")))
     }
 
+    /// The secret, where it is written itself and not as a place.
+    pub(crate) fn literal(&self) -> Option<&Secret> {
+        let is_place = ["env:", "file:"].iter().any(|it| self.0.expose().starts_with(it));
+        (!is_place).then_some(&self.0)
+    }
+
     /// The secret itself; `setting` is named in the error.
     pub(crate) fn resolve(
         &self,
