@@ -8,7 +8,9 @@ mod command;
 mod held;
 mod hide;
 mod read;
+mod schedule;
 mod tree;
 
 pub(crate) use command::{Backup, Restore, backup, hint, is_usage, restore};
 pub(crate) use held::{Resume, resume, show_held, show_waits};
+pub(crate) use schedule::Schedule;

@@ -92,7 +92,7 @@ mod tests {
         #[rustfmt::skip]
         let want = [
             "web", "database", "agent", "providers.<name>", "prices", "sandbox", "egress", "credentials.<name>", "network",
-            "log", "retention", "plugins.<name>", "alerts",
+            "log", "retention", "plugins.<name>", "alerts", "backup",
             "channels.telegram.<account>", "channels.slack.<account>", "channels.discord.<account>",
             "channels.feishu.<account>", "channels.whatsapp.<account>", "channels.wecom.<account>",
             "channels.dingtalk.<account>", "channels.qq.<account>",

@@ -27,6 +27,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::{
+    backup::Schedule,
     chain::Wanted,
     channels, cli, engine,
     home::{Home, Lock},
@@ -202,7 +203,12 @@ pub(crate) async fn make(
         store,
         clock: clock.clone(),
     };
+    let backups = live.then(|| Schedule::read(home, &settings, &env)).transpose()?;
     let Running { gateway, mut tasks } = ngb_gateway::start(parts).await?;
+    if let Some(backups) = backups {
+        let kept = backups.run(gateway.store().clone(), clock.clone(), tasks.drain.clone());
+        tasks.spawn("backups", kept);
+    }
     if purpose == Purpose::Serve {
         let kept = installed.keep(gateway.clone(), clock.clone(), tasks.drain.clone());
         tasks.spawn("installed plugins", kept);

@@ -54,6 +54,7 @@ pub(crate) struct Settings {
     pub(crate) retention: Retention,
     pub(crate) plugins: BTreeMap<String, Plugin>,
     pub(crate) alerts: Alerts,
+    pub(crate) backup: Backup,
 }
 
 /// `[web]`: the page and the API.
@@ -350,6 +351,27 @@ impl Default for Alerts {
     }
 }
 
+/// `[backup]`: backups that the gateway makes by itself, see docs/operations.md.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Backup {
+    /// How often, at least `1m`, e.g. `1d`; default never.
+    #[serde(deserialize_with = "value::maybe_duration", serialize_with = "shown::maybe_duration")]
+    pub(crate) every: Option<Duration>,
+    /// How many of them are kept; default 7.
+    pub(crate) keep: usize,
+    /// Where; default `<home>/backups`, which is lost with the disk.
+    pub(crate) dir: Option<PathBuf>,
+    /// Encrypts them, with the secrets; default unencrypted, and without.
+    pub(crate) passphrase: Option<SecretSetting>,
+}
+
+impl Default for Backup {
+    fn default() -> Self {
+        Self { every: None, keep: 7, dir: None, passphrase: None }
+    }
+}
+
 impl Settings {
     /// What is secret without being a setting of its own: passwords in addresses, values of headers.
     pub(crate) fn hidden(&self) -> Vec<Secret> {
@@ -369,6 +391,9 @@ impl Settings {
         let mut all = Vec::new();
         if let Some(token) = &self.web.token {
             all.push(("web.token".to_owned(), token));
+        }
+        if let Some(passphrase) = &self.backup.passphrase {
+            all.push(("backup.passphrase".to_owned(), passphrase));
         }
         for (name, provider) in &self.providers {
             if let Some(key) = &provider.api_key {

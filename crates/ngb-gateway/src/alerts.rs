@@ -188,6 +188,7 @@ async fn find(gateway: &Gateway, now: Timestamp) -> Result<Vec<Found>, StoreErro
     all.extend(sandbox(gateway));
     all.extend(work(gateway, now).await?);
     all.extend(budgets(gateway, now).await?);
+    all.extend(backups(gateway, now).await?);
     if let Disk::Full { .. } = *gateway.store().disk().borrow() {
         let it = found("disk-full", "The disk is full.".to_owned(), "Make room; messages wait.");
         all.push(Found { told_elsewhere: true, ..it });
@@ -248,6 +249,19 @@ async fn work(gateway: &Gateway, now: Timestamp) -> Result<Vec<Found>, StoreErro
         }
     }
     Ok(all)
+}
+
+/// Backups that fail or are late.
+async fn backups(gateway: &Gateway, now: Timestamp) -> Result<Option<Found>, StoreError> {
+    let Some(it) = gateway.store().backups().await? else { return Ok(None) };
+    let says = match (&it.failed, it.made_at) {
+        (Some((at, why)), _) => format!("The backup of {at} failed: {why}."),
+        (None, _) if !it.is_late(now) => return Ok(None),
+        (None, Some(made)) => format!("The latest backup is of {made}."),
+        (None, None) => format!("There is no backup since {}.", it.since),
+    };
+    let remedy = "`nanogridbot backup` makes one; see `[backup]` of the settings.";
+    Ok(Some(found("backup", says, remedy)))
 }
 
 /// Groups that have used most or all of their day's budget.

@@ -38,6 +38,7 @@ mod recover;
 mod runs;
 mod work;
 
+mod backups;
 pub mod copy;
 mod forget;
 mod groups;
@@ -60,6 +61,7 @@ mod tasks;
 #[cfg(test)]
 mod plan_tests;
 
+pub use backups::Backups;
 pub use error::{DatabaseError, StoreError};
 pub use fires::{FireRow, Fired, MAX_TASK_FAILURES};
 pub use forget::{ForgetWish, ForgotMessages, LaneTrace, Traces};

@@ -139,7 +139,7 @@ pub(crate) async fn backup(ctx: &Context, args: &Backup) -> anyhow::Result<ExitC
             ctx.home.backups().join(format!("{when}.backup"))
         }
     };
-    let (end, bytes) = make(&ctx.home, &settings, &file, made_at, seal).await?;
+    let (end, bytes) = make(&ctx.home, &settings, &file, made_at, seal, true).await?;
     for it in &end.unread {
         eprintln!("warning: left out, since it could not be read: {it}");
     }
@@ -157,13 +157,15 @@ pub(crate) async fn backup(ctx: &Context, args: &Backup) -> anyhow::Result<ExitC
 }
 
 /// Writes the backup, whether or not a gateway runs.
-async fn make(
+pub(super) async fn make(
     home: &Home,
     settings: &Settings,
     file: &Path,
     made_at: Timestamp,
     seal: Option<Secret>,
+    watched: bool,
 ) -> anyhow::Result<(End, u64)> {
+    let watched = watched && io::stderr().is_terminal();
     let url = settings.database.url.clone().unwrap_or_else(|| home.database_url());
     let config = match std::fs::read_to_string(home.config()) {
         Ok(text) => Some(text),
@@ -194,7 +196,7 @@ async fn make(
     let writing = blocking("write the backup", move || -> io::Result<Archive> {
         for part in rows {
             archive.add_rows(&part)?;
-            progress(&archive.end);
+            progress(&archive.end, watched);
         }
         Ok(archive)
     });
@@ -208,20 +210,20 @@ async fn make(
     let path = home.path().to_owned();
     let done = blocking("back up the files", move || {
         tree::add(&path, &mut archive)?;
-        progress(&archive.end);
+        progress(&archive.end, watched);
         let end = archive.end.clone();
         archive.finish().map(|bytes| (end, bytes))
     });
     let done = done.await.context(failed)?;
-    if io::stderr().is_terminal() {
+    if watched {
         eprintln!();
     }
     Ok(done)
 }
 
 /// How far it is, for whoever looks on.
-fn progress(end: &End) {
-    if io::stderr().is_terminal() {
+fn progress(end: &End, watched: bool) {
+    if watched {
         eprint!("\r{} rows, {} files", end.rows, end.files);
         drop(io::stderr().flush());
     }

@@ -200,3 +200,41 @@ async fn secrets_are_in_a_backup_only_where_it_is_encrypted() {
     assert!(said.contains("no whole backup"), "{said}");
     assert!(!third.exists(), "half a backup makes no home");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_makes_them_by_itself_and_keeps_the_newest() {
+    let mut stage = Stage::new().await;
+    let dir = stage.home.with_file_name("elsewhere");
+    stage.env.insert("NGB_BACKUP__EVERY".into(), "1d".into());
+    stage.env.insert("NGB_BACKUP__KEEP".into(), "2".into());
+    stage.env.insert("NGB_BACKUP__DIR".into(), dir.to_str().unwrap().into());
+    std::fs::create_dir(&dir).unwrap();
+    for old in ["auto-2020", "auto-2021", "mine-2020"] {
+        std::fs::write(dir.join(format!("{old}.backup")), "old").unwrap();
+    }
+    let gateway = stage.started().await;
+    stage.heard("backed up to").await;
+    let mut names: Vec<_> =
+        std::fs::read_dir(&dir).unwrap().map(|it| it.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert_eq!(
+        (names[0].to_str(), names[2].to_str()),
+        (Some("auto-2021.backup"), Some("mine-2020.backup"))
+    );
+    let newest = dir.join(&names[1]);
+    stage.cli(&["backup", "verify", newest.to_str().unwrap()]).await;
+    stage.kill(gateway).await;
+
+    // The next one is due tomorrow; another folder can't be written.
+    stage.env.insert("NGB_BACKUP__DIR".into(), "/proc/nowhere".into());
+    stage.home = stage.home.with_file_name("second");
+    let gateway = stage.started().await;
+    stage.heard("the backup failed: could not use `/proc/nowhere`").await;
+    stage.kill(gateway).await;
+    stage.env.insert("NGB_BACKUP__EVERY".into(), "1s".into());
+    let out = stage.output(&["serve", "--port", "0"]).await;
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(2), "{said}");
+    assert!(said.contains("backup.every"), "{said}");
+}
