@@ -12,7 +12,7 @@ use ngb_core::{
     schedule::{Misfire, Overlap, Schedule},
 };
 use ngb_gateway::{alerts::AlertSettings, timetable::Task};
-use ngb_store::{GroupChange, TaskDoes};
+use ngb_store::{Backups, GroupChange, TaskDoes};
 use tokio::sync::watch;
 
 use crate::stage::{Actor, Setting, Stage, asked, place};
@@ -167,4 +167,27 @@ async fn an_account_that_can_not_send_is_never_told_through_itself() {
     let all = stage.gateway.alerts().await;
     let account = all.iter().find(|it| it.key.starts_with("account:")).unwrap();
     assert_eq!(account.muted_until, Some(until));
+}
+
+#[tokio::test]
+async fn a_backup_that_fails_or_is_late_is_told() {
+    const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+    let (mut stage, hand) = set().await;
+    let store = stage.gateway.store().clone();
+    let made_at = Some(NOON - Duration::from_secs(3_600));
+    let good = Backups { every_ms: DAY_MS, since: NOON, made_at, failed: None };
+    let bad = Backups { failed: Some((NOON, "no room".to_owned())), ..good.clone() };
+    store.note_backups(Some(&bad)).await.unwrap();
+    let said = told(&mut stage, &hand).await;
+    assert!(
+        said.starts_with("Alert: The backup of ") && said.contains("failed: no room"),
+        "{said}"
+    );
+    store.note_backups(Some(&good)).await.unwrap();
+    assert!(told(&mut stage, &hand).await.starts_with("Over: The backup of "));
+    let late = Backups { made_at: Some(NOON - Duration::from_secs(2 * 86_400)), ..good };
+    store.note_backups(Some(&late)).await.unwrap();
+    assert!(told(&mut stage, &hand).await.starts_with("Alert: The latest backup is of "));
+    store.note_backups(None).await.unwrap();
+    assert!(told(&mut stage, &hand).await.starts_with("Over: The latest backup is of "));
 }
