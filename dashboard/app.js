@@ -11,13 +11,14 @@ import { Chat } from "./pages/chat.js";
 import { Groups } from "./pages/groups.js";
 import { Messages } from "./pages/messages.js";
 import { People } from "./pages/people.js";
+import { Plugins } from "./pages/plugins.js";
 import { State } from "./pages/state.js";
 import { Tasks } from "./pages/tasks.js";
 import { Usage } from "./pages/usage.js";
 import { channelName } from "./ui.js";
 
 /** The pages, each with the right that it wants for the whole gateway. */
-const PAGES = { chat: null, messages: null, groups: null, tasks: null, approvals: "approve_chat", people: "invite", usage: null, state: null };
+const PAGES = { chat: null, messages: null, groups: null, tasks: null, approvals: "approve_chat", people: "invite", plugins: "configure", usage: null, state: null };
 
 const mayOpen = (page) => Object.hasOwn(PAGES, page) && (!PAGES[page] || may(PAGES[page]));
 
@@ -82,6 +83,7 @@ function App() {
         ${at.page === "tasks" && html`<${Tasks} />`}
         ${at.page === "approvals" && html`<${Approvals} />`}
         ${at.page === "people" && html`<${People} />`}
+        ${at.page === "plugins" && html`<${Plugins} />`}
         ${at.page === "usage" && html`<${Usage} />`}
         ${at.page === "state" && html`<${State} />`}
       </main>

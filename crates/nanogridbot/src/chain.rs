@@ -2,119 +2,272 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use ngb_core::{clock::Clock, group::GroupName};
+use ngb_gateway::plugins::KnownPlugin;
 use ngb_plugins::{
-    Config,
+    Config, Plugin as _,
     builtin::Builtin,
     chain::{Chain, Health, Member},
+    schema,
     wasm::{Broken, Seat},
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::settings::{OwnConfig, Plugin, Settings, SettingsError};
 
-/// `[plugins]`, read.
+/// What is wanted of plugins: by the settings file, and over it by what was changed since.
 pub(crate) struct Wanted {
-    /// Those that come along and are on, with their order.
-    builtins: Vec<(i64, Member)>,
-    settings: BTreeMap<String, Plugin>,
-    /// How installed plugins fare; a new version begins with a clean record.
+    file: BTreeMap<String, Plugin>,
+    changed: RwLock<BTreeMap<String, Plugin>>,
+    /// Those that come along, each made once: what it knows stays while its settings change.
+    builtins: Vec<(&'static Builtin, Arc<dyn ngb_plugins::Plugin>)>,
+    /// How plugins fare; a new version begins with a clean record.
     health: Mutex<HashMap<String, Arc<Health>>>,
+}
+
+/// A plugin as its settings are held against it.
+enum Kind<'a> {
+    Builtin(&'static Builtin),
+    Installed(&'a Seat),
+    /// One that can't be used says nothing about settings.
+    Unknown,
+}
+
+impl Kind<'_> {
+    fn required(&self) -> bool {
+        match self {
+            Self::Builtin(it) => it.required,
+            Self::Installed(it) => it.is_required(),
+            Self::Unknown => false,
+        }
+    }
+
+    fn defaults(&self) -> Map<String, Value> {
+        match self {
+            Self::Installed(it) => match it.default_config().value() {
+                Value::Object(it) => it.clone(),
+                _ => Map::new(),
+            },
+            Self::Builtin(_) | Self::Unknown => Map::new(),
+        }
+    }
+
+    fn check(&self, config: &Value) -> Result<(), String> {
+        match self {
+            Self::Builtin(it) => it.check(config),
+            Self::Installed(it) => schema::check(it.schema(), config),
+            Self::Unknown => Ok(()),
+        }
+    }
 }
 
 impl Wanted {
     /// # Errors
     ///
-    /// When the settings of a plugin are wrong.
+    /// When the settings of one that comes along are wrong.
     pub(crate) fn read(settings: &Settings, clock: &Clock) -> Result<Self, SettingsError> {
-        let mut builtins = Vec::new();
-        for builtin in Builtin::ALL {
-            let Some(wanted) = settings.plugins.get(builtin.name) else { continue };
-            let check = |it: &Value| builtin.check(it);
-            let made =
-                configs(wanted, &Map::new(), check).map_err(|why| bad(builtin.name, &why))?;
-            if wanted.enabled {
-                let member = Member {
-                    plugin: builtin.make(clock),
-                    required: wanted.required.unwrap_or(builtin.required),
-                    config: made.0,
-                    by_group: made.1,
-                    health: Arc::default(),
-                };
-                builtins.push((wanted.order, member));
+        let file = settings.plugins.clone();
+        let builtins: Vec<_> = Builtin::ALL.iter().map(|it| (it, it.make(clock))).collect();
+        for (it, _) in &builtins {
+            if let Some(wanted) = file.get(it.name) {
+                configs(wanted, &Kind::Builtin(it)).map_err(|why| bad(it.name, &why))?;
             }
         }
-        Ok(Self { builtins, settings: settings.plugins.clone(), health: Mutex::default() })
+        let (changed, health) = (RwLock::default(), Mutex::default());
+        Ok(Self { file, changed, builtins, health })
     }
 
-    /// Refuses settings of a plugin that neither comes along nor is `installed`.
-    pub(crate) fn check_names(&self, installed: &[String]) -> Result<(), SettingsError> {
+    /// Refuses settings of the file for a plugin that neither comes along nor is in `installed`, or that are wrong for one that
+    /// is in `seats`.
+    pub(crate) fn check_file(
+        &self,
+        installed: &[String],
+        seats: &[Arc<Seat>],
+    ) -> Result<(), SettingsError> {
         let known = || {
             let builtins = Builtin::ALL.iter().map(|it| it.name);
             builtins.chain(installed.iter().map(String::as_str))
         };
-        let unknown = self.settings.keys().find(|name| !known().any(|it| it == name.as_str()));
-        let Some(name) = unknown else { return Ok(()) };
-        let near = known().min_by_key(|it| strsim::damerau_levenshtein(it, name));
-        Err(SettingsError::UnknownKey {
-            from: "plugins".to_owned(),
-            key: name.clone(),
-            nearest: near.map(ToOwned::to_owned),
-        })
+        let unknown = self.file.keys().find(|name| !known().any(|it| it == name.as_str()));
+        if let Some(name) = unknown {
+            let near = known().min_by_key(|it| strsim::damerau_levenshtein(it, name));
+            return Err(SettingsError::UnknownKey {
+                from: "plugins".to_owned(),
+                key: name.clone(),
+                nearest: near.map(ToOwned::to_owned),
+            });
+        }
+        for seat in seats {
+            if let Some(wanted) = self.file.get(seat.name()) {
+                let kind = Kind::Installed(seat);
+                configs(wanted, &kind).map_err(|why| bad(seat.name(), &why))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether `settings` may be those of a plugin that comes along or is in `seats`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them.
+    pub(crate) fn check(
+        &self,
+        name: &str,
+        settings: &Value,
+        seats: &[Arc<Seat>],
+    ) -> Result<(), String> {
+        let wanted = serde_json::from_value(settings.clone()).map_err(|err| err.to_string())?;
+        let seat = seats.iter().find(|it| it.name() == name);
+        let kind = match (Builtin::find(name), seat) {
+            (Some(it), _) => Kind::Builtin(it),
+            (None, Some(it)) => Kind::Installed(it),
+            (None, None) => Kind::Unknown,
+        };
+        configs(&wanted, &kind).map(drop)
+    }
+
+    /// Takes what was changed since, by plugin. What can't be read counts as not there.
+    pub(crate) fn take(&self, changed: BTreeMap<String, Value>) {
+        let read = |(name, it)| match serde_json::from_value(it) {
+            Ok(it) => Some((name, it)),
+            Err(err) => {
+                tracing::error!("the changed settings of plugin `{name}` don't count: {err}");
+                None
+            }
+        };
+        let changed = changed.into_iter().filter_map(read).collect();
+        *self.changed.write().unwrap_or_else(PoisonError::into_inner) = changed;
+    }
+
+    /// The settings that count; none where nobody said anything about a plugin. Also whether they were changed since.
+    fn of(&self, name: &str) -> (Option<Plugin>, bool) {
+        let changed = self.changed.read().unwrap_or_else(PoisonError::into_inner);
+        match changed.get(name) {
+            Some(it) => (Some(it.clone()), true),
+            None => (self.file.get(name).cloned(), false),
+        }
     }
 
     /// A clean record for a plugin that is new, or of a new version.
     pub(crate) fn begin_anew(&self, name: &str) {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.health().remove(name);
     }
 
-    /// The chain: by `order`, then those that come along, then the installed by name. Of `broken` ones, which can't be used,
-    /// those that must not be left out hold what they would be asked about.
-    ///
-    /// # Errors
-    ///
-    /// When the settings of an installed plugin are wrong.
+    fn health(&self) -> MutexGuard<'_, HashMap<String, Arc<Health>>> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The chain: by `order`, then those that come along, then the installed by name. One of `broken`, or whose settings don't
+    /// fit, holds what it would be asked about where it must not be left out. Also why each such one can't be used.
     pub(crate) fn chain(
         &self,
-        seats: Vec<Arc<Seat>>,
+        seats: &[Arc<Seat>],
         broken: Vec<Broken>,
-    ) -> Result<Chain, SettingsError> {
-        let mut members = self.builtins.clone();
-        for seat in seats {
-            let (required, base) = (seat.is_required(), seat.default_config());
-            members.extend(self.member(seat, required, &base)?);
+    ) -> (Chain, BTreeMap<String, String>) {
+        let mut errors: BTreeMap<String, String> =
+            broken.iter().map(|it| (it.name.clone(), it.why.clone())).collect();
+        let mut members = Vec::new();
+        for (it, plugin) in &self.builtins {
+            if let (Some(wanted), _) = self.of(it.name) {
+                self.seat(plugin.clone(), &wanted, &Kind::Builtin(it), &mut members, &mut errors);
+            }
+        }
+        for it in seats {
+            let wanted = self.of(it.name()).0.unwrap_or_default();
+            self.seat(it.clone(), &wanted, &Kind::Installed(it), &mut members, &mut errors);
         }
         for it in broken {
-            let required = it.required;
-            let member = self.member(Arc::new(it), required, &Config::new(Value::Null))?;
-            members.extend(member.filter(|it| it.1.required));
+            let wanted = self.of(&it.name).0.unwrap_or_default();
+            if wanted.required.unwrap_or(it.required) {
+                let wanted = Plugin { required: Some(true), ..wanted };
+                let mut of_it = BTreeMap::new();
+                self.seat(Arc::new(it), &wanted, &Kind::Unknown, &mut members, &mut of_it);
+            }
         }
         // Stable: those of one order stay as they are.
         members.sort_by_key(|it| it.0);
-        Ok(Chain::new(members.into_iter().map(|it| it.1).collect()))
+        (Chain::new(members.into_iter().map(|it| it.1).collect()), errors)
     }
 
-    /// One that is installed; none where the settings have it off.
-    fn member(
+    /// Puts one among the members that is on.
+    fn seat(
         &self,
         plugin: Arc<dyn ngb_plugins::Plugin>,
-        required: bool,
-        base: &Config,
-    ) -> Result<Option<(i64, Member)>, SettingsError> {
+        wanted: &Plugin,
+        kind: &Kind<'_>,
+        members: &mut Vec<(i64, Member)>,
+        errors: &mut BTreeMap<String, String>,
+    ) {
         let name = plugin.name().to_owned();
-        let wanted = self.settings.get(&name).cloned().unwrap_or_default();
-        let empty = Map::new();
-        let base = base.value().as_object().unwrap_or(&empty);
-        let (config, by_group) =
-            configs(&wanted, base, |_| Ok(())).map_err(|why| bad(&name, &why))?;
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        let health = health.entry(name).or_default().clone();
-        let required = wanted.required.unwrap_or(required);
-        let member = Member { plugin, required, config, by_group, health };
-        Ok(wanted.enabled.then_some((wanted.order, member)))
+        if !wanted.enabled {
+            // Switched on again, it begins with a clean record.
+            self.begin_anew(&name);
+            return;
+        }
+        let required = wanted.required.unwrap_or(kind.required());
+        let (plugin, (config, by_group)) = match configs(wanted, kind) {
+            Ok(configs) => (plugin, configs),
+            Err(why) => {
+                let why = format!("its settings: {why}");
+                errors.insert(name.clone(), why.clone());
+                if !required {
+                    return;
+                }
+                let broken: Arc<dyn ngb_plugins::Plugin> =
+                    Arc::new(Broken { name: name.clone(), why, required });
+                (broken, (Arc::new(Config::new(Value::Null)), HashMap::new()))
+            }
+        };
+        let health = self.health().entry(name).or_default().clone();
+        members.push((wanted.order, Member { plugin, required, config, by_group, health }));
+    }
+
+    /// All plugins that there are, for those who look after them.
+    pub(crate) fn known(&self, seats: &[Arc<Seat>]) -> Vec<KnownPlugin> {
+        let builtins = self.builtins.iter().map(|(it, plugin)| {
+            let about = KnownPlugin {
+                name: it.name.to_owned(),
+                about: it.about.to_owned(),
+                version: plugin.version().to_owned(),
+                is_installed: false,
+                settings: Value::Null,
+                is_changed: false,
+                defaults: json!({}),
+                schema: it.schema(),
+            };
+            (about, it.required)
+        });
+        let installed = seats.iter().map(|it| {
+            let about = KnownPlugin {
+                name: it.name().to_owned(),
+                about: it.about().to_owned(),
+                version: it.version().to_owned(),
+                is_installed: true,
+                settings: Value::Null,
+                is_changed: false,
+                defaults: it.default_config().value().clone(),
+                schema: it.schema().clone(),
+            };
+            (about, it.is_required())
+        });
+        let with_settings = |(it, required): (KnownPlugin, bool)| {
+            let (wanted, is_changed) = self.of(&it.name);
+            let enabled = wanted.as_ref().map_or(it.is_installed, |it| it.enabled);
+            let wanted = wanted.unwrap_or_default();
+            let settings = json!({
+                "enabled": enabled,
+                "order": wanted.order,
+                "required": wanted.required.unwrap_or(required),
+                "config": wanted.config,
+                "groups": wanted.groups,
+            });
+            KnownPlugin { settings, is_changed, ..it }
+        };
+        builtins.chain(installed).map(with_settings).collect()
     }
 }
 
@@ -125,17 +278,13 @@ fn bad(name: &str, why: &str) -> SettingsError {
 /// A plugin's settings, and those of groups that have others; none where it is off in that group.
 type Configs = (Arc<Config>, HashMap<GroupName, Option<Arc<Config>>>);
 
-fn configs(
-    wanted: &Plugin,
-    base: &Map<String, Value>,
-    check: impl Fn(&Value) -> Result<(), String>,
-) -> Result<Configs, String> {
+fn configs(wanted: &Plugin, kind: &Kind<'_>) -> Result<Configs, String> {
     let config = |own: &Map<String, Value>| {
-        let mut all = base.clone();
+        let mut all = kind.defaults();
         all.extend(wanted.config.clone());
         all.extend(own.clone());
         let config = Value::Object(all);
-        check(&config)?;
+        kind.check(&config)?;
         Ok::<_, String>(Arc::new(Config::new(config)))
     };
     let mut by_group = HashMap::new();
@@ -160,10 +309,9 @@ mod tests {
     fn made(text: &str) -> Result<Vec<String>, String> {
         let settings: Settings = toml::from_str(text).map_err(|err| err.to_string())?;
         let wanted = Wanted::read(&settings, &Clock::System).map_err(|err| err.to_string())?;
-        wanted.check_names(&["gate".to_owned()]).map_err(|err| err.to_string())?;
+        wanted.check_file(&["gate".to_owned()], &[]).map_err(|err| err.to_string())?;
         let gate = |required| Broken { name: "gate".into(), why: "torn".into(), required };
-        let chain = wanted.chain(Vec::new(), vec![gate(text.contains("torn"))]);
-        let chain = chain.map_err(|err| err.to_string())?;
+        let (chain, _) = wanted.chain(&[], vec![gate(text.contains("torn"))]);
         let shown = |it: &Member| {
             let required = if it.required { "!" } else { "" };
             format!("{}{required}", it.plugin.name())

@@ -2,18 +2,24 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use async_trait::async_trait;
 use ngb_core::clock::Clock;
-use ngb_gateway::{Gateway, desk::Desk};
+use ngb_gateway::{
+    Gateway,
+    desk::Desk,
+    plugins::{Keeper, KnownPlugin},
+};
 use ngb_plugins::{
     chain::Chain,
-    wasm::{Broken, Cache, Change, Folder, FolderError, LiveError, LivePlugins},
+    wasm::{Broken, Cache, Change, Folder, FolderError, LivePlugins},
 };
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::{chain::Wanted, home::Home, settings::SettingsError};
+use crate::{chain::Wanted, home::Home};
 
-/// What is installed, and what the settings want of it.
+/// What is installed, and what is wanted of it.
 pub(crate) struct Installed {
     live: LivePlugins,
     folder: Folder,
@@ -22,41 +28,43 @@ pub(crate) struct Installed {
 
 impl Installed {
     /// Starts what is installed. One that can't be used is told and left out, or holds messages where it is required.
+    /// `changed` are the settings that were changed while an earlier gateway ran.
     ///
     /// # Errors
     ///
-    /// When the folder can't be read, or the settings name a plugin that is not there.
+    /// When the folder can't be read, or the settings are wrong.
     pub(crate) async fn take_up(
         home: &Home,
         wanted: Wanted,
+        changed: BTreeMap<String, Value>,
         desk: Arc<Desk>,
-    ) -> anyhow::Result<Self> {
+    ) -> anyhow::Result<Arc<Self>> {
         let folder = Folder::new(home.plugins());
-        wanted.check_names(&folder.names()?)?;
         let live = LivePlugins::new(folder.clone(), Cache::new(home.plugin_cache()), desk);
         for change in live.look().await? {
             tell(&change);
         }
-        Ok(Self { live, folder, wanted })
+        wanted.check_file(&folder.names()?, &live.seats())?;
+        wanted.take(changed);
+        Ok(Arc::new(Self { live, folder, wanted }))
     }
 
     /// The chain as the folder is at this moment, and why something of it can't be used.
-    ///
-    /// # Errors
-    ///
-    /// When the settings of an installed plugin are wrong.
-    pub(crate) fn chain(&self) -> Result<(Chain, BTreeMap<String, String>), SettingsError> {
-        let mut errors = BTreeMap::new();
+    pub(crate) fn chain(&self) -> (Chain, BTreeMap<String, String>) {
+        let mut goes_on = BTreeMap::new();
         let mut broken = Vec::new();
         for (name, live) in self.live.all() {
-            let Some(why) = live.error.as_deref().map(words) else { continue };
+            let Some(why) = live.error.as_deref().map(|it| words(it)) else { continue };
             if live.running.is_none() {
                 let required = self.is_required(&name);
-                broken.push(Broken { name: name.clone(), why: why.clone(), required });
+                broken.push(Broken { name, why, required });
+            } else {
+                goes_on.insert(name, why);
             }
-            errors.insert(name, why);
         }
-        Ok((self.wanted.chain(self.live.seats(), broken)?, errors))
+        let (chain, mut errors) = self.wanted.chain(&self.live.seats(), broken);
+        errors.extend(goes_on);
+        (chain, errors)
     }
 
     /// Whether messages must not pass without it. What was installed and can't be read any more may have said so.
@@ -70,7 +78,7 @@ impl Installed {
 
     /// Keeps the gateway's chain as the folder is, until `drain` fires.
     pub(crate) async fn keep(
-        self,
+        self: Arc<Self>,
         gateway: Gateway,
         clock: Clock,
         drain: CancellationToken,
@@ -80,17 +88,38 @@ impl Installed {
             if let Change::Started(name) | Change::Replaced(name) | Change::Removed(name) = change {
                 self.wanted.begin_anew(name);
             }
-            match self.chain() {
-                Ok((chain, errors)) => gateway.set_plugins(chain, errors),
-                Err(err) => error!("the plugins stay as they are: {err}"),
-            }
+            let (chain, errors) = self.chain();
+            gateway.set_plugins(chain, errors);
         };
         // Without it everything works but what is installed from now on.
         if let Err(err) = self.live.watch(&clock, drain, changed).await {
-            let why = words_of(&err);
+            let why = words(&err);
             warn!("plugins that are installed from now on count from the next start: {why}");
         }
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Keeper for Installed {
+    fn known(&self) -> Vec<KnownPlugin> {
+        self.wanted.known(&self.live.seats())
+    }
+
+    fn check(&self, name: &str, settings: &Value) -> Result<(), String> {
+        self.wanted.check(name, settings, &self.live.seats())
+    }
+
+    fn take(&self, changed: BTreeMap<String, Value>) -> (Chain, BTreeMap<String, String>) {
+        self.wanted.take(changed);
+        self.chain()
+    }
+
+    async fn reload(&self, name: &str) -> Result<(Chain, BTreeMap<String, String>), String> {
+        self.live.reload(name).await.map_err(|err| words(&*err))?;
+        info!("plugin `{name}` was read anew");
+        self.wanted.begin_anew(name);
+        Ok(self.chain())
     }
 }
 
@@ -99,16 +128,12 @@ fn tell(change: &Change) {
         Change::Started(name) => info!("plugin `{name}` is asked from now on"),
         Change::Replaced(name) => info!("plugin `{name}` was replaced"),
         Change::Removed(name) => info!("plugin `{name}` was removed"),
-        Change::Failed(name, why) => error!("plugin `{name}` can't be used: {}", words(why)),
+        Change::Failed(name, why) => error!("plugin `{name}` can't be used: {}", words(&**why)),
     }
 }
 
-fn words(err: &LiveError) -> String {
-    words_of(err)
-}
-
 /// An error with its causes.
-fn words_of(err: &dyn std::error::Error) -> String {
+fn words(err: &dyn std::error::Error) -> String {
     let mut text = err.to_string();
     let mut cause = err.source();
     while let Some(it) = cause {

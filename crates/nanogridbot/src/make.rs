@@ -18,6 +18,7 @@ use ngb_gateway::{
     desk::Desk,
     dispatch::Caps,
     handle::SandboxState,
+    plugins::Given,
     retention::Retention,
 };
 use ngb_store::{OpenOptions, Store};
@@ -153,8 +154,10 @@ pub(crate) async fn make(
     let zone = zone.or_else(|| jiff::tz::TimeZone::system().iana_name().map(str::to_owned));
     let desk = Desk::new(clock.clone());
     let wanted = Wanted::read(&settings, &clock)?;
-    let installed = Installed::take_up(home, wanted, desk.clone()).await?;
-    let (plugins, broken) = installed.chain()?;
+    let changed = store.plugin_settings().await?;
+    let installed = Installed::take_up(home, wanted, changed, desk.clone()).await?;
+    let (chain, broken) = installed.chain();
+    let plugins = Given { chain, broken, keeper: Some(installed.clone()) };
     let parts = Parts {
         broker,
         home: home.path().to_owned(),
@@ -191,7 +194,6 @@ pub(crate) async fn make(
             audit: settings.retention.audit,
         },
         plugins,
-        broken_plugins: broken,
         desk,
         alerts: AlertSettings {
             to: settings.alerts.to.clone(),

@@ -6,6 +6,7 @@ mod hint;
 mod install;
 mod new;
 mod test;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,15 @@ pub(crate) async fn plugin(ctx: &Context, command: &cli::Plugin) -> anyhow::Resu
         cli::Plugin::List => install::list(ctx),
         cli::Plugin::Remove { name } => install::remove(ctx, name),
         cli::Plugin::Active => held::active(ctx).await,
+        cli::Plugin::Show { name } => tune::show(ctx, name).await,
+        cli::Plugin::Enable { name } => tune::enable(ctx, name, true).await,
+        cli::Plugin::Disable { name } => tune::enable(ctx, name, false).await,
+        cli::Plugin::Config { name, changes, group } => {
+            tune::config(ctx, name, changes, group.as_deref()).await
+        }
+        cli::Plugin::History { name } => tune::history(ctx, name).await,
+        cli::Plugin::Revert { name, version } => tune::revert(ctx, name, *version).await,
+        cli::Plugin::Reload { name } => tune::reload(ctx, name).await,
         cli::Plugin::Held => held::held(ctx).await,
         cli::Plugin::Release { id } => held::decide(ctx, *id, "release").await,
         cli::Plugin::Drop { id } => held::decide(ctx, *id, "drop").await,

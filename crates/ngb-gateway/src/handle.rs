@@ -118,6 +118,11 @@ pub enum HandleError {
     NoGroup(String),
     #[error("no plugin holds {0}; `nanogridbot plugin held` lists what is held")]
     NotHeld(ngb_core::id::PassageId),
+    #[error("there is no plugin `{0}`")]
+    NoPlugin(String),
+    /// Why a plugin, or its settings, stay as they are.
+    #[error("{0}")]
+    BadPlugin(String),
     #[error("could not keep a long text")]
     LongText(#[source] std::io::Error),
     #[error("there is no task {0}")]

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use ngb_core::{
     decision::Decision,
     group::GroupName,
@@ -18,6 +19,7 @@ use ngb_plugins::{
     hook::{self, Event, Hook},
 };
 use ngb_store::{NewDecision, NewOutbox, Passage, Way};
+use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -30,6 +32,16 @@ use crate::{
 /// How often plugins that want it are told that time passes.
 const TICK: Duration = Duration::from_secs(60);
 
+/// The plugins that a gateway starts with.
+#[derive(Default)]
+pub struct Given {
+    pub chain: Chain,
+    /// Installed ones that can't be used, and why.
+    pub broken: BTreeMap<String, String>,
+    /// Changes them while the gateway runs; none where they stay as they are.
+    pub keeper: Option<Arc<dyn Keeper>>,
+}
+
 /// The plugins that are in force, and a bell for what they are to be asked about.
 pub(crate) struct Plugins {
     chain: watch::Sender<Arc<Chain>>,
@@ -37,15 +49,20 @@ pub(crate) struct Plugins {
     counts: Mutex<BTreeMap<String, BTreeMap<String, f64>>>,
     /// Why an installed plugin, or its new version, can't be used.
     broken: Mutex<BTreeMap<String, String>>,
+    /// None in a gateway whose plugins stay as they are.
+    keeper: Option<Arc<dyn Keeper>>,
+    changing: tokio::sync::Mutex<()>,
     /// Something waits to be asked about.
     pub(crate) arrived: Notify,
 }
 
 impl Plugins {
-    pub(crate) fn new(chain: Chain, broken: BTreeMap<String, String>) -> Self {
+    pub(crate) fn new(given: Given) -> Self {
+        let Given { chain, broken, keeper } = given;
         let chain = watch::Sender::new(Arc::new(chain));
         let (counts, broken) = (Mutex::default(), Mutex::new(broken));
-        Self { chain, counts, broken, arrived: Notify::new() }
+        let (changing, arrived) = (tokio::sync::Mutex::default(), Notify::new());
+        Self { chain, counts, broken, keeper, changing, arrived }
     }
 
     pub(crate) fn count(&self, plugin: &str, name: &str, by: f64) {
@@ -125,6 +142,47 @@ pub(crate) async fn tick(gateway: Gateway, stop: CancellationToken) -> anyhow::R
     }
 }
 
+/// A plugin that comes along or is installed, whether it is on or not.
+#[derive(Clone, Debug)]
+pub struct KnownPlugin {
+    pub name: String,
+    pub about: String,
+    pub version: String,
+    pub is_installed: bool,
+    /// The settings that count: `enabled`, `order`, `required`, `config`, `groups`.
+    pub settings: Value,
+    /// Whether they were changed while the gateway ran, and are not those of the file.
+    pub is_changed: bool,
+    /// What `config` is where nobody says otherwise.
+    pub defaults: Value,
+    /// What `config` may be, as a JSON schema.
+    pub schema: Value,
+}
+
+/// Who knows all plugins, and puts them in a row.
+#[async_trait]
+pub trait Keeper: Send + Sync {
+    /// Those that come along, then those that are installed.
+    fn known(&self) -> Vec<KnownPlugin>;
+
+    /// Whether `settings` may be those of the plugin `name`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them.
+    fn check(&self, name: &str, settings: &Value) -> Result<(), String>;
+
+    /// Takes these settings, by plugin, over those of the file; the chain as it is then, and what can't be used.
+    fn take(&self, changed: BTreeMap<String, Value>) -> (Chain, BTreeMap<String, String>);
+
+    /// Reads the files of an installed plugin anew; the chain as it is then, and what can't be used.
+    ///
+    /// # Errors
+    ///
+    /// Why it goes on as it was.
+    async fn reload(&self, name: &str) -> Result<(Chain, BTreeMap<String, String>), String>;
+}
+
 /// How a plugin fares, for those who look after the gateway.
 #[derive(Clone, Debug)]
 pub struct PluginState {
@@ -170,6 +228,62 @@ impl Gateway {
         let mut states: Vec<PluginState> = chain.members().iter().map(state).collect();
         states.extend(broken.into_iter().map(|(name, why)| PluginState::unused(name, why)));
         states
+    }
+
+    /// All plugins that there are.
+    pub fn known_plugins(&self) -> Vec<KnownPlugin> {
+        self.0.plugins.keeper.as_ref().map(|it| it.known()).unwrap_or_default()
+    }
+
+    fn known_plugin(&self, name: &str) -> Result<(&dyn Keeper, KnownPlugin), HandleError> {
+        let keeper = self.0.plugins.keeper.as_deref();
+        let keeper = keeper.ok_or_else(|| HandleError::NoPlugin(name.to_owned()))?;
+        let found = keeper.known().into_iter().find(|it| it.name == name);
+        Ok((keeper, found.ok_or_else(|| HandleError::NoPlugin(name.to_owned()))?))
+    }
+
+    /// Has other settings of a plugin count from the next event on, also after a start; with none those of the file.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such plugin, or what is wrong with the settings.
+    pub async fn set_plugin(
+        &self,
+        name: &str,
+        who: &str,
+        settings: Option<Value>,
+    ) -> Result<(), HandleError> {
+        // One change after the other, so that the last in the database is the last in force.
+        let _one = self.0.plugins.changing.lock().await;
+        let (keeper, _) = self.known_plugin(name)?;
+        if let Some(settings) = &settings {
+            keeper.check(name, settings).map_err(HandleError::BadPlugin)?;
+        }
+        let detail = format!(
+            "{name}: {}",
+            settings.as_ref().map_or("as in the file".to_owned(), Value::to_string)
+        );
+        self.0.store.set_plugin_settings(name, who, settings).await?;
+        self.0.store.audit(who, "plugin changed", &detail).await?;
+        let (chain, broken) = keeper.take(self.0.store.plugin_settings().await?);
+        self.set_plugins(chain, broken);
+        Ok(())
+    }
+
+    /// Reads the files of an installed plugin anew.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such plugin, or why it goes on as it was.
+    pub async fn reload_plugin(&self, name: &str) -> Result<(), HandleError> {
+        let (keeper, known) = self.known_plugin(name)?;
+        if !known.is_installed {
+            let why = format!("`{name}` comes along and has no files");
+            return Err(HandleError::BadPlugin(why));
+        }
+        let (chain, broken) = keeper.reload(name).await.map_err(HandleError::BadPlugin)?;
+        self.set_plugins(chain, broken);
+        Ok(())
     }
 
     /// Puts other plugins in force: from the next event on. Who was asked before is heard out. `broken` says which installed

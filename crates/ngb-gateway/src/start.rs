@@ -1,6 +1,6 @@
 //! Putting the parts together.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use ngb_broker::Broker;
 use ngb_core::{
@@ -12,7 +12,6 @@ use ngb_core::{
     route::NewChats,
     tasks::Tasks,
 };
-use ngb_plugins::chain::Chain;
 use ngb_sandbox::Sandbox;
 use ngb_store::Store;
 use tokio::sync::{Notify, watch};
@@ -32,7 +31,7 @@ use crate::{
     local::LocalChannel,
     outbox::Outboxes,
     pairs::Pairs,
-    plugins::Plugins,
+    plugins::{Given, Plugins},
     programs::Programs,
     questions::Questions,
     registry::Directory,
@@ -123,9 +122,7 @@ pub struct Parts {
     pub caps: Caps,
     pub retention: Retention,
     /// Who is asked about messages and runs.
-    pub plugins: Chain,
-    /// Installed ones that can't be used, and why.
-    pub broken_plugins: BTreeMap<String, String>,
+    pub plugins: Given,
     /// Where installed plugins ask for things.
     pub desk: Arc<Desk>,
     /// Who is told when something is not as it should be.
@@ -164,7 +161,6 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         caps,
         retention,
         plugins,
-        broken_plugins,
         desk,
         alerts,
         scheduler,
@@ -202,7 +198,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         homes,
         broker,
         sandbox,
-        plugins: Plugins::new(plugins, broken_plugins),
+        plugins: Plugins::new(plugins),
         closed: stop.clone(),
         limits,
         answers: Current::new(answers, set_model),

@@ -7,6 +7,7 @@ pub mod builtin;
 pub mod chain;
 pub mod hook;
 mod plugin;
+pub mod schema;
 pub mod wasm;
 
 pub use plugin::{Config, Plugin, PluginError};

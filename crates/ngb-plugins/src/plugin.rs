@@ -19,9 +19,6 @@ pub trait Plugin: Send + Sync {
     /// Where it wants to be asked.
     fn hooks(&self) -> &[Hook];
 
-    /// What its settings may be, as a JSON schema; `true` where it takes anything.
-    fn schema(&self) -> &Value;
-
     /// Whether it hides what must not be seen, and so is asked about quotes as well.
     fn masks(&self) -> bool {
         false

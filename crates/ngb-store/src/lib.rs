@@ -70,6 +70,7 @@ pub use lanes::LaneRow;
 pub use leases::Lease;
 pub use links::{Linked, Speaker};
 pub use passages::{Passage, Way, Withheld};
+pub use plugins::PluginChange;
 pub use reserve::Disk;
 pub use restored::{Restored, WaitingJob, WaitingSend, WaitingTask, Waits};
 pub use store::{OpenOptions, Store};

@@ -1,14 +1,20 @@
 //! What plugins keep, and what they do through the gateway: once, also when a message is shown to them again.
 
+use std::collections::BTreeMap;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use ngb_core::id::{JobId, TaskId};
+use ngb_core::{
+    clock::Timestamp,
+    id::{JobId, TaskId},
+};
+use serde_json::Value;
 
 use crate::{
     NewOutbox, NewTask, Queued, Store, StoreError,
     db::Tx,
     fires,
     outbox::{self, OutRow},
-    sql::{row, sql, thread},
+    sql::{Row, row, sql, thread},
     tasks,
 };
 
@@ -95,7 +101,60 @@ async fn enqueue(tx: &mut Tx, it: &Enqueue) -> Result<JobId, StoreError> {
     Ok(job)
 }
 
+/// Settings that a plugin had from then on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginChange {
+    pub id: i64,
+    pub at: Timestamp,
+    pub who: String,
+    /// None: those of the settings file.
+    pub value: Option<Value>,
+}
+
+fn change(row: &Row) -> Result<PluginChange, StoreError> {
+    let value = row.opt_text("value")?.map(|_| row.json("value")).transpose()?;
+    let (id, at, who) = (row.int("id")?, row.time("at")?, row.text("who")?);
+    Ok(PluginChange { id, at, who, value })
+}
+
 impl Store {
+    /// The settings that count over those of the file, by plugin.
+    pub async fn plugin_settings(&self) -> Result<BTreeMap<String, Value>, StoreError> {
+        let text = "SELECT p.plugin, p.value FROM plugin_settings p WHERE p.value IS NOT NULL
+                    AND p.id = (SELECT max(o.id) FROM plugin_settings o WHERE o.plugin = p.plugin)";
+        let rows = self.rows(sql("read settings of plugins", text)).await?;
+        rows.iter().map(|it| Ok((it.text("plugin")?, it.json("value")?))).collect()
+    }
+
+    /// The latest settings of a plugin, the newest first.
+    pub async fn plugin_history(
+        &self,
+        plugin: &str,
+        limit: u32,
+    ) -> Result<Vec<PluginChange>, StoreError> {
+        let text = "SELECT id, at, who, value FROM plugin_settings WHERE plugin = $1 ORDER BY id DESC LIMIT $2";
+        let query = sql("read how a plugin's settings changed", text).bind(plugin).bind(limit);
+        self.rows(query).await?.iter().map(change).collect()
+    }
+
+    /// Has these settings count from now on; with none those of the file.
+    pub async fn set_plugin_settings(
+        &self,
+        plugin: &str,
+        who: &str,
+        value: Option<Value>,
+    ) -> Result<(), StoreError> {
+        let it = (plugin.to_owned(), who.to_owned(), value.map(|it| it.to_string()));
+        self.write(it, |tx, (plugin, who, value)| {
+            Box::pin(async move {
+                let text = "INSERT INTO plugin_settings (plugin, at, who, value) VALUES {values}";
+                let values = vec![row![&**plugin, tx.now, &**who, value.clone()]];
+                tx.run_many(sql("keep settings of a plugin", text), values).await
+            })
+        })
+        .await
+    }
+
     /// What a plugin keeps under `key`.
     pub async fn plugin_value(
         &self,

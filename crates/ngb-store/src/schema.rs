@@ -256,4 +256,8 @@ const V10: &[&str] = &[
     // What plugins keep; the bytes as base64, their number with that of the key's.
     "CREATE TABLE plugin_kv (plugin TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, size_bytes BIGINT NOT NULL,
         PRIMARY KEY (plugin, name))",
+    // Settings of plugins that were changed while the gateway ran, as JSON: of each the latest counts. None: those of the file
+    // count again.
+    "CREATE TABLE plugin_settings (id {id}, plugin TEXT NOT NULL, at BIGINT NOT NULL, who TEXT NOT NULL, value TEXT)",
+    "CREATE INDEX plugin_settings_of ON plugin_settings (plugin, id)",
 ];

@@ -9,8 +9,35 @@ use ngb_core::{
     schedule::{Misfire, Overlap, Schedule},
 };
 use ngb_store::*;
+use serde_json::json;
 
-on_both!(values_are_kept_and_bounded, what_is_done_under_a_key_is_done_once);
+on_both!(
+    values_are_kept_and_bounded,
+    what_is_done_under_a_key_is_done_once,
+    settings_have_a_history,
+);
+
+async fn settings_have_a_history(fix: Fix) {
+    let set = async |plugin: &str, value: Option<serde_json::Value>| {
+        fix.store.set_plugin_settings(plugin, "ann", value).await.unwrap();
+    };
+    set("dice", Some(json!({"config": {"max": 1}}))).await;
+    set("dice", Some(json!({"config": {"max": 2}}))).await;
+    set("units", Some(json!({"enabled": false}))).await;
+    set("gone", Some(json!({}))).await;
+    set("gone", None).await;
+    let now = fix.store.plugin_settings().await.unwrap();
+    let want = [
+        ("dice".to_owned(), json!({"config": {"max": 2}})),
+        ("units".to_owned(), json!({"enabled": false})),
+    ];
+    assert_eq!(now, want.into());
+    let history = fix.store.plugin_history("dice", 10).await.unwrap();
+    let values: Vec<_> =
+        history.iter().map(|it| it.value.clone().unwrap()["config"]["max"].clone()).collect();
+    assert_eq!(values, [2, 1]);
+    assert_eq!(fix.store.plugin_history("gone", 1).await.unwrap()[0].value, None);
+}
 
 async fn values_are_kept_and_bounded(fix: Fix) {
     let keep = async |plugin: &str, key: &str, value: Option<&[u8]>| {

@@ -49,6 +49,7 @@ assets! {
     "pages/groups.js" SCRIPT;
     "pages/messages.js" SCRIPT;
     "pages/people.js" SCRIPT;
+    "pages/plugins.js" SCRIPT;
     "pages/state.js" SCRIPT;
     "pages/tasks.js" SCRIPT;
     "pages/usage.js" SCRIPT;

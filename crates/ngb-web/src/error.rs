@@ -52,6 +52,7 @@ impl ApiError {
             "account" => "`nanogridbot channel list` shows the accounts",
             "dead letter" | "dead send" => "`nanogridbot dead list` shows them",
             "group" => "`nanogridbot group list` shows the groups",
+            "plugin" => "`nanogridbot plugin list` shows those that are installed",
             "held message" => "`nanogridbot plugin held` lists what is held",
             "message" => {
                 "`nanogridbot session search` and the page's list of messages show their numbers"
@@ -142,6 +143,8 @@ impl From<HandleError> for ApiError {
             }
             HandleError::NoTask(id) => Self::missing("task", id),
             HandleError::NotHeld(id) => Self::missing("held message", id),
+            HandleError::NoPlugin(name) => Self::missing("plugin", name),
+            HandleError::BadPlugin(why) => Self::bad(why),
             HandleError::NoLane(lane) => Self::missing("lane", lane),
             HandleError::NoTranscript { lane, session } => {
                 Self::not_found(format_args!("transcript `{session}` of lane {lane}"))

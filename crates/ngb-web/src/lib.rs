@@ -20,6 +20,7 @@ mod guard;
 mod health;
 mod hooks;
 mod input;
+mod known_plugins;
 mod limiter;
 mod listener;
 mod live;

@@ -16,8 +16,8 @@ use crate::{
     describe::{Described as _, Operation},
     door::{self, Door, Gate, Want},
     error::ApiError,
-    events, groups, guard, health, hooks, live, log, login, messages, model, openai, openapi,
-    people, plugins, prune, restored, sessions, status, tasks, usage,
+    events, groups, guard, health, hooks, known_plugins, live, log, login, messages, model, openai,
+    openapi, people, plugins, prune, restored, sessions, status, tasks, usage,
 };
 
 /// One line of the table.
@@ -145,6 +145,12 @@ table! {
     post   "/api/dead/{id}/drop"                   MEND,      dead::discard,      "Throw it away.";
     get    "/api/plugins"                          READ_ALL,  plugins::list,      "The plugins that are on, in their order, and how they fare.";
     get    "/api/plugins/held"                     OPERATE,   plugins::held,      "What plugins hold until somebody decides.";
+    get    "/api/plugins/known"                    CONFIGURE, known_plugins::list, "All plugins that come along or are installed, with their settings.";
+    get    "/api/plugins/known/{name}"             CONFIGURE, known_plugins::show, "One of them.";
+    patch  "/api/plugins/known/{name}"             CONFIGURE, known_plugins::change, "Change its settings: `enabled`, `order`, `required`, `config`, `groups`.";
+    get    "/api/plugins/known/{name}/history"     CONFIGURE, known_plugins::history, "Its settings before, the newest first.";
+    post   "/api/plugins/known/{name}/revert"      CONFIGURE, known_plugins::revert, "Put earlier settings back: `version`, 0 for those of the file.";
+    post   "/api/plugins/known/{name}/reload"      CONFIGURE, known_plugins::reload, "Read its files anew.";
     post   "/api/plugins/held/{id}/release"        OPERATE,   plugins::release,   "Let it go its way.";
     post   "/api/plugins/held/{id}/drop"           OPERATE,   plugins::discard,   "Throw it away.";
     get    "/api/restored"                         OPERATE,   restored::list,     "What waits while a restored gateway is held.";

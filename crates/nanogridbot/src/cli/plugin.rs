@@ -41,6 +41,28 @@ pub(crate) enum Plugin {
     Remove { name: String },
     /// List the plugins that the gateway asks, in their order, and how they fare.
     Active,
+    /// Show a plugin and its settings: `plugin show word_filter`.
+    Show { name: String },
+    /// Have a plugin asked from now on.
+    Enable { name: String },
+    /// Have a plugin asked no more.
+    Disable { name: String },
+    /// Change a plugin's own settings while the gateway runs: `plugin config word_filter action=hold words='["darn"]'`.
+    Config {
+        name: String,
+        /// `KEY=VALUE`, the value as JSON or else a text; `KEY=` takes a setting away.
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        changes: Vec<String>,
+        /// For this group only.
+        #[arg(long, short, value_name = "GROUP")]
+        group: Option<String>,
+    },
+    /// List a plugin's settings before, the newest first.
+    History { name: String },
+    /// Put a plugin's earlier settings back: `plugin revert word_filter 7`; 0 stands for those of `config.toml`.
+    Revert { name: String, version: i64 },
+    /// Have a plugin's files read anew; the gateway also sees by itself when they change.
+    Reload { name: String },
     /// List what plugins hold until somebody decides.
     Held,
     /// Let go what a plugin holds: `plugin release 5`.

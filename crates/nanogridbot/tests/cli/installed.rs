@@ -1,6 +1,6 @@
 //! Plugins that are installed: asked from then on, replaced while the gateway runs, and never left out where they must not be.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{plugins::bird, stand::Stand};
 
@@ -85,5 +85,70 @@ fn a_required_plugin_that_is_broken_holds_what_comes() {
     let held = stand.json(&["plugin", "held"]);
     assert_eq!(held[0]["plugin"], "parrot", "{held}");
     assert!(held[0]["why"].as_str().unwrap().contains("can't be used"), "{held}");
+    gateway.stop();
+}
+
+#[test]
+fn settings_change_while_the_gateway_runs_and_go_back() {
+    let settings = "[plugins.word_filter.config]\nwords = ['darn']\n";
+    let (stand, dir) = (Stand::with(settings), tempfile::tempdir().unwrap());
+    let schema = "[config]\nloud = false\n[config-schema]\ntype = 'object'\nadditionalProperties = false\n\
+                  [config-schema.properties.loud]\ntype = 'boolean'\n";
+    let folder = bird(dir.path(), &manifest("1.0.0", schema), "Kraa");
+    stand.json(&["plugin", "install", folder.to_str().unwrap()]);
+    stand.json(&["group", "add", "kids"]);
+    let gateway = stand.serve(&[]);
+    let said = |group: &str, text: &str| stand.run(&["run", "-g", group, "-p", text]).out;
+    assert!(said("main", "echo hello").contains("Kraa"));
+    assert_eq!(stand.json(&["plugin", "disable", "parrot"])["settings"]["enabled"], false);
+    assert!(said("main", "echo a darn thing").contains("a **** thing"));
+
+    let shown = stand.json(&["plugin", "config", "word_filter", r#"words=["thing"]"#]);
+    assert_eq!(shown["settings"]["config"], json!({ "words": ["thing"] }));
+    assert!(said("main", "echo a darn thing").contains("a darn *****"));
+    stand.json(&[
+        "plugin",
+        "config",
+        "word_filter",
+        "action=replace",
+        "replacement=toy",
+        "-g",
+        "kids",
+    ]);
+    assert!(said("kids", "echo a darn thing").contains("a darn toy"));
+    assert!(said("main", "echo a darn thing").contains("a darn *****"));
+
+    #[rustfmt::skip]
+    let refused: &[(&[&str], &str)] = &[
+        (&["config", "word_filter", "action=burn"],  "unknown variant `burn`"),
+        (&["config", "word_filter", "wordz=[]"],     "unknown field `wordz`"),
+        (&["config", "parrot", "loud=7"],            "at `/loud`: 7 is not of type \"boolean\""),
+        (&["config", "parrot", "quiet=true"],        "'quiet' was unexpected"),
+        (&["config", "parrot", "loud"],              "`loud` is no `KEY=VALUE`"),
+        (&["show", "nobody"],                        "there is no plugin `nobody`"),
+        (&["revert", "parrot", "999"],               "version 999"),
+        (&["reload", "word_filter"],                 "comes along and has no files"),
+    ];
+    for (args, want) in refused {
+        let got = stand.run(&[&["plugin"], *args].concat());
+        assert_eq!(got.code, Some(2), "{args:?}: {got:?}");
+        assert!(got.err.contains(want), "{args:?}: {got:?}");
+    }
+    stand.json(&["plugin", "reload", "parrot"]);
+    assert!(stand.run(&["plugin", "show", "word_filter"]).out.contains("words = [\"thing\"]"));
+    gateway.stop();
+
+    // It is still so after a start, and goes back step by step.
+    let gateway = stand.serve(&[]);
+    assert!(said("kids", "echo a darn thing").contains("a darn toy"));
+    let history = stand.json(&["plugin", "history", "word_filter"]);
+    assert_eq!(history.as_array().unwrap().len(), 2);
+    let first = history[1]["version"].to_string();
+    stand.json(&["plugin", "revert", "word_filter", &first]);
+    assert!(said("kids", "echo a darn thing").contains("a darn *****"));
+    assert_eq!(stand.json(&["plugin", "revert", "word_filter", "0"])["changed"], false);
+    assert!(said("kids", "echo a darn thing").contains("a **** thing"));
+    stand.json(&["plugin", "enable", "parrot"]);
+    assert!(said("kids", "echo hello").contains("Kraa"));
     gateway.stop();
 }

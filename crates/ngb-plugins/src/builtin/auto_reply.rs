@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use regex::{Regex, RegexBuilder};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Made, settings};
@@ -15,14 +16,14 @@ use crate::{
 const MAX_PATTERN_BYTES: usize = 1 << 20;
 
 /// Its settings.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-struct Settings {
+pub(crate) struct Settings {
     /// The first whose pattern is found answers.
     rules: Vec<Rule>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Rule {
     /// A regular expression, whatever the case.
@@ -74,10 +75,6 @@ impl Plugin for AutoReply {
 
     fn hooks(&self) -> &[Hook] {
         &[Hook::MessageReceived]
-    }
-
-    fn schema(&self) -> &Value {
-        &Value::Bool(true)
     }
 
     async fn ask(&self, event: &Event, config: &Config) -> Result<Verdict, PluginError> {

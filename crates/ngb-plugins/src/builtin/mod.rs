@@ -9,6 +9,7 @@ mod word_filter;
 use std::sync::Arc;
 
 use ngb_core::clock::Clock;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -23,6 +24,7 @@ pub struct Builtin {
     pub required: bool,
     make: fn(&Clock) -> Arc<dyn Plugin>,
     check: fn(&Value) -> Result<(), String>,
+    schema: fn() -> Value,
 }
 
 impl Builtin {
@@ -34,6 +36,7 @@ impl Builtin {
             required: false,
             make: |clock| Arc::new(rate_limiter::RateLimiter::new(clock.clone())),
             check: of::<rate_limiter::Limits>,
+            schema: shape::<rate_limiter::Limits>,
         },
         Self {
             name: "redactor",
@@ -41,6 +44,7 @@ impl Builtin {
             required: true,
             make: |_| Arc::new(redactor::Redactor::new()),
             check: redactor::check,
+            schema: shape::<redactor::Settings>,
         },
         Self {
             name: "word_filter",
@@ -48,6 +52,7 @@ impl Builtin {
             required: true,
             make: |_| Arc::new(word_filter::WordFilter::new()),
             check: word_filter::check,
+            schema: shape::<word_filter::Settings>,
         },
         Self {
             name: "auto_reply",
@@ -55,6 +60,7 @@ impl Builtin {
             required: false,
             make: |_| Arc::new(auto_reply::AutoReply::new()),
             check: auto_reply::check,
+            schema: shape::<auto_reply::Settings>,
         },
     ];
 
@@ -64,6 +70,11 @@ impl Builtin {
 
     pub fn make(&self, clock: &Clock) -> Arc<dyn Plugin> {
         (self.make)(clock)
+    }
+
+    /// What its settings may be, as a JSON schema, with their defaults.
+    pub fn schema(&self) -> Value {
+        (self.schema)()
     }
 
     /// Whether `config` is one of its settings.
@@ -79,6 +90,10 @@ impl Builtin {
 /// Reads settings; an absent table is all defaults.
 fn settings<T: DeserializeOwned>(config: &Value) -> Result<T, String> {
     serde_json::from_value(config.clone()).map_err(|err| err.to_string())
+}
+
+fn shape<T: JsonSchema>() -> Value {
+    schemars::schema_for!(T).to_value()
 }
 
 fn of<T: DeserializeOwned>(config: &Value) -> Result<(), String> {

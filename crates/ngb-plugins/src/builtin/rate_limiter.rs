@@ -8,8 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use ngb_core::clock::{Clock, Timestamp};
-use serde::Deserialize;
-use serde_json::Value;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::settings;
 use crate::{
@@ -24,7 +24,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const MAX_COUNTED: usize = 10_000;
 
 /// Its settings: messages per chat, and per person in a chat. What is dropped is not counted.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Limits {
     per_minute: usize,
@@ -86,10 +86,6 @@ impl Plugin for RateLimiter {
 
     fn hooks(&self) -> &[Hook] {
         &[Hook::MessageReceived]
-    }
-
-    fn schema(&self) -> &Value {
-        &Value::Bool(true)
     }
 
     async fn ask(&self, event: &Event, config: &Config) -> Result<Verdict, PluginError> {

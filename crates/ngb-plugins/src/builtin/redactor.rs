@@ -1,7 +1,8 @@
 //! `redactor`: masks what must not be seen.
 
 use async_trait::async_trait;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// Its settings.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
     /// What to mask; default all that it knows.
@@ -59,10 +60,6 @@ impl Plugin for Redactor {
 
     fn hooks(&self) -> &[Hook] {
         &[Hook::MessageReceived, Hook::MessageSending]
-    }
-
-    fn schema(&self) -> &Value {
-        &Value::Bool(true)
     }
 
     fn masks(&self) -> bool {

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use regex::{Regex, RegexBuilder};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Made, settings};
@@ -17,7 +18,7 @@ use crate::{
 const MAX_LIST_BYTES: u64 = 1 << 20;
 
 /// What becomes of a text with a word of the list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Action {
     /// It goes no further.
@@ -34,7 +35,7 @@ pub(crate) enum Action {
 }
 
 /// Its settings.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
     words: Vec<String>,
@@ -129,10 +130,6 @@ impl Plugin for WordFilter {
 
     fn hooks(&self) -> &[Hook] {
         &[Hook::MessageReceived, Hook::MessageSending]
-    }
-
-    fn schema(&self) -> &Value {
-        &Value::Bool(true)
     }
 
     fn masks(&self) -> bool {

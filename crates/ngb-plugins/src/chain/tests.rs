@@ -27,10 +27,6 @@ impl Plugin for Scripted {
         Hook::ALL
     }
 
-    fn schema(&self) -> &Value {
-        &Value::Bool(true)
-    }
-
     fn masks(&self) -> bool {
         self.masks
     }

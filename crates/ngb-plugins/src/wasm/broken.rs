@@ -1,7 +1,6 @@
 //! An installed plugin that can't be used, and must not be left out either.
 
 use async_trait::async_trait;
-use serde_json::Value;
 
 use crate::{
     Config, Plugin, PluginError,
@@ -28,10 +27,6 @@ impl Plugin for Broken {
 
     fn hooks(&self) -> &[Hook] {
         &[Hook::MessageReceived, Hook::MessageSending]
-    }
-
-    fn schema(&self) -> &Value {
-        &Value::Bool(true)
     }
 
     async fn ask(&self, _: &Event, _: &Config) -> Result<Verdict, PluginError> {

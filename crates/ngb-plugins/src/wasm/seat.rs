@@ -41,6 +41,16 @@ impl Seat {
         Config::new(Value::Object(self.manifest.config.clone()))
     }
 
+    /// What its settings may be, as a JSON schema; `true` where it says nothing about them.
+    pub fn schema(&self) -> &Value {
+        &self.schema
+    }
+
+    /// What it does, in its own words.
+    pub fn about(&self) -> &str {
+        &self.manifest.description
+    }
+
     /// Whether what it is asked about waits while it fails.
     pub fn is_required(&self) -> bool {
         self.manifest.required
@@ -67,10 +77,6 @@ impl Plugin for Seat {
 
     fn hooks(&self) -> &[Hook] {
         &self.hooks
-    }
-
-    fn schema(&self) -> &Value {
-        &self.schema
     }
 
     async fn ask(&self, event: &Event, config: &Config) -> Result<Verdict, PluginError> {
