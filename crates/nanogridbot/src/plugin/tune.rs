@@ -51,7 +51,7 @@ fn print_known(it: &Value) {
     for (key, of) in may.filter(|(key, _)| !all.contains_key(*key)) {
         let default = of.get("default").map(|it| format!(", default {it}")).unwrap_or_default();
         let about = of["description"].as_str().unwrap_or_default().replace('\n', " ");
-        say(&format!("  may also be set: {key}{default}  {about}").trim_end().to_owned());
+        say(format!("  may also be set: {key}{default}  {about}").trim_end());
     }
 }
 
