@@ -11,6 +11,7 @@ use std::{
 
 use crate::common::{self, House, Kind};
 use ngb_sandbox::Kept;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 async fn the_probe_proves_itself(house: House) {
     let probe = house.engine.probe().await.unwrap();
@@ -158,6 +159,37 @@ async fn another_lane_is_not_visible(house: House) {
     assert_eq!(house.sh(&format!("ls {name} 2>/dev/null || echo no")).await, "no\n");
 }
 
+async fn other_runs_and_sockets_of_the_host_are_not_visible(house: House) {
+    let mut other = house.start(&house.spec(2, &["sh", "echo up; sleep 4711; :"])).await;
+    let mut line = String::new();
+    BufReader::new(&mut other.io).read_line(&mut line).await.unwrap();
+    assert_eq!(line, "up\n");
+    // The bracket keeps the script from finding itself.
+    let said = house
+        .sh("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -c 'sleep 471[1]'; \
+         find / -path /proc -prune -o -path /usr -prune -o -type s -print");
+    let own = match house.kind {
+        Kind::Native => "",
+        // Where the run's own process 1 met its gateway.
+        Kind::Docker => "/run/line/socket\n",
+    };
+    assert_eq!(said.await, format!("0\n{own}"));
+    drop(other);
+}
+
+async fn a_setuid_file_gives_no_rights(house: House) {
+    assert!(rustix::process::geteuid().is_root(), "this test needs root");
+    let given = house.path("given");
+    fs::create_dir(&given).unwrap();
+    fs::copy("/usr/bin/id", given.join("id")).unwrap();
+    fs::set_permissions(given.join("id"), fs::Permissions::from_mode(0o4755)).unwrap();
+    let script = "/given/id -u; cp /given/id own && chmod 4755 own; ./own -u";
+    let mut spec = house.spec(1, &["sh", script]);
+    spec.read_only.push((given, "/given".into()));
+    let left = house.run_spec(&spec).await;
+    assert_eq!(left.said, "1000\n1000\n", "{}", left.words);
+}
+
 async fn files_go_both_ways(house: House) {
     let spec = house
         .spec(1, &["sh", "cat from-host && mkdir a && echo in > a/b && echo more >> from-host"]);
@@ -228,6 +260,8 @@ in_each_engine! {
     system_calls_that_reach_out_are_refused,
     what_is_given_read_only_stays_so,
     another_lane_is_not_visible,
+    other_runs_and_sockets_of_the_host_are_not_visible,
+    a_setuid_file_gives_no_rights,
     files_go_both_ways,
     links_of_an_agent_lead_nowhere,
     the_brokers_socket_is_reached_by_another_user,
