@@ -1,4 +1,4 @@
-//! What `docs/parity.md` says is shown by a test is shown by a test that exists.
+//! What `docs/parity.md` and other pages say is shown by a test is shown by a test that exists.
 
 use std::{fs, path::Path};
 
@@ -35,6 +35,73 @@ fn is_test(path: &str, name: &str) -> bool {
     match path.ends_with(".js") {
         true => text.contains(&format!("test(\"{name}\"")),
         false => text.contains(&format!("fn {name}(")),
+    }
+}
+
+/// What an agent may try, in the order of `docs/threat-model.md`.
+const ATTACKS: &[&str] = &[
+    "host files",
+    "the database",
+    "other groups' folders",
+    "other runs' processes",
+    "other runs' sockets",
+    "`/proc` of the host",
+    "environment of the gateway",
+    "write to read-only mounts",
+    "write to its own settings",
+    "loopback of the host",
+    "the Docker socket",
+    "the metadata address",
+    "a private address",
+    "a public address",
+    "another group's broker socket",
+    "ptrace",
+    "mount",
+    "unshare",
+    "kexec",
+    "keyctl",
+    "io_uring",
+    "BPF",
+    "setuid files",
+    "fork bomb",
+    "memory bomb",
+    "disk filler",
+    "file-descriptor flood",
+    "log flood",
+    "leave a process behind",
+    "symlink and rename races on mounts",
+    "symlinks in its own folders",
+    "rename races on attachments",
+    "forged frames that claim another group",
+    "a poisoned instructions or settings file",
+    "the gateway's p99 under attack",
+];
+
+#[test]
+fn each_attack_has_its_row_and_each_named_test_exists() {
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/threat-model.md")).unwrap();
+    let (_, table) = page.split_once("\n## The attacks\n").expect("the page has its table");
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .filter(|it| it.starts_with("| ") && !it.starts_with("| attack "))
+        .map(|it| it.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let attacks: Vec<&str> = rows.iter().map(|it| it[0]).collect();
+    assert_eq!(attacks, ATTACKS);
+    for row in &rows {
+        let [attack, fate, by_root, by_user] = row.as_slice() else {
+            panic!("{row:?} has other columns")
+        };
+        let owed = "not shown yet";
+        assert_eq!(*fate == owed, *by_root == owed, "{attack}: a fate is told once it is shown");
+        for shown in [by_root, by_user].into_iter().filter(|it| **it != owed) {
+            let tests: Vec<&str> = shown.split('`').skip(1).step_by(2).collect();
+            assert!(!tests.is_empty(), "{attack} is shown by nothing: {shown}");
+            for test in tests {
+                let there = test.split_once("::").is_some_and(|(path, name)| is_test(path, name));
+                assert!(there, "{attack}: there is no test `{test}`");
+            }
+        }
     }
 }
 
