@@ -96,6 +96,9 @@ fn read_sqlite(
     to: &mut impl FnMut(Rows) -> io::Result<()>,
 ) -> Result<i64, StoreError> {
     let failed = |doing| move |source| StoreError::Sql { doing, source };
+    if !path.exists() {
+        return Ok(0);
+    }
     let conn = sqlite::Connection::open(&path)
         .map_err(|source| StoreError::Open { url: url.clone(), source })?;
     // The first statement that reads fixes what all of them see.

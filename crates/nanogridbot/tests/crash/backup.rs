@@ -155,6 +155,9 @@ async fn secrets_are_in_a_backup_only_where_it_is_encrypted() {
     let key = dir.path().join("key");
     std::fs::write(&key, "correct horse\n").unwrap();
     let key = key.to_str().unwrap();
+    let (code, said) = say(&dir.path().join("none"), &["backup", plain]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("start the gateway once"), "{said}");
     assert_eq!(say(&home, &["backup", plain]).await.0, Some(0));
     let (code, said) = say(&home, &["backup", plain]).await;
     assert_eq!(code, Some(1), "what is there is not written over: {said}");
