@@ -1,6 +1,6 @@
 //! How messages wait: collected, given to the agent at work, one by one, instead of what runs; too many, too old.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use ngb_core::{
     clock::Clock,
@@ -169,6 +169,49 @@ async fn a_full_lane_refuses_and_says_so_once() {
     let why = stage.gateway.store().why(stage.message_id("d").await).await.unwrap();
     let sentence = ngb_gateway::sentence::of(&why);
     assert!(sentence.contains("2 messages wait in its lane already"), "{sentence}");
+}
+
+#[tokio::test]
+async fn a_stop_is_answered_before_any_of_a_thousand_jobs_that_wait() {
+    // Half of them wait in the lane that is stopped, half in another for the only place at work.
+    const WAITING: u32 = 500;
+    let script = |mut actor: Actor| async move {
+        while let Some(frame) = actor.hear().await {
+            let ToAgent::Prompt(prompt) = frame else { continue };
+            if asked(&prompt) != "work" {
+                actor.done(prompt.id, &asked(&prompt)).await;
+                continue;
+            }
+            let Some(ToAgent::Interrupt { prompt }) = actor.hear().await else { return };
+            let outcome = Outcome::Interrupted;
+            actor.say(&FromAgent::Done { prompts: vec![prompt], outcome, session: None }).await;
+        }
+    };
+    let mut stage = Stage::set(Setting { max_runs: 1, ..Setting::default() }, script).await;
+    let queue = Queue { max_waiting: WAITING, ..Queue::default() };
+    for chat in ["1", "2"] {
+        stage.group_with("home", chat, Scope::Thread, queue).await;
+    }
+    let mut runs = stage.runs();
+    stage.write("1", "work").await;
+    runs.begun().await;
+    let texts: Vec<String> = (0..WAITING).map(|n| format!("job {n}")).collect();
+    for chat in ["1", "2"] {
+        stage.write_all(texts.iter().map(|it| stage.message(chat, it)).collect()).await;
+    }
+    assert!(stage.is_quiet(), "all of them wait");
+    stage.write("1", "/stop").await;
+    assert_eq!(stage.heard().await, ("1".into(), "Stopped.".into()));
+    // What waited is not lost by it, and nothing of it is answered twice.
+    let mut said: HashMap<String, Vec<String>> = HashMap::new();
+    while said.values().map(Vec::len).sum::<usize>() < 2 * texts.len() {
+        let (chat, text) = stage.heard().await;
+        said.entry(chat).or_default().extend(text.split('+').map(str::to_owned));
+    }
+    for chat in ["1", "2"] {
+        assert_eq!(said.get(chat), Some(&texts), "chat {chat}");
+    }
+    assert!(stage.is_quiet());
 }
 
 #[tokio::test]
