@@ -108,6 +108,11 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         ApiError::bad(format!("the body is not valid UTF-8: byte {at} is not part of a character"))
     })?;
     let text = if text.trim().is_empty() { "{}" } else { text };
+    // A list would be read as the fields in their order.
+    if text.trim_start().starts_with('[') {
+        let message = "the body is not what is asked for: a list, where an object is wanted";
+        return Err(ApiError::bad(message));
+    }
     serde_json::from_str(text)
         .map_err(|err| ApiError::bad(format!("the body is not what is asked for: {err}")))
 }
@@ -126,11 +131,12 @@ mod tests {
     #[tokio::test]
     async fn bodies() {
         #[rustfmt::skip]
-        let table: [(Vec<u8>, &str); 6] = [
+        let table: [(Vec<u8>, &str); 7] = [
             (b"{\"name\":\"a\"}".to_vec(),         ""),
             (b"{\"name\":\"\xff\"}".to_vec(),      "not valid UTF-8: byte 9"),
             (b"{\"name\":1}".to_vec(),             "invalid type: integer"),
             (b"{\"nam\":\"a\"}".to_vec(),          "unknown field `nam`, expected `name`"),
+            (b" [\"a\"]".to_vec(),                  "a list, where an object is wanted"),
             (b"".to_vec(),                         "missing field `name`"),
             (vec![b'x'; 101],                      "larger than 100 bytes"),
         ];
