@@ -7,8 +7,11 @@ import { Icon } from "./icons.js";
 import { connect, disconnect } from "./live.js";
 import { changed, chatName, keyOf, may, newsOf, placeOf, recallOutbox, state, useApp } from "./store.js";
 import { Approvals } from "./pages/approvals.js";
+import { Channels } from "./pages/channels.js";
 import { Chat } from "./pages/chat.js";
 import { Groups } from "./pages/groups.js";
+import { Home } from "./pages/home.js";
+import { Logs } from "./pages/logs.js";
 import { Messages } from "./pages/messages.js";
 import { People } from "./pages/people.js";
 import { Plugins } from "./pages/plugins.js";
@@ -18,7 +21,7 @@ import { Usage } from "./pages/usage.js";
 import { channelName } from "./ui.js";
 
 /** The pages, each with the right that it wants for the whole gateway. */
-const PAGES = { chat: null, messages: null, groups: null, tasks: null, approvals: "approve_chat", people: "invite", plugins: "configure", usage: null, state: null };
+const PAGES = { home: null, chat: null, messages: null, groups: null, channels: "operate", tasks: null, approvals: "approve_chat", people: "invite", plugins: "configure", usage: null, logs: "operate", state: null };
 
 const mayOpen = (page) => Object.hasOwn(PAGES, page) && (!PAGES[page] || may(PAGES[page]));
 
@@ -77,14 +80,17 @@ function App() {
       ${drawer && html`<div class="veil" onClick=${() => setDrawer(false)}></div>`}
       <main id="main" tabindex="-1">
         <${Banners} />
+        ${at.page === "home" && html`<${Home} />`}
         ${at.page === "chat" && html`<${Chat} key=${key} at=${key} />`}
         ${at.page === "messages" && html`<${Messages} />`}
         ${at.page === "groups" && html`<${Groups} />`}
+        ${at.page === "channels" && html`<${Channels} />`}
         ${at.page === "tasks" && html`<${Tasks} />`}
         ${at.page === "approvals" && html`<${Approvals} />`}
         ${at.page === "people" && html`<${People} />`}
         ${at.page === "plugins" && html`<${Plugins} />`}
         ${at.page === "usage" && html`<${Usage} />`}
+        ${at.page === "logs" && html`<${Logs} />`}
         ${at.page === "state" && html`<${State} />`}
       </main>
     </div>

@@ -7,8 +7,11 @@ import { Icon } from "../icons.js";
 import { attempt, loadGroups, may as mayDo, useApp } from "../store.js";
 import { Act, Dialog, channelName } from "../ui.js";
 
-/** The limits that are numbers, or none. */
-const numbers = (limits) => Object.entries(limits).filter((it) => it[1] === null || typeof it[1] === "number");
+/** The one limit that may be no number: then there is no cap. Others that are none are lists or words. */
+const MAY_BE_NONE = "tokens_per_day";
+
+/** The limits that are numbers. */
+const numbers = (limits) => Object.entries(limits).filter(([key, value]) => typeof value === "number" || key === MAY_BE_NONE);
 
 export function Groups() {
   const state = useApp();

@@ -9,6 +9,9 @@ import { Act } from "../ui.js";
 /** How often the page asks anew, in milliseconds. */
 const REFRESH_MS = 5_000;
 
+/** Lines of a plugin's log that are shown, the newest. */
+const SHOWN_LINES = 100;
+
 /** The schema behind a `$ref` of its own document. */
 function resolved(of, root) {
   const path = of?.$ref?.match(/^#\/\$defs\/(.+)$/);
@@ -80,7 +83,7 @@ function Settings({ plugin, refresh }) {
   </form>`;
 }
 
-function Plugin({ plugin, fares, refresh }) {
+function Plugin({ plugin, fares, lines, refresh }) {
   const change = (what, done) => async () => {
     if (await attempt(what)) toast(done);
     await attempt(refresh);
@@ -98,10 +101,16 @@ function Plugin({ plugin, fares, refresh }) {
       <${Act} run=${change(() => patch(path, { enabled: !enabled }), t("plugin_saved"))}>${enabled ? t("plugin_switch_off") : t("plugin_switch_on")}<//>
     </div>
     <p class="faint">${plugin.about}</p>
+    ${plugin.grants.length > 0 && html`<ul class="small" data-grants>${plugin.grants.map(
+      (it) => html`<li class=${it.granted ? "break" : "break faint"} key=${`${it.capability} ${it.granted}`}>
+        ${it.granted ? t("plugin_may") : t("plugin_may_not")} <code>${it.capability}</code> ${it.about}${it.names.length > 0 && `: ${it.names.join(", ")}`}</li>`,
+    )}</ul>`}
     ${fares?.error && html`<p class="problem">${fares.error}</p>`}
     ${fares?.switched_off && html`<p class="problem">${t("plugin_failed_often")}</p>`}
     ${fares && html`<p class="small faint">${t("plugin_calls", fares.calls, fares.failures)}${fares.hooks.length > 0 && ` · ${fares.hooks.join(", ")}`}
       ${Object.entries(fares.metrics).map(([name, value]) => html` · ${name}: ${value}`)}</p>`}
+    ${lines.length > 0 && html`<details data-lines><summary>${t("plugin_lines")}</summary>
+      <pre class="plugin-log">${lines.map((it) => `${it.at.slice(11, 19)} ${it.level.padEnd(5)} ${it.text}`).join("\n")}</pre></details>`}
     <details><summary>${t("settings")}</summary><${Settings} key=${JSON.stringify(plugin.settings)} plugin=${plugin} refresh=${refresh} /></details>
   </article>`;
 }
@@ -110,11 +119,15 @@ export function Plugins() {
   const [known, setKnown] = useState(null);
   const [fares, setFares] = useState([]);
   const [held, setHeld] = useState([]);
+  const [lines, setLines] = useState([]);
   const refresh = async () => {
-    const [all, active, waiting] = await Promise.all([get("/api/plugins/known"), get("/api/plugins"), get("/api/plugins/held")]);
+    const [all, active, waiting, written] = await Promise.all([
+      get("/api/plugins/known"), get("/api/plugins"), get("/api/plugins/held"), get("/api/plugins/logs"),
+    ]);
     setKnown(all);
     setFares(active);
     setHeld(waiting);
+    setLines(written);
     return all;
   };
   useEffect(() => {
@@ -142,6 +155,7 @@ export function Plugins() {
       )}</ul>
     </article>`}
     ${unusable.map((it) => html`<article class="card" key=${it.name}><h2>${it.name}</h2><p class="problem">${it.error}</p></article>`)}
-    ${known?.map((it) => html`<${Plugin} key=${it.name} plugin=${it} fares=${fares.find((one) => one.name === it.name)} refresh=${refresh} />`)}
+    ${known?.map((it) => html`<${Plugin} key=${it.name} plugin=${it} fares=${fares.find((one) => one.name === it.name)}
+      lines=${lines.filter((one) => one.plugin === it.name).slice(-SHOWN_LINES)} refresh=${refresh} />`)}
   </section>`;
 }

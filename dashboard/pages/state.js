@@ -1,7 +1,7 @@
 // How the gateway is doing, and what needs a hand.
 
 import { html, useEffect, useState } from "../vendor/htm-preact.js";
-import { get, patch, post } from "../api.js";
+import { get, post } from "../api.js";
 import { ago, t } from "../i18n.js";
 import { attempt, loadStatus, may, toast, useApp } from "../store.js";
 import { Act, copy } from "../ui.js";
@@ -50,25 +50,6 @@ export function State() {
         </dl>
       </article>
     </div>
-    ${status.counts && html`<article class="card">
-      <h2>${t("channels")}</h2>
-      ${status.channels.length === 0 && html`<p class="faint">${t("none_set_up")}</p>`}
-      ${0 < status.channels.length &&
-      html`<div class="table"><table>
-        <thead><tr><th>${t("channel")}</th><th>${t("channel_state")}</th><th>${t("called_at")}</th><th>${t("last_heard")}</th><th>${t("last_sent")}</th><th></th></tr></thead>
-        <tbody>${status.channels.map(
-          (it) => html`<tr key=${it.account}><td><code>${it.account}</code></td>
-            <td><span class=${`light ${it.state}`}></span>${t(`ch_${it.state}`)} ${it.why && html`<span class="faint">${it.why}</span>`}
-              ${0 < it.reconnects && html`<p class="faint small">${t("reconnects", it.reconnects)}${it.last_failure && ` · ${it.last_failure.why}`}</p>`}
-              ${0 < it.backlog && html`<p class="faint small">${t("backlog", it.backlog)}</p>`}
-              ${it.others && html`<details class="small faint"><summary>${t("other_programs")}</summary>${it.others}</details>`}
-              ${it.send_error && html`<p class="problem small">${t("cant_send", it.send_error)}</p>`}</td>
-            <td>${it.webhook && html`<code class="faint">${it.webhook.url || it.webhook.path}</code>`}</td>
-            <td>${it.last_heard_at ? ago(it.last_heard_at) : t("never")}</td>
-            <td>${it.last_sent_at ? ago(it.last_sent_at) : t("never")}</td>
-            <td><${Account} account=${it} refresh=${refresh} /></td></tr>`,
-        )}</tbody></table></div>`}
-    </article>`}
     ${status.counts && html`<article class="card">
       <h2>${t("queue")}</h2>
       <div class="figures wrap">${COUNTS.map((key) => html`<div key=${key}><b>${status.counts[key]}</b><span>${t(`q_${key}`)}</span></div>`)}</div>
@@ -133,39 +114,6 @@ function Model({ agent, open, refresh }) {
 
 const MODELS = { anthropic: "claude-sonnet-4-5", openai: "gpt-5-mini", ollama: "qwen3:8b" };
 const ADDRESSES = { anthropic: "https://api.anthropic.com", openai: "https://api.openai.com/v1", ollama: "http://127.0.0.1:11434" };
-
-/** What can be done with an account on a platform. */
-function Account({ account, refresh }) {
-  const [setup, show] = useState(null);
-  if (!may("operate") || account.name === "web" || account.name === "terminal") return null;
-  const path = `/api/channels/${encodeURIComponent(account.account)}`;
-  const test = () =>
-    attempt(async () => {
-      const { me, remarks } = await post(`${path}/test`);
-      toast([me.name ? t("test_ok", account.account, me.name) : t("test_quiet", account.account), ...remarks].join(" · "));
-    });
-  const steps = () => attempt(async () => show(setup ? null : await get(`${path}/setup`)));
-  const paused = account.state === "paused";
-  const rest = async () => {
-    await attempt(() => patch(path, { paused: !paused }));
-    await attempt(refresh);
-  };
-  return html`<span class="row"><${Act} class="quiet tiny-text" run=${test}>${t("test")}<//>
-    <${Act} class="quiet tiny-text" run=${steps}>${t("set_up")}<//>
-    <${Act} class="quiet tiny-text" run=${rest}>${t(paused ? "go_on" : "rest")}<//></span>
-    ${setup && html`<${Setup} setup=${setup} />`}`;
-}
-
-/** How far the setting up of an account is, what is left to do at the platform, and what may be missing. */
-function Setup({ setup }) {
-  return html`<div class="setup small" data-stage=${setup.stage}>
-    <p><b>${t(`stage_${setup.stage}`)}</b> ${setup.why}</p>
-    ${0 < setup.missing.length && html`<p>${t("may_be_missing")}</p><ul>${setup.missing.map((it) => html`<li key=${it}>${it}</li>`)}</ul>`}
-    ${setup.steps && html`<p>${t("left_to_do", setup.console)}</p><ol>${setup.steps.map((it) => html`<li key=${it}>${it}</li>`)}</ol>`}
-    ${setup.webhook && html`<p><code>${setup.webhook.url || setup.webhook.path}</code></p>`}
-    ${setup.import && html`<p>${setup.import.place}</p><pre>${setup.import.text}</pre>`}
-  </div>`;
-}
 
 function Sandbox({ sandbox }) {
   const walls = ["memory", "cpu", "pids", "disk", "network"];

@@ -101,6 +101,12 @@ test("the walls are shown", async () => {
   // Only refusals, each the system's own word; of network devices there is the loopback and no other.
   for (const wall of ["read /etc/shadow: No such file", "list /root: No such file", "1.1.1.1:443: Network is unreachable", "network devices: lo\n"])
     assert.ok(words.includes(wall), `no "${wall}" in ${words}`);
+  // What was said last is in sight.
+  await tab.waitForFunction(() => {
+    const last = [...document.querySelectorAll(".message.assistant")].at(-1).getBoundingClientRect();
+    const box = document.querySelector(".scroll").getBoundingClientRect();
+    return box.top < last.bottom && last.bottom <= box.bottom;
+  });
   await shot(tab, "06-walls");
 });
 
@@ -295,7 +301,7 @@ test("a guest is invited, sees their group only, and stops what is theirs only",
 
   const guest = await page(chrome, it.origin);
   await logIn(guest, link);
-  assert.deepEqual(await guest.locator("nav .nav span").allTextContents(), ["Chat", "Messages", "Groups", "Tasks", "Usage", "State"]);
+  assert.deepEqual(await guest.locator("nav .nav span").allTextContents(), ["Home", "Chat", "Messages", "Groups", "Tasks", "Usage", "State"]);
   assert.deepEqual(await guest.locator(".chat-name").allTextContents(), ["Chess club"]);
   const stop = guest.getByRole("button", { name: "Stop", exact: true });
   await ask("/api/messages", { group: "chess-club", content: "A long answer to stop", wait: false });
@@ -360,14 +366,23 @@ test("the other pages", async () => {
   await tab.getByRole("link", { name: "Approvals" }).click();
   await tab.getByText("Nobody waits.").waitFor();
   await shot(tab, "11-approvals");
+  await tab.getByRole("link", { name: "Logs" }).click();
+  const lines = tab.locator(".log-line");
+  await lines.filter({ hasText: "INFO" }).first().waitFor();
+  await tab.locator("select[name=level]").selectOption("debug");
+  await tab.locator("select[name=least]").selectOption("error");
+  await lines.filter({ hasText: "INFO" }).first().waitFor({ state: "detached" });
+  await tab.locator("select[name=least]").selectOption("trace");
+  await shot(tab, "15-logs");
+  await tab.locator("select[name=level]").selectOption("info");
   await tab.getByRole("link", { name: "State" }).click();
-  await tab.getByText("web@main").first().waitFor();
+  await tab.getByRole("heading", { name: "Queue" }).waitFor();
   await shot(tab, "12-state");
 });
 
 test("a phone: nothing sticks out, in either theme", async () => {
   await tab.setViewportSize({ width: 390, height: 844 });
-  for (const name of ["chat", "messages", "groups", "approvals", "people", "usage", "state"]) {
+  for (const name of ["home", "chat", "messages", "groups", "channels", "approvals", "people", "usage", "logs", "state"]) {
     await tab.goto(`${it.origin}/#/${name}`);
     await tab.locator(name === "chat" ? ".chat" : ".page").waitFor();
     const wide = await tab.evaluate(() => document.documentElement.scrollWidth);

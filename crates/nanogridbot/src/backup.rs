@@ -9,6 +9,7 @@ mod held;
 mod hide;
 mod read;
 mod schedule;
+mod start;
 mod tree;
 
 pub(crate) use command::{Backup, Restore, backup, hint, is_usage, restore};

@@ -28,6 +28,13 @@ pub(crate) struct Wanted {
     health: Mutex<HashMap<String, Arc<Health>>>,
 }
 
+/// A plugin in the chain, with its order; none where it is off or can't be used, for which there may be a reason.
+#[derive(Default)]
+struct Seated {
+    member: Option<(i64, Member)>,
+    error: Option<String>,
+}
+
 /// A plugin as its settings are held against it.
 enum Kind<'a> {
     Builtin(&'static Builtin),
@@ -171,21 +178,28 @@ impl Wanted {
         let mut errors: BTreeMap<String, String> =
             broken.iter().map(|it| (it.name.clone(), it.why.clone())).collect();
         let mut members = Vec::new();
+        let mut take = |name: &str, seated: Seated| {
+            members.extend(seated.member);
+            // Why it is broken comes before what that means for its settings.
+            if let Some(why) = seated.error {
+                errors.entry(name.to_owned()).or_insert(why);
+            }
+        };
         for (it, plugin) in &self.builtins {
             if let (Some(wanted), _) = self.of(it.name) {
-                self.seat(plugin.clone(), &wanted, &Kind::Builtin(it), &mut members, &mut errors);
+                take(it.name, self.seat(plugin.clone(), &wanted, &Kind::Builtin(it)));
             }
         }
         for it in seats {
             let wanted = self.of(it.name()).0.unwrap_or_default();
-            self.seat(it.clone(), &wanted, &Kind::Installed(it), &mut members, &mut errors);
+            take(it.name(), self.seat(it.clone(), &wanted, &Kind::Installed(it)));
         }
         for it in broken {
             let wanted = self.of(&it.name).0.unwrap_or_default();
             if wanted.required.unwrap_or(it.required) {
                 let wanted = Plugin { required: Some(true), ..wanted };
-                let mut of_it = BTreeMap::new();
-                self.seat(Arc::new(it), &wanted, &Kind::Unknown, &mut members, &mut of_it);
+                let name = it.name.clone();
+                take(&name, self.seat(Arc::new(it), &wanted, &Kind::Unknown));
             }
         }
         // Stable: those of one order stay as they are.
@@ -193,37 +207,36 @@ impl Wanted {
         (Chain::new(members.into_iter().map(|it| it.1).collect()), errors)
     }
 
-    /// Puts one among the members that is on.
+    /// The place of one in the chain.
     fn seat(
         &self,
         plugin: Arc<dyn ngb_plugins::Plugin>,
         wanted: &Plugin,
         kind: &Kind<'_>,
-        members: &mut Vec<(i64, Member)>,
-        errors: &mut BTreeMap<String, String>,
-    ) {
+    ) -> Seated {
         let name = plugin.name().to_owned();
         if !wanted.enabled {
             // Switched on again, it begins with a clean record.
             self.begin_anew(&name);
-            return;
+            return Seated::default();
         }
         let required = wanted.required.unwrap_or(kind.required());
-        let (plugin, (config, by_group)) = match configs(wanted, kind) {
-            Ok(configs) => (plugin, configs),
+        let (plugin, (config, by_group), error) = match configs(wanted, kind) {
+            Ok(configs) => (plugin, configs, None),
             Err(why) => {
                 let why = format!("its settings: {why}");
-                errors.insert(name.clone(), why.clone());
+                let error = Some(why.clone());
                 if !required {
-                    return;
+                    return Seated { member: None, error };
                 }
                 let broken: Arc<dyn ngb_plugins::Plugin> =
                     Arc::new(Broken { name: name.clone(), why, required });
-                (broken, (Arc::new(Config::new(Value::Null)), HashMap::new()))
+                (broken, (Arc::new(Config::new(Value::Null)), HashMap::new()), error)
             }
         };
         let health = self.health().entry(name).or_default().clone();
-        members.push((wanted.order, Member { plugin, required, config, by_group, health }));
+        let member = Member { plugin, required, config, by_group, health };
+        Seated { member: Some((wanted.order, member)), error }
     }
 
     /// All plugins that there are, for those who look after them.
@@ -234,6 +247,7 @@ impl Wanted {
                 about: it.about.to_owned(),
                 version: plugin.version().to_owned(),
                 is_installed: false,
+                grants: Vec::new(),
                 settings: Value::Null,
                 is_changed: false,
                 defaults: json!({}),
@@ -247,6 +261,7 @@ impl Wanted {
                 about: it.about().to_owned(),
                 version: it.version().to_owned(),
                 is_installed: true,
+                grants: it.grants().to_vec(),
                 settings: Value::Null,
                 is_changed: false,
                 defaults: it.default_config().value().clone(),

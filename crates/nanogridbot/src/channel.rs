@@ -7,17 +7,20 @@ use std::{
 };
 
 use anyhow::bail;
-use ngb_core::address::{Account, ChannelKind};
+use ngb_core::{
+    address::{Account, ChannelKind},
+    secret::Secret,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    channel_setup,
+    account_file, channel_setup,
     cli::{self, BadArgument},
     client::{Client, escaped},
     context::Context,
     print::{self, say, text},
-    settings::{Edit, Environment, wants},
+    settings::{Environment, wants},
 };
 
 /// `nanogridbot channel …`
@@ -125,50 +128,22 @@ async fn add(
     wait: Option<Duration>,
 ) -> anyhow::Result<ExitCode> {
     let account = Account::new(kind, name).map_err(|err| BadArgument(err.to_string()))?;
-    if matches!(kind, ChannelKind::Web | ChannelKind::Terminal) {
-        return Err(BadArgument(format!("`{kind}` is always there")).into());
-    }
-    ctx.home.make()?;
-    let env = Environment::read(ctx.home.path())?;
-    let mut edit = Edit::open(&ctx.home.config())?;
-    let at = ["channels", kind.as_str(), name];
-    if edit.has(&at) {
-        let file = ctx.home.config();
-        let why = format!(
-            "`{account}` is in `{}` already; change it there, then `nanogridbot channel reload`",
-            file.display()
-        );
-        return Err(BadArgument(why).into());
-    }
     let mut set = Vec::new();
     for it in given {
         let Some((key, value)) = it.split_once('=') else {
             return Err(BadArgument(format!("`{it}` is not of the form `key=value`")).into());
         };
-        set.push((key.to_owned(), value.to_owned()));
+        set.push((key.to_owned(), Secret::new(value)));
     }
     for (key, help) in wants(kind) {
         if !set.iter().any(|it| it.0 == *key) && given.is_empty() && std::io::stdin().is_terminal()
         {
-            set.push(((*key).to_owned(), asked(key, help)?));
+            set.push(((*key).to_owned(), Secret::new(asked(key, help)?)));
         }
     }
-    if set.is_empty() {
-        let it = wanted(kind)
-            .unwrap_or_else(|| format!("docs/channels/{kind}.md says what `{kind}` wants"));
-        return Err(
-            BadArgument(format!("nothing is given to set `{account}` up with; {it}")).into()
-        );
-    }
-    for (key, value) in &set {
-        edit.set(&[at[0], at[1], at[2], key], value, &env)?;
-    }
-    if let Err(err) = edit.save(&env) {
-        return Err(match wanted(kind) {
-            Some(wanted) => err.context(wanted),
-            None => err,
-        });
-    }
+    ctx.home.make()?;
+    let env = Environment::read(ctx.home.path())?;
+    account_file::with_account(&ctx.home.config(), &env, &account, &set)?.save(&env)?;
     let Some(client) = Client::connect(&ctx.home.socket()).await? else {
         ctx.show(&json!({ "account": account, "running": false }), |_| {
             say(&format!("`{account}` is set up; `nanogridbot serve` connects it"));
@@ -194,13 +169,6 @@ async fn add(
     Ok(if up { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What a platform's section wants, in words; none where that is not one thing.
-fn wanted(kind: ChannelKind) -> Option<String> {
-    let line = |(key, help): &(&str, &str)| format!("  {key}=…  {help}");
-    let lines: Vec<String> = wants(kind).iter().map(line).collect();
-    (!lines.is_empty()).then(|| format!("`{kind}` wants\n{}", lines.join("\n")))
-}
-
 /// Asks for one value at the terminal.
 fn asked(key: &str, help: &str) -> anyhow::Result<String> {
     let mut to = std::io::stderr().lock();
@@ -216,12 +184,7 @@ async fn remove(ctx: &Context, name: &str) -> anyhow::Result<ExitCode> {
         BadArgument(format!("`{name}` is no account; it looks like `telegram@main`"))
     })?;
     let env = Environment::read(ctx.home.path())?;
-    let mut edit = Edit::open(&ctx.home.config())?;
-    if !edit.remove(&["channels", account.channel().as_str(), account.name()]) {
-        let file = ctx.home.config();
-        return Err(BadArgument(format!("`{account}` is not in `{}`", file.display())).into());
-    }
-    edit.save(&env)?;
+    account_file::remove_account(&ctx.home.config(), &env, &account)?;
     let running = Client::connect(&ctx.home.socket()).await?;
     if let Some(client) = &running {
         client.post("/api/channels/reload", json!({})).await?;

@@ -9,7 +9,7 @@ use std::{net::IpAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use thiserror::Error;
 
-pub(crate) use group::{Bind, Group, Memory, Mount, Queue, Senders, Unbind};
+pub(crate) use group::{Bind, Group, Memory, Mount, Queue, Senders, Skill, Unbind};
 pub(crate) use plugin::{Install, Language, Plugin};
 pub(crate) use sim::Sim;
 
@@ -63,6 +63,9 @@ pub(crate) enum Command {
     Memory(Memory),
     /// Show what was used: tokens and money, by day, group and model.
     Usage(Usage),
+    /// Skills: which a group's agents have, and what one says.
+    #[command(subcommand, after_help = "Example: nanogridbot skill list --group home")]
+    Skill(Skill),
     /// Show a group's agents folders of this machine, and say why one may not be shown.
     #[command(subcommand)]
     Mount(Mount),
@@ -110,6 +113,17 @@ pub(crate) enum Command {
     Restore(crate::backup::Restore),
     /// Have what was restored go on.
     Resume(crate::backup::Resume),
+    /// Write groups, bindings, people and tasks as one file.
+    Export(crate::declare::Export),
+    /// Make the groups, bindings, people and tasks of such a file; a second time changes nothing.
+    Apply(crate::declare::Apply),
+    /// Have systemd start the gateway and look after it.
+    #[command(subcommand)]
+    Service(crate::service::Service),
+    /// Replace the executable by another one: verified, tried out on this home, and taken back where it does not get ready.
+    Upgrade(crate::upgrade::Upgrade),
+    /// Take over what NanoClaw or the NanoGridBot in Python has: groups, chats, people, tasks, messages, instructions.
+    Import(crate::import::Import),
     /// Print the log, follow it, or change how much is logged.
     Logs(Logs),
     /// Print the settings in force, without secrets.
@@ -146,6 +160,9 @@ pub(crate) struct Serve {
     /// Log in detail.
     #[arg(long)]
     pub(crate) debug: bool,
+    /// Whether an upgrade tries this gateway out: it connects no account, runs nothing, and ends with its standard input.
+    #[arg(skip)]
+    pub(crate) is_trial: bool,
 }
 
 #[derive(Debug, Args)]

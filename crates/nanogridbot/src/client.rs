@@ -54,6 +54,12 @@ impl Client {
             .into())
     }
 
+    /// Whether it says that it takes and answers messages.
+    pub(crate) async fn is_ready(&self) -> bool {
+        let answer = self.http.get("http://localhost/readyz").send().await;
+        answer.is_ok_and(|it| it.status().is_success())
+    }
+
     pub(crate) async fn call(
         &self,
         method: Method,

@@ -113,10 +113,18 @@ fn group_path(group: &str) -> String {
 /// What the variables of the environment begin with, among the limits.
 const VARIABLE: &str = "env.";
 
+/// What MCP servers begin with.
+const SERVER: &str = "mcp.";
+
+/// Limits that are lists of names.
+const LISTS: &[&str] = &["tools", "approve_tools"];
+
 /// Changes limits and variables; the variables are one limit, of which the API wants the whole.
 async fn set(client: &Client, group: &str, limits: &[String]) -> anyhow::Result<Value> {
     let (variables, limits): (Vec<_>, Vec<_>) =
         limits.iter().partition(|it| it.starts_with(VARIABLE));
+    let (servers, limits): (Vec<_>, Vec<_>) =
+        limits.into_iter().partition(|it| it.starts_with(SERVER));
     let mut body = limit_values(&limits)?;
     let (added, body_hosts) = hosts(&limits)?;
     if let Some(hosts) = body_hosts {
@@ -140,7 +148,37 @@ async fn set(client: &Client, group: &str, limits: &[String]) -> anyhow::Result<
         }
         body["environment"] = all;
     }
+    if !servers.is_empty() {
+        let mut all = client.get(&group_path(group)).await?["limits"]["mcp"].take();
+        for server in servers {
+            let (name, value) = parts(server)?;
+            let name = name.strip_prefix(SERVER).unwrap_or(name);
+            match (value, all.as_object_mut()) {
+                ("none", Some(all)) => drop(all.remove(name)),
+                _ => all[name] = mcp_server(value)?,
+            }
+        }
+        body["mcp"] = all;
+    }
     client.call(Method::PATCH, &group_path(group), Some(json!({ "limits": body }))).await
+}
+
+/// An MCP server: its address, its command with its arguments, or a JSON object with all there is.
+fn mcp_server(value: &str) -> Result<Value, BadArgument> {
+    let value = value.trim();
+    if value.starts_with('{') {
+        let why = |err| BadArgument(format!("`{value}` is no JSON: {err}"));
+        return serde_json::from_str(value).map_err(why);
+    }
+    if value.starts_with("http://") || value.starts_with("https://") {
+        return Ok(json!({ "url": value }));
+    }
+    let words: Vec<&str> = value.split_whitespace().collect();
+    if value.contains(['"', '\'', '\\']) {
+        let why = "quotes are not understood here; give it as JSON: {\"command\":[\"program\",\"an argument\"]}";
+        return Err(BadArgument(why.to_owned()));
+    }
+    Ok(json!({ "command": words }))
 }
 
 fn parts(limit: &str) -> Result<(&str, &str), BadArgument> {
@@ -165,7 +203,7 @@ fn hosts(limits: &[&String]) -> Result<(bool, Option<Vec<Value>>), BadArgument> 
 }
 
 /// Limits that are words.
-const WORDS: &[&str] = &["egress", "session_reset"];
+const WORDS: &[&str] = &["approve_role", "egress", "session_reset"];
 
 /// `name=value` as the API takes them; `none` takes a limit away where there need not be one.
 fn limit_values(limits: &[&String]) -> Result<Value, BadArgument> {
@@ -176,6 +214,11 @@ fn limit_values(limits: &[&String]) -> Result<Value, BadArgument> {
             continue;
         }
         let value = match (value, value.parse::<u64>()) {
+            ("none", _) if name == "approve_tools" => json!([]),
+            ("none", _) if name == "approve_role" => Value::Null,
+            (list, _) if LISTS.contains(&name) && list != "none" => {
+                list.split(',').map(str::trim).collect()
+            }
             (word, _) if WORDS.contains(&name) => word.into(),
             ("none", _) => Value::Null,
             (_, Ok(number)) => number.into(),
@@ -252,9 +295,30 @@ mod tests {
         let rule = values("session_reset=daily 04:00").unwrap();
         assert_eq!(rule, json!({ "session_reset": "daily 04:00" }));
         assert_eq!(values("egress=none").unwrap(), json!({ "egress": "none" }));
+        assert_eq!(values("tools=read, bash").unwrap(), json!({ "tools": ["read", "bash"] }));
+        assert_eq!(values("tools=none").unwrap(), json!({ "tools": null }));
+        assert_eq!(values("approve_tools=none").unwrap(), json!({ "approve_tools": [] }));
+        assert_eq!(values("approve_role=owner").unwrap(), json!({ "approve_role": "owner" }));
         assert_eq!(values("a=none").unwrap(), json!({ "a": null }));
         for bad in ["pids", "pids=many"] {
             assert!(values(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn servers_of_mcp() {
+        let env = r#"{"command":["a"],"env":{"B":"c"}}"#;
+        #[rustfmt::skip]
+        let table = [
+            ("npx -y x /workspace/group", json!({ "command": ["npx", "-y", "x", "/workspace/group"] })),
+            ("https://example.com/mcp",   json!({ "url": "https://example.com/mcp" })),
+            (env,                         json!({ "command": ["a"], "env": { "B": "c" } })),
+        ];
+        for (given, want) in table {
+            assert_eq!(mcp_server(given).unwrap(), want);
+        }
+        for bad in ["a 'b c'", "{a"] {
+            assert!(mcp_server(bad).is_err(), "{bad}");
         }
     }
 }

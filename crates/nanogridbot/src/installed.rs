@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use ngb_core::clock::Clock;
+use ngb_core::{clock::Clock, text::with_causes};
 use ngb_gateway::{
     Gateway,
     desk::Desk,
@@ -50,11 +50,11 @@ impl Installed {
     }
 
     /// The chain as the folder is at this moment, and why something of it can't be used.
-    pub(crate) fn chain(&self) -> (Chain, BTreeMap<String, String>) {
+    pub(crate) fn chain_now(&self) -> (Chain, BTreeMap<String, String>) {
         let mut goes_on = BTreeMap::new();
         let mut broken = Vec::new();
         for (name, live) in self.live.all() {
-            let Some(why) = live.error.as_deref().map(|it| words(it)) else { continue };
+            let Some(why) = live.error.as_deref().map(|it| with_causes(it)) else { continue };
             if live.running.is_none() {
                 let required = self.is_required(&name);
                 broken.push(Broken { name, why, required });
@@ -88,12 +88,11 @@ impl Installed {
             if let Change::Started(name) | Change::Replaced(name) | Change::Removed(name) = change {
                 self.wanted.begin_anew(name);
             }
-            let (chain, errors) = self.chain();
-            gateway.set_plugins(chain, errors);
+            gateway.renew_plugins();
         };
         // Without it everything works but what is installed from now on.
         if let Err(err) = self.live.watch(&clock, drain, changed).await {
-            let why = words(&err);
+            let why = with_causes(&err);
             warn!("plugins that are installed from now on count from the next start: {why}");
         }
         Ok(())
@@ -110,16 +109,19 @@ impl Keeper for Installed {
         self.wanted.check(name, settings, &self.live.seats())
     }
 
-    fn take(&self, changed: BTreeMap<String, Value>) -> (Chain, BTreeMap<String, String>) {
+    fn take(&self, changed: BTreeMap<String, Value>) {
         self.wanted.take(changed);
-        self.chain()
     }
 
-    async fn reload(&self, name: &str) -> Result<(Chain, BTreeMap<String, String>), String> {
-        self.live.reload(name).await.map_err(|err| words(&*err))?;
+    fn chain(&self) -> (Chain, BTreeMap<String, String>) {
+        self.chain_now()
+    }
+
+    async fn reload(&self, name: &str) -> Result<(), String> {
+        self.live.reload(name).await.map_err(|err| with_causes(&*err))?;
         info!("plugin `{name}` was read anew");
         self.wanted.begin_anew(name);
-        Ok(self.chain())
+        Ok(())
     }
 }
 
@@ -128,17 +130,8 @@ fn tell(change: &Change) {
         Change::Started(name) => info!("plugin `{name}` is asked from now on"),
         Change::Replaced(name) => info!("plugin `{name}` was replaced"),
         Change::Removed(name) => info!("plugin `{name}` was removed"),
-        Change::Failed(name, why) => error!("plugin `{name}` can't be used: {}", words(&**why)),
+        Change::Failed(name, why) => {
+            error!("plugin `{name}` can't be used: {}", with_causes(&**why))
+        }
     }
-}
-
-/// An error with its causes.
-fn words(err: &dyn std::error::Error) -> String {
-    let mut text = err.to_string();
-    let mut cause = err.source();
-    while let Some(it) = cause {
-        text = format!("{text}: {it}");
-        cause = it.source();
-    }
-    text
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use ngb_core::{clock::Clock, secret::Redactor};
-use ngb_web::{Levels, LogFilter};
+use ngb_web::{Levels, LogFilter, LogLines};
 use tracing_subscriber::{
     fmt::MakeWriter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
@@ -46,8 +46,9 @@ pub(crate) fn start(
     redactor: Redactor,
 ) -> anyhow::Result<LogFilter> {
     let file = LogFile::open(logs)?;
-    let sink = Sink { redactor: Arc::new(redactor), file: Arc::new(Mutex::new(file)) };
     let (layer, filter) = LogFilter::new(levels);
+    let (redactor, file) = (Arc::new(redactor), Arc::new(Mutex::new(file)));
+    let sink = Sink { redactor, file, lines: filter.lines() };
     let to_stderr = tracing_subscriber::fmt::layer().with_target(false);
     let ansi = std::env::var_os("NO_COLOR").is_none() && io::IsTerminal::is_terminal(&io::stderr());
     let registry = tracing_subscriber::registry().with(layer);
@@ -58,9 +59,10 @@ pub(crate) fn start(
     Ok(filter)
 }
 
-/// Where lines go: redacted, then to standard error and to the file.
+/// Where lines go: redacted, then to standard error, to the file, and to whoever looks at the page.
 #[derive(Clone)]
 struct Sink {
+    lines: Arc<LogLines>,
     redactor: Arc<Redactor>,
     file: Arc<Mutex<LogFile>>,
 }
@@ -79,6 +81,7 @@ impl Write for Sink {
         let clean = self.redactor.redact(&text);
         io::stderr().write_all(clean.as_bytes())?;
         let plain = without_colours(&clean);
+        self.lines.push(&plain);
         self.file
             .lock()
             .map_err(|_| io::Error::other("the log is broken"))?
@@ -156,7 +159,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = LogFile::open(dir.path()).unwrap();
         let redactor = Redactor::new([Secret::new("123:very-secret")]);
-        let mut sink = Sink { redactor: Arc::new(redactor), file: Arc::new(Mutex::new(file)) };
+        let (redactor, file) = (Arc::new(redactor), Arc::new(Mutex::new(file)));
+        let mut sink = Sink { redactor, file, lines: Arc::default() };
         sink.write_all("\u{1b}[31mERROR\u{1b}[0m bot123:very-secret/getMe\n".as_bytes()).unwrap();
         let got = std::fs::read_to_string(dir.path().join("nanogridbot.log")).unwrap();
         assert_eq!(got, "ERROR bot[secret]/getMe\n");

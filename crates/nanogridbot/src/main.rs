@@ -1,5 +1,6 @@
 //! The executable: gateway, command line, the agent inside a sandbox, the simulators.
 
+mod account_file;
 mod alerts;
 mod allocator;
 mod backup;
@@ -13,12 +14,14 @@ mod commands;
 mod configuration;
 mod context;
 mod dead;
+mod declare;
 mod doctor;
 mod engine;
 mod footprint;
 mod groups;
 mod hint;
 mod home;
+mod import;
 mod installed;
 mod log;
 mod logs;
@@ -32,14 +35,17 @@ mod people;
 mod plugin;
 mod print;
 mod serve;
+mod service;
 mod session;
 mod set_model;
 mod settings;
 mod shell;
 mod shown;
 mod simulate;
+mod skill;
 mod standby;
 mod task;
+mod upgrade;
 mod usage;
 mod way_out;
 
@@ -123,6 +129,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Group(command) => groups::group(&ctx, &command).await,
         Command::Memory(command) => memory::memory(&ctx, &command).await,
         Command::Usage(args) => usage::usage(&ctx, &args).await,
+        Command::Skill(command) => skill::skill(&ctx, &command).await,
         Command::Mount(command) => mount::mount(&ctx, &command).await,
         Command::Bind(args) => groups::bind(&ctx, &args).await,
         Command::Unbind(args) => groups::unbind(&ctx, &args).await,
@@ -138,6 +145,11 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Backup(args) => backup::backup(&ctx, &args).await,
         Command::Restore(args) => backup::restore(&ctx, &args).await,
         Command::Resume(args) => backup::resume(&ctx, &args).await,
+        Command::Export(args) => declare::export(&ctx, &args).await,
+        Command::Apply(args) => declare::apply(&ctx, &args).await,
+        Command::Service(command) => service::service(&ctx, &command).await,
+        Command::Upgrade(args) => upgrade::upgrade(&ctx, &args).await,
+        Command::Import(args) => import::import(&ctx, &args).await,
         Command::Logs(args) => logs::logs(&ctx, &args).await,
         Command::Config => config(&ctx),
         Command::Completions { shell } => {

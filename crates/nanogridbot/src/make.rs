@@ -11,15 +11,9 @@ use ngb_core::{
     tasks::Tasks,
 };
 use ngb_gateway::{
-    Gateway, Parts, RunLimits, Running,
-    accounts::{Configured, ReadAccounts},
-    alerts::AlertSettings,
-    answers::Answers,
-    desk::Desk,
-    dispatch::Caps,
-    handle::SandboxState,
-    plugins::Given,
-    retention::Retention,
+    Gateway, Parts, RunLimits, Running, account_book::AccountBook, accounts::Configured,
+    alerts::AlertSettings, answers::Answers, desk::Desk, dispatch::Caps, handle::SandboxState,
+    plugins::Given, retention::Retention,
 };
 use ngb_store::{OpenOptions, Store};
 use ngb_web::{LogFilter, Web, WebSettings};
@@ -28,6 +22,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::{
+    account_file::AccountFile,
     backup::Schedule,
     chain::Wanted,
     channels, cli, engine,
@@ -85,6 +80,18 @@ pub(crate) fn settings(home: &Home, serve: &cli::Serve) -> anyhow::Result<(Setti
     Ok((Settings::load(&file, named, &env)?, env))
 }
 
+/// The time zone of what names none.
+fn zone_of(settings: &Settings) -> String {
+    let set = settings.agent.zone.clone();
+    let zone = set.or_else(|| jiff::tz::TimeZone::system().iana_name().map(str::to_owned));
+    zone.unwrap_or_else(|| "UTC".to_owned())
+}
+
+/// The same, by the settings of a home.
+pub(crate) fn zone(home: &Home) -> anyhow::Result<String> {
+    Ok(zone_of(&settings(home, &cli::Serve::default())?.0))
+}
+
 /// Makes a gateway of its settings.
 pub(crate) async fn make(
     home: &Home,
@@ -128,7 +135,7 @@ pub(crate) async fn make(
         return Err(Held.into());
     }
     // What was restored may be older than what the world has seen since.
-    let live = purpose == Purpose::Serve && restored.is_none();
+    let live = purpose == Purpose::Serve && restored.is_none() && !serve.is_trial;
     let broker = BrokerConfig {
         dir: home.path().join("run/broker"),
         providers,
@@ -140,35 +147,40 @@ pub(crate) async fn make(
         let place = set_model::Place { home: home.clone(), serve: serve.clone() };
         place.setter(broker.clone(), redactor.clone(), clock.clone())
     });
-    let (configured, read_accounts) = match purpose {
+    if serve.is_trial {
+        // What the accounts are made of is part of what is tried.
+        drop(configured(&settings, &env, &net, &clock)?);
+    }
+    let (configured, account_book) = match purpose {
         Purpose::Serve if live => {
-            let read = read_accounts(home, serve, clock.clone(), redactor);
-            (configured(&settings, &env, &net, &clock)?, Some(read))
+            let (home, serve, clock) = (home.clone(), serve.clone(), clock.clone());
+            let made = configured(&settings, &env, &net, &clock)?;
+            let book = AccountFile { home, serve, clock, redactor };
+            (made, Some(Box::new(book) as Box<dyn AccountBook>))
         }
         Purpose::Serve | Purpose::Command { .. } => (Vec::new(), None),
     };
     let accounts = configured.iter().map(|it| it.channel.profile().account.clone()).collect();
     let (sandbox_state_tx, sandbox_state) = watch::channel(SandboxState::Proving);
     let (sandbox_tx, sandbox) = watch::channel(None);
-    let zone = settings.agent.zone.clone();
-    let zone = zone.or_else(|| jiff::tz::TimeZone::system().iana_name().map(str::to_owned));
+    let zone = zone_of(&settings);
     let desk = Desk::new(clock.clone());
     let wanted = Wanted::read(&settings, &clock)?;
     let changed = store.plugin_settings().await?;
     let installed = Installed::take_up(home, wanted, changed, desk.clone()).await?;
-    let (chain, broken) = installed.chain();
+    let (chain, broken) = installed.chain_now();
     let plugins = Given { chain, broken, keeper: Some(installed.clone()) };
     let parts = Parts {
         broker,
         home: home.path().to_owned(),
         accounts: configured,
-        read_accounts,
+        account_book,
         sandbox,
         sandbox_state: sandbox_state.clone(),
         limits: RunLimits {
             idle: settings.agent.idle,
             retry_base: settings.agent.retry_base,
-            zone: zone.unwrap_or_else(|| "UTC".to_owned()),
+            zone,
             prices: settings.prices.table()?,
         },
         answers: Answers { driver, model },
@@ -268,28 +280,8 @@ pub(crate) fn check_clock(now: Timestamp) -> Result<(), BadClock> {
     if now < EARLIEST { Err(BadClock(now)) } else { Ok(()) }
 }
 
-/// What reads the accounts anew while the gateway runs; secrets that it finds are kept out of the log from then on.
-fn read_accounts(
-    home: &Home,
-    serve: &cli::Serve,
-    clock: Clock,
-    redactor: Redactor,
-) -> Box<ReadAccounts> {
-    let (home, serve) = (home.clone(), serve.clone());
-    Box::new(move || {
-        let (settings, env) = settings(&home, &serve)?;
-        let mut secrets = settings.hidden();
-        for (name, setting) in settings.secret_settings() {
-            secrets.push(setting.resolve(&name, &env)?);
-        }
-        redactor.add(secrets);
-        let net = Net::new(&settings.network, &env)?;
-        configured(&settings, &env, &net, &clock)
-    })
-}
-
 /// The accounts of the settings, each with what tells a changed one from an old one.
-fn configured(
+pub(crate) fn configured(
     settings: &Settings,
     env: &Environment,
     net: &Net,

@@ -35,6 +35,7 @@ pub(crate) async fn plugin(ctx: &Context, command: &cli::Plugin) -> anyhow::Resu
         cli::Plugin::History { name } => tune::history(ctx, name).await,
         cli::Plugin::Revert { name, version } => tune::revert(ctx, name, *version).await,
         cli::Plugin::Reload { name } => tune::reload(ctx, name).await,
+        cli::Plugin::Logs { name, follow } => held::logs(ctx, name.as_deref(), *follow).await,
         cli::Plugin::Held => held::held(ctx).await,
         cli::Plugin::Release { id } => held::decide(ctx, *id, "release").await,
         cli::Plugin::Drop { id } => held::decide(ctx, *id, "drop").await,

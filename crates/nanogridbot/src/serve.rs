@@ -4,6 +4,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     process::ExitCode,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -17,6 +18,7 @@ use crate::{
     cli, footprint,
     home::Home,
     make::{Made, Purpose, make},
+    upgrade::{self, Order},
 };
 
 /// How long work that is under way has to end, after the first signal.
@@ -27,7 +29,8 @@ const PROOF_LIMIT: Duration = Duration::from_secs(2);
 
 /// `nanogridbot serve`
 pub(crate) async fn serve(home: &Home, args: &cli::Serve) -> anyhow::Result<ExitCode> {
-    let made = make(home, args, Purpose::Serve).await?;
+    let is_trial = std::env::var_os(upgrade::TRIAL).is_some();
+    let made = make(home, &cli::Serve { is_trial, ..args.clone() }, Purpose::Serve).await?;
     let mut proved = made.sandbox.clone();
     let proved = proved.wait_for(|it| *it != SandboxState::Proving);
     // The page works without it, so a slow proof holds nothing up; it is in the log as well.
@@ -37,10 +40,20 @@ pub(crate) async fn serve(home: &Home, args: &cli::Serve) -> anyhow::Result<Exit
     // Before anybody can know that it runs: a signal that comes with the last line of the announcement drains as any.
     let heard = Signals::listen()?;
     announce(home, &made).await?;
-    let Made { gateway, mut tasks, web, lock: _lock, lease, .. } = made;
+    let Made { gateway, mut tasks, web, lock, lease, .. } = made;
     let drain = tasks.drain.clone();
     tasks.spawn("web", web.run(gateway.clone(), drain.clone()));
-    tasks.spawn("signals", signals(heard, drain.clone()));
+    let order = Arc::new(OnceLock::new());
+    let heard = signals(heard, home.clone(), order.clone(), drain.clone());
+    tasks.spawn("signals", heard);
+    if is_trial {
+        let drain = drain.clone();
+        tasks.spawn("trial", async move {
+            drain.run_until_cancelled(upgrade::trial_ends()).await;
+            drain.cancel();
+            Ok(())
+        });
+    }
     let released = gateway.released().clone();
     tasks.spawn("held", {
         let (drain, released) = (drain.clone(), released.clone());
@@ -60,6 +73,10 @@ pub(crate) async fn serve(home: &Home, args: &cli::Serve) -> anyhow::Result<Exit
     let stopped = tasks.run(gateway.clock(), GRACE).await;
     lease.give_back().await;
     gateway.store().close().await;
+    if let (Some(order), Stopped::Clean | Stopped::Aborted(_)) = (order.get(), &stopped) {
+        drop(lock);
+        return upgrade::hand_over(home, order).await;
+    }
     Ok(match stopped {
         Stopped::Clean if released.is_cancelled() => return begin_anew(),
         Stopped::Clean => ExitCode::SUCCESS,
@@ -87,18 +104,31 @@ fn begin_anew() -> anyhow::Result<ExitCode> {
 struct Signals {
     int: Signal,
     term: Signal,
+    upgrade: Signal,
+}
+
+/// What a signal asks for.
+#[derive(PartialEq, Eq)]
+enum Wish {
+    End,
+    Upgrade,
 }
 
 impl Signals {
     /// From here on a signal ends nothing by itself.
     fn listen() -> io::Result<Self> {
-        Ok(Self { int: signal(SignalKind::interrupt())?, term: signal(SignalKind::terminate())? })
+        Ok(Self {
+            int: signal(SignalKind::interrupt())?,
+            term: signal(SignalKind::terminate())?,
+            upgrade: signal(SignalKind::user_defined2())?,
+        })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Wish {
         tokio::select! {
-            _ = self.int.recv() => (),
-            _ = self.term.recv() => (),
+            _ = self.int.recv() => Wish::End,
+            _ = self.term.recv() => Wish::End,
+            _ = self.upgrade.recv() => Wish::Upgrade,
         }
     }
 }
@@ -106,18 +136,34 @@ impl Signals {
 /// The first signal drains; a second one ends the process at once, and leases make that harmless.
 async fn signals(
     mut heard: Signals,
+    home: Home,
+    order: Arc<OnceLock<Order>>,
     drain: tokio_util::sync::CancellationToken,
 ) -> anyhow::Result<()> {
-    tokio::select! {
-        () = heard.next() => (),
-        () = drain.cancelled() => return Ok(()),
+    loop {
+        let wish = tokio::select! {
+            wish = heard.next() => wish,
+            () = drain.cancelled() => return Ok(()),
+        };
+        if wish == Wish::End {
+            break;
+        }
+        match Order::take(&home) {
+            Ok(Some(it)) => {
+                info!("an upgrade was ordered");
+                order.get_or_init(|| it);
+                break;
+            }
+            Ok(None) => warn!("a signal asked for an upgrade, and none was ordered"),
+            Err(err) => warn!("the order of an upgrade can't be read: {err:#}"),
+        }
     }
     info!("stopping: what runs may end within {GRACE:?}; a second signal ends it at once");
     drain.cancel();
     // This watcher must outlive the drain, but must not hold it up.
     let mut rest = ngb_core::tasks::Crew::default();
     rest.spawn("second signal", async move {
-        heard.next().await;
+        while heard.next().await != Wish::End {}
         std::process::exit(1);
     });
     std::mem::forget(rest);

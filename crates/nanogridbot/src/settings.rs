@@ -31,7 +31,7 @@ pub(crate) use self::{
     environment::Environment,
     load::SettingsError,
     secret::SecretSetting,
-    section::{Section, accounts, wants},
+    section::{Section, Wanted, accounts, wants, ways},
     value::{Bind, parse_duration},
 };
 use crate::shown;
@@ -297,8 +297,8 @@ pub(crate) struct Retention {
     pub(crate) audit: Option<Duration>,
 }
 
-/// `[plugins.<name>]`: a plugin that sees messages and runs: `rate_limiter`, `redactor`, `word_filter`, `auto_reply`, which come
-/// along, or one that is installed; see docs/plugins.md.
+/// `[plugins.<name>]`: a plugin that sees messages and runs: `rate_limiter`, `redactor`, `word_filter`, `auto_reply`, `mention`,
+/// which come along, or one that is installed; see docs/plugins.md.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Plugin {

@@ -105,6 +105,38 @@ fn each_attack_has_its_row_and_each_named_test_exists() {
     }
 }
 
+#[test]
+fn each_thing_that_a_plugin_may_do_wrong_is_shown() {
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/plugins.md")).expect("it is there");
+    let (_, table) = page.split_once("\n## What a plugin can't do to you\n").expect("its table");
+    let rows: Vec<&str> = table.lines().filter(|it| it.starts_with("| ")).skip(2).collect();
+    assert_eq!(rows.len(), 16);
+    for row in rows {
+        let tests: Vec<&str> = row.split('`').filter(|it| it.contains(".rs::")).collect();
+        assert!(!tests.is_empty(), "shown by nothing: {row}");
+        for test in tests {
+            let there = test.split_once("::").is_some_and(|(path, name)| is_test(path, name));
+            assert!(there, "there is no test `{test}`");
+        }
+    }
+}
+
+#[test]
+fn each_point_of_the_acceptance_list_is_shown() {
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/queue.md")).expect("it is there");
+    let (_, table) = page.split_once("\n## What the original got wrong").expect("its table");
+    let rows: Vec<&str> = table.lines().filter(|it| it.starts_with("| ")).skip(1).collect();
+    assert_eq!(rows.len(), 13);
+    for row in rows {
+        let tests: Vec<&str> = row.split('`').filter(|it| it.contains("::")).collect();
+        assert!(!tests.is_empty(), "shown by nothing: {row}");
+        for test in tests {
+            let there = test.split_once("::").is_some_and(|(path, name)| is_test(path, name));
+            assert!(there, "there is no test `{test}`");
+        }
+    }
+}
+
 /// The platforms, as the matrix has them.
 const PLATFORMS: &str = "telegram whatsapp slack discord wecom dingtalk feishu qq";
 

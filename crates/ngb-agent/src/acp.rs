@@ -22,6 +22,7 @@ use futures_util::{StreamExt as _, future::LocalBoxFuture, stream::FuturesUnorde
 use ngb_core::{
     clock::Clock,
     frame::{Failure, ModelSpec, Outcome, Prompt, SessionMark, Step},
+    toolbox::Toolbox,
 };
 use serde_json::Value;
 
@@ -56,6 +57,7 @@ pub(crate) struct Acp {
 struct Live {
     connection: Connection,
     model: Option<ModelSpec>,
+    toolbox: Toolbox,
     /// The instructions that the session was told.
     told: Option<String>,
     prompts: u64,
@@ -85,11 +87,15 @@ impl Acp {
     }
 
     async fn answer(&mut self, prompt: &Prompt, turn: &Turn) -> Result<Worked, Trouble> {
+        self.tools.renew(&prompt.toolbox);
         // What it does before its first word can't be seen.
         let refused = |it: crate::turn::Refused| passing(it.to_string());
         turn.before_effect().await.map_err(refused)?;
         let goes_on = |it: &Live| {
-            prompt.session.is_some() && prompt.session == it.mark && prompt.model == it.model
+            prompt.session.is_some()
+                && prompt.session == it.mark
+                && prompt.model == it.model
+                && prompt.toolbox == it.toolbox
         };
         let mut live = match self.live.take_if(|it| goes_on(it)) {
             Some(live) => live,
@@ -102,7 +108,8 @@ impl Acp {
         let Some(ways) = &mut self.ways else { return Err(passing("the loopback port is closed")) };
         ways.host_calls.refuse_left_over();
         let standing = prompt::standing(&self.tools.folders);
-        let instructions = format!("{}\n\n{standing}", prompt::FIXED);
+        let skills = prompt::skills(&self.tools.folders);
+        let instructions = format!("{}\n\n{standing}{skills}", prompt::FIXED);
         let blocks = blocks(prompt, &instructions, live.told.as_ref());
         let mut conversation = Conversation::new(turn, &self.clock);
         let worked = tokio::select! {
@@ -133,6 +140,7 @@ impl Acp {
             clock: &self.clock,
             variables: ways.variables(prompt.model.as_ref()),
             host_calls: ways.host_calls.command().map_err(passing)?,
+            mcp: &prompt.toolbox.mcp,
             session: session.map(str::to_owned),
         };
         let connection = Connection::open(start).await.map_err(|gone| match gone {
@@ -144,7 +152,8 @@ impl Acp {
         })?;
         let prompts =
             prompt.session.as_ref().filter(|_| connection.is_loaded).map_or(0, |it| it.entries);
-        Ok(Live { connection, model: prompt.model.clone(), told: None, prompts, mark: None })
+        let (model, toolbox) = (prompt.model.clone(), prompt.toolbox.clone());
+        Ok(Live { connection, model, toolbox, told: None, prompts, mark: None })
     }
 }
 

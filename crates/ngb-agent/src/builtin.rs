@@ -4,7 +4,8 @@ use std::io;
 
 use ngb_core::{
     clock::Clock,
-    frame::{Failure, ModelSpec, Outcome, Prompt, ProviderKind},
+    frame::{Failure, ModelSpec, Outcome, Prompt, ProviderKind, Step},
+    toolbox::MCP,
 };
 use serde_json::Value;
 
@@ -48,6 +49,8 @@ const CUT_OFF: &str = "[cut off before it ended: nobody knows how far it came]";
 pub(crate) struct Builtin {
     tools: Tools,
     clock: Clock,
+    /// Our tools, and those that the model is told of.
+    own: Vec<Value>,
     declared: Vec<Value>,
     session: Option<Transcript>,
     /// The model that was found to know no tools.
@@ -70,9 +73,9 @@ struct Work<'a> {
 
 impl Builtin {
     pub(crate) fn new(folders: Folders, clock: Clock) -> Self {
-        let declared = serde_json::from_str(DECLARED).expect("tools.json is JSON");
+        let own = serde_json::from_str(DECLARED).expect("tools.json is JSON");
         let tools = Tools::new(folders, clock.clone());
-        Self { tools, clock, declared, session: None, talker: None }
+        Self { tools, clock, own, declared: Vec::new(), session: None, talker: None }
     }
 
     pub(crate) async fn work(&mut self, prompt: &Prompt, turn: &Turn) -> Worked {
@@ -94,10 +97,16 @@ impl Builtin {
         if let Err(err) = self.open(prompt) {
             return failed(Failure::Passing, format!("the transcript can't be used: {err}"));
         }
+        self.tools.renew(&prompt.toolbox);
         let ended = tokio::select! {
             biased;
             () = turn.stop.cancelled() => None,
-            ended = self.converse(turn, spec) => Some(ended),
+            ended = async {
+                self.tools.start_servers().await;
+                self.show_failed(turn).await;
+                self.declared = self.tools.declared(&self.own);
+                self.converse(turn, spec).await
+            } => Some(ended),
         };
         let outcome = match ended {
             Some(Ok(text)) => Outcome::Answered { text },
@@ -118,6 +127,15 @@ impl Builtin {
             }
         };
         Worked { outcome, session: self.session.as_ref().map(Transcript::mark) }
+    }
+
+    /// Shows people which MCP servers don't work.
+    async fn show_failed(&self, turn: &Turn) {
+        for (name, why) in &self.tools.servers.failed {
+            let (id, tool) = (format!("mcp_{name}"), format!("{MCP}{name}"));
+            turn.show(Step::ToolStart { id: id.clone(), tool, summary: String::new() }).await;
+            turn.show(Step::ToolEnd { id, ok: false, output: why.clone() }).await;
+        }
     }
 
     /// Opens the prompt's session and writes down what was said.
@@ -245,7 +263,9 @@ impl Builtin {
     async fn reply(&mut self, work: &mut Work<'_>) -> Result<Reply, Trouble> {
         loop {
             let talks_only = self.talks_only(&work.spec);
-            let standing = prompt::standing(&self.tools.folders);
+            let mut standing = prompt::standing(&self.tools.folders);
+            standing += &prompt::skills(&self.tools.folders);
+            standing += &prompt::failed_servers(&self.tools.servers.failed);
             let no_tools = format!("{}\n\n{}", prompt::FIXED, prompt::NO_TOOLS);
             let flat = if talks_only { flatten(self.live()) } else { Vec::new() };
             let ask = Ask {

@@ -5,24 +5,31 @@ use std::{
     path::Path,
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-use ngb_core::tasks::Crew;
+use ngb_core::{clock::Clock, tasks::Crew};
 use rustix::process::Pid;
 use tokio::{
     io::AsyncReadExt as _,
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{Folders, tools::Offspring};
 
 /// What is kept of its standard error, in bytes.
 const LAST_WORDS_BYTES: usize = 2 * 1024;
 
+/// Longest wait for the last words of a process that seems to have ended.
+const LAST_WORDS_LIMIT: Duration = Duration::from_millis(200);
+
 /// A running process. Dropping it kills it and all that it started.
 pub(crate) struct AgentChild {
     child: Child,
     last_words: Arc<Mutex<Vec<u8>>>,
+    /// Fires when its standard error is closed.
+    silent: CancellationToken,
     _offspring: Offspring,
     _listening: Crew,
 }
@@ -44,7 +51,19 @@ impl AgentChild {
     /// # Errors
     ///
     /// When the program is not there or can't be executed.
-    pub(crate) fn spawn(mut command: Command) -> io::Result<(Self, ChildStdin, ChildStdout)> {
+    pub(crate) fn spawn(command: Command) -> io::Result<(Self, ChildStdin, ChildStdout)> {
+        Self::spawn_as(command, Offspring::of)
+    }
+
+    /// The same for one that works beside others, and that their end leaves alone.
+    pub(crate) fn spawn_kept(command: Command) -> io::Result<(Self, ChildStdin, ChildStdout)> {
+        Self::spawn_as(command, Offspring::kept)
+    }
+
+    fn spawn_as(
+        mut command: Command,
+        offspring: fn(Option<Pid>) -> Offspring,
+    ) -> io::Result<(Self, ChildStdin, ChildStdout)> {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -58,19 +77,47 @@ impl AgentChild {
         else {
             unreachable!("the streams are piped, and taken once")
         };
-        let last_words = Arc::default();
+        let (last_words, silent) = (Arc::default(), CancellationToken::new());
         let mut listening = Crew::default();
-        listening.spawn("last words", listen(errors, Arc::clone(&last_words)));
-        let it =
-            Self { child, last_words, _offspring: Offspring::of(leader), _listening: listening };
+        let (words, closed) = (Arc::clone(&last_words), silent.clone());
+        listening.spawn("last words", async move {
+            listen(errors, words).await;
+            closed.cancel();
+        });
+        let it = Self {
+            child,
+            last_words,
+            silent,
+            _offspring: offspring(leader),
+            _listening: listening,
+        };
         Ok((it, input, output))
     }
 
     /// How it ended, and what it said last; waits for the end.
     pub(crate) async fn end(&mut self) -> io::Result<String> {
         let status = self.child.wait().await?;
+        Ok(format!("{status}: {}", self.words()))
+    }
+
+    /// How it is, and what it said last. One that has just ended is heard out.
+    pub(crate) async fn last_words(&mut self, clock: &Clock) -> String {
+        // Who doesn't end now has said what is known.
+        clock.timeout(LAST_WORDS_LIMIT, self.silent.cancelled()).await.ok();
+        let how = match self.child.try_wait() {
+            Ok(Some(status)) => status.to_string(),
+            Ok(None) => "it runs".to_owned(),
+            Err(err) => err.to_string(),
+        };
+        match self.words() {
+            words if words.is_empty() => how,
+            words => format!("{how}: {words}"),
+        }
+    }
+
+    fn words(&self) -> String {
         let words = self.last_words.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(format!("{status}: {}", String::from_utf8_lossy(&words).trim().replace('\n', " | ")))
+        String::from_utf8_lossy(&words).trim().replace('\n', " | ")
     }
 }
 

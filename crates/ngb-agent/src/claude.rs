@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use ngb_core::{
     clock::Clock,
     frame::{Failure, ModelSpec, Outcome, Prompt, ProviderKind, SessionMark},
+    toolbox::Toolbox,
 };
 
 use crate::{
@@ -60,6 +61,7 @@ struct Live {
 struct Setup {
     model: ModelSpec,
     instructions: String,
+    toolbox: Toolbox,
 }
 
 /// Why there is no answer.
@@ -86,6 +88,7 @@ impl Claude {
 
     async fn answer(&mut self, prompt: &Prompt, turn: &Turn) -> Result<Worked, Trouble> {
         let setup = self.setup(prompt)?;
+        self.tools.renew(&prompt.toolbox);
         let mut live = match self.live.take() {
             Some(live) if live.goes_on(prompt, &setup) => live,
             // Two at a time would be twice the memory, and one session's two writers.
@@ -97,8 +100,13 @@ impl Claude {
         let Some(ways) = &mut self.ways else { return Err(gone("the loopback port is closed")) };
         ways.host_calls.refuse_left_over();
         let folders = self.tools.folders.clone();
-        let mut conversation =
-            Conversation::new(turn, &folders, &self.clock, std::mem::take(&mut live.heard));
+        let mut conversation = Conversation::new(
+            turn,
+            &folders,
+            &self.clock,
+            &prompt.toolbox,
+            std::mem::take(&mut live.heard),
+        );
         let outcome = tokio::select! {
             biased;
             outcome = conversation.work(&mut live.cli, prompt) => outcome,
@@ -127,7 +135,7 @@ impl Claude {
         }
         let standing = prompt::standing(&self.tools.folders);
         let instructions = format!("{}\n\n{standing}", prompt::FIXED);
-        Ok(Setup { model, instructions })
+        Ok(Setup { model, instructions, toolbox: prompt.toolbox.clone() })
     }
 
     async fn start(&mut self, prompt: &Prompt, setup: Setup) -> Result<Live, Trouble> {
@@ -136,6 +144,7 @@ impl Claude {
             Some(ways) => ways,
             none => none.insert(Ways::open(folders).await.map_err(gone)?),
         };
+        link_skills(folders).map_err(gone)?;
         let begin = Begin::of(folders, prompt.session.as_ref(), prompt.resumed.is_some());
         let start = Start {
             program: &self.program,
@@ -145,11 +154,22 @@ impl Claude {
             variables: ways.variables(Some(&setup.model)),
             host_calls: ways.host_calls.command().map_err(gone)?,
             instructions: &setup.instructions,
+            mcp: &setup.toolbox.mcp,
             begin: &begin,
         };
         let cli = Cli::start(start).await.map_err(gone)?;
         Ok(Live { cli, setup, heard: Heard::default(), mark: None })
     }
+}
+
+/// Puts the skills where the command line looks for them; what the lane has there itself is left alone.
+fn link_skills(folders: &Folders) -> std::io::Result<()> {
+    let at = folders.lane.join(".claude/skills");
+    if !folders.skills.is_dir() || at.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(folders.lane.join(".claude"))?;
+    std::os::unix::fs::symlink(&folders.skills, at)
 }
 
 impl Live {

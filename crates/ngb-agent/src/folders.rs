@@ -20,6 +20,8 @@ pub struct Folders {
     pub lane: PathBuf,
     /// What the operator wrote for the group and for all groups, read-only; may be absent.
     pub instructions: PathBuf,
+    /// The skills that the operator wrote, read-only; may be absent.
+    pub skills: PathBuf,
     /// The broker's socket.
     pub broker: PathBuf,
     /// Where programs drop files that are calls (`drops.rs`).
@@ -43,6 +45,7 @@ impl Folders {
             group: root.join("group"),
             lane: root.join("lane"),
             instructions: root.join("instructions"),
+            skills: root.join("skills"),
             broker: root.join("broker/broker.sock"),
             drops: root.join("ipc"),
         }
@@ -57,6 +60,9 @@ impl Folders {
                 let mut parts = rest.components();
                 match parts.next() {
                     Some(Component::Normal(it)) if it == "lane" => self.lane.join(parts.as_path()),
+                    Some(Component::Normal(it)) if it == "skills" => {
+                        self.skills.join(parts.as_path())
+                    }
                     Some(Component::Normal(it)) if it == "group" => {
                         self.group.join(parts.as_path())
                     }
@@ -92,6 +98,7 @@ mod tests {
             ("a.txt",                    "/tmp/x/group/a.txt"),
             ("./b/../a.txt",             "/tmp/x/group/a.txt"),
             ("/workspace/group/a.txt",   "/tmp/x/group/a.txt"),
+            ("/workspace/skills/a/b",    "/tmp/x/skills/a/b"),
             ("/workspace/lane/m.md",     "/tmp/x/lane/m.md"),
             ("/etc/hosts",               "/etc/hosts"),
             ("/workspace",               "/workspace"),

@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// The server's name, which stands before those of its tools: `mcp__nanogridbot__send_message`.
-pub(crate) const SERVER: &str = "nanogridbot";
+pub(crate) const SERVER: &str = ngb_core::toolbox::OWN_SERVER;
 
 /// The argument that makes this executable the process in the middle.
 pub(crate) const ARGUMENT: &str = "--host-calls";

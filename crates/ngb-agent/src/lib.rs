@@ -29,6 +29,7 @@ mod ways;
 
 mod approve;
 mod child;
+mod mcp;
 
 mod acp;
 mod claude;
@@ -67,6 +68,10 @@ enum Work {
     HostCalls {
         socket: PathBuf,
     },
+    /// Be the process between an MCP client and a server that has an address.
+    Mcp {
+        url: String,
+    },
 }
 
 /// Runs an agent on this process's standard streams until the other side closes them or says `Stop`.
@@ -81,6 +86,10 @@ pub fn main(args: &[String]) -> ExitCode {
                     tools::adopt()?;
                     let (input, output) = stream::standard()?;
                     serve::serve(driver, Folders::from_env(), Clock::System, input, output).await
+                }
+                Work::Mcp { url } => {
+                    let (input, output) = stream::standard()?;
+                    Ok(mcp::bridge::run(&url, &Folders::from_env(), input, output).await?)
                 }
                 Work::HostCalls { socket } => Ok(host_calls::relay(&socket).await?),
             }
@@ -107,6 +116,7 @@ fn parse(words: &[String]) -> Result<Work, BadArgs> {
         ["--driver", "acp", _, ..] => DriverKind::Acp { command: words[2..].to_vec() },
         ["--driver", "claude-code" | "acp", ..] => return Err(BadArgs::Usage),
         ["--driver", other, ..] => return Err(BadArgs::UnknownDriver(other.to_owned())),
+        [mcp::ARGUMENT, url] => return Ok(Work::Mcp { url: url.to_owned() }),
         [host_calls::ARGUMENT, socket] => return Ok(Work::HostCalls { socket: socket.into() }),
         _ => return Err(BadArgs::Usage),
     };
@@ -132,6 +142,7 @@ mod tests {
             (&["--driver", "acp", "x", "-y"],   Ok(Work::Drive(DriverKind::Acp { command: vec!["x".into(), "-y".into()] }))),
             (&["--driver", "acp"],              Err(BadArgs::Usage)),
             (&["--host-calls", "s"],            Ok(Work::HostCalls { socket: "s".into() })),
+            (&["--mcp", "u"],                   Ok(Work::Mcp { url: "u".into() })),
             (&["--driver", "x"],                Err(BadArgs::UnknownDriver("x".into()))),
             (&[],                               Err(BadArgs::Usage)),
             (&["demo"],                         Err(BadArgs::Usage)),

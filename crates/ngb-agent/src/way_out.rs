@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, header};
+use http::{HeaderMap, Request, Response, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Incoming, client::conn::http1::SendRequest};
 use hyper_util::rt::TokioIo;
@@ -50,7 +50,7 @@ pub(crate) struct Streamed<'a> {
     pub(crate) refused: Option<String>,
     /// The wait that the provider names, in seconds.
     pub(crate) retry_after: Option<u64>,
-    content_type: String,
+    headers: HeaderMap,
     body: Incoming,
     /// Goes back when the body was read to its end; a body that is dropped before closes it.
     connection: Option<Connection>,
@@ -89,6 +89,14 @@ impl Streamed<'_> {
         }
     }
 
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        self.headers.get(name).and_then(|it| it.to_str().ok()).map(str::to_owned)
+    }
+
+    pub(crate) fn content_type(&self) -> &str {
+        self.headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default()
+    }
+
     pub(crate) async fn whole(mut self) -> Result<Whole, NoWayOut> {
         let mut body = Vec::new();
         while let Some(piece) = self.next().await? {
@@ -98,7 +106,8 @@ impl Streamed<'_> {
                 break;
             }
         }
-        let Self { status, refused, content_type, .. } = self;
+        let content_type = self.content_type().to_owned();
+        let Self { status, refused, .. } = self;
         Ok(Whole { status, refused, content_type, body })
     }
 }
@@ -128,11 +137,28 @@ impl WayOut {
     ///
     /// When `url` is no address, or the socket breaks before the end.
     pub(crate) async fn get(&self, url: &str) -> Result<Whole, NoWayOut> {
-        let host =
-            url.parse::<http::Uri>().ok().and_then(|it| it.authority().map(ToString::to_string));
-        let Some(host) = host else { return Err(NoWayOut::BadUrl { url: url.to_owned() }) };
-        let request = Request::get(url).header(header::HOST, host).body(Full::default());
+        let request = Request::get(url).header(header::HOST, host_of(url)?).body(Full::default());
         self.send(request, url).await?.whole().await
+    }
+
+    /// Posts JSON to `url`, as [`WayOut::get`] gets it.
+    ///
+    /// # Errors
+    ///
+    /// When `url` is no address, or the socket breaks before the answer's head.
+    pub(crate) async fn post_out(
+        &self,
+        url: &str,
+        headers: &[(&'static str, String)],
+        body: Bytes,
+    ) -> Result<Streamed<'_>, NoWayOut> {
+        let mut request = Request::post(url)
+            .header(header::HOST, host_of(url)?)
+            .header(header::CONTENT_TYPE, "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        self.send(request.body(Full::new(body)), url).await
     }
 
     fn idle(&self) -> MutexGuard<'_, Option<Connection>> {
@@ -182,12 +208,17 @@ impl WayOut {
             status: head.status.as_u16(),
             refused: text(REFUSED).map(str::to_owned),
             retry_after: text("retry-after").and_then(|it| it.trim().parse().ok()),
-            content_type: text("content-type").unwrap_or_default().to_owned(),
+            headers: head.headers,
             body,
             connection: Some(connection),
             way_out: self,
         }
     }
+}
+
+fn host_of(url: &str) -> Result<String, NoWayOut> {
+    let host = url.parse::<http::Uri>().ok().and_then(|it| it.authority().map(ToString::to_string));
+    host.ok_or_else(|| NoWayOut::BadUrl { url: url.to_owned() })
 }
 
 /// What an error's body says, in any of the shapes that are around.

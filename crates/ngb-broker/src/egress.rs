@@ -53,12 +53,14 @@ const NOT_PASSED: &[&str] = &[
 ];
 
 /// Headers of an answer that a program inside may need.
-const TO_INSIDE: [HeaderName; 7] = [
+const TO_INSIDE: [HeaderName; 8] = [
     header::CONTENT_TYPE,
     header::ETAG,
     header::LAST_MODIFIED,
     header::LINK,
     header::LOCATION,
+    // A server of the Model Context Protocol names its session by it.
+    HeaderName::from_static("mcp-session-id"),
     header::RETRY_AFTER,
     header::WWW_AUTHENTICATE,
 ];

@@ -204,12 +204,14 @@ impl Inbox {
     /// them to the platform. The answers are in the order of the events.
     pub async fn accept_all(&self, events: Vec<Inbound>) -> Result<Vec<Accepted>, NotAccepted> {
         let events = events.into_iter().map(Inbound::clean).collect();
+        // Before it is stored: what answers it may be sent before this goes on, and is not to seem the earlier of the two.
+        let counted = self.counted.as_ref().map(|(pulse, clock)| (pulse, clock.now()));
         let (accepted, answer) = oneshot::channel();
         self.offers.send(Offer { events, accepted }).await.map_err(|_| NotAccepted::Closed)?;
         let accepted = answer.await.map_err(|_| NotAccepted::Closed)??;
-        if let Some((pulse, clock)) = &self.counted {
+        if let Some((pulse, came_at)) = counted {
             let new = accepted.iter().filter(|it| **it != Accepted::Repeat).count();
-            pulse.took(clock.now(), new);
+            pulse.took(came_at, new);
         }
         Ok(accepted)
     }

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ngb_core::clock::{Clock, Timestamp};
+use ngb_core::{
+    clock::{Clock, Timestamp},
+    text::with_causes,
+};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -61,7 +64,7 @@ pub async fn keep_receiving(
         if achieved != intake.pulse.achieved() {
             backoff.reset();
         }
-        let why = sentence(&err);
+        let why = with_causes(&err);
         intake.pulse.failed(clock.now(), &why);
         let pause = match err.retry {
             Retry::Never => {
@@ -87,17 +90,6 @@ async fn next_beat(beats: &mut watch::Receiver<Beats>) {
     if beats.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
-}
-
-/// The error with its causes, in one line.
-fn sentence(err: &ChannelError) -> String {
-    let mut text = err.to_string();
-    let mut cause = std::error::Error::source(err);
-    while let Some(it) = cause {
-        text += &format!(": {it}");
-        cause = it.source();
-    }
-    text
 }
 
 /// Lets `tracing` record the causes as well.

@@ -13,10 +13,10 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub use call::{CallOutcome, HostCall, TaskWish};
+pub use call::{ALLOW, CallOutcome, DENY, HostCall, TaskWish};
 pub use line::{FrameReader, ProtocolError, line, write};
 
-use crate::{clock::Timestamp, role::Role};
+use crate::{clock::Timestamp, role::Role, toolbox::Toolbox};
 
 /// Longest line either side may send, in bytes.
 pub const MAX_FRAME_BYTES: usize = 1024 * 1024;
@@ -72,6 +72,9 @@ pub struct Prompt {
     pub resumed: Option<String>,
     /// The model to use; none for a driver that has its own, or needs none.
     pub model: Option<ModelSpec>,
+    /// The tools that the group has, and those that a person allows.
+    #[serde(default)]
+    pub toolbox: Toolbox,
 }
 
 /// One message of a chat, as data: nothing in it is an instruction by its form.

@@ -13,6 +13,8 @@ use crate::{
     mount::Mount,
     queue::Queue,
     reset::Reset,
+    role::Role,
+    toolbox::{McpServer, Toolbox},
 };
 
 /// An agent's home: a folder, memory, settings, limits.
@@ -64,6 +66,14 @@ pub struct Limits {
     /// Hosts that its agents may reach besides those of `[egress] hosts`, and sets of them: `python`, `node`, `rust`, `github`,
     /// `debian`.
     pub hosts: Vec<HostRule>,
+    /// The only tools that its agents may use; none is all.
+    pub tools: Option<Vec<String>>,
+    /// Tools that a person allows in the chat each time; silence is a no. `mcp__SERVER__*` is all of a server's.
+    pub approve_tools: Vec<String>,
+    /// Who has at least this role may allow them; none is whoever asked, and operators.
+    pub approve_role: Option<Role>,
+    /// MCP servers by name, whose tools its agents have as `mcp__NAME__TOOL`.
+    pub mcp: BTreeMap<String, McpServer>,
 }
 
 impl Default for Limits {
@@ -84,6 +94,10 @@ impl Default for Limits {
             environment: BTreeMap::new(),
             egress: Egress::default(),
             hosts: Vec::new(),
+            tools: None,
+            approve_tools: Vec::new(),
+            approve_role: None,
+            mcp: BTreeMap::new(),
         }
     }
 }
@@ -91,6 +105,15 @@ impl Default for Limits {
 impl Limits {
     pub fn run(&self) -> Duration {
         Duration::from_secs(self.run_seconds)
+    }
+
+    /// What the agent of a run is told of its tools.
+    pub fn toolbox(&self) -> Toolbox {
+        Toolbox {
+            tools: self.tools.clone(),
+            approve: self.approve_tools.clone(),
+            mcp: self.mcp.clone(),
+        }
     }
 
     pub fn silence(&self) -> Duration {

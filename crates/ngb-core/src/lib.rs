@@ -29,8 +29,10 @@ pub mod reaction;
 pub mod reset;
 pub mod route;
 pub mod schedule;
+pub mod skill;
 pub mod stop;
 pub mod text;
+pub mod toolbox;
 pub mod words;
 
 pub mod frame;

@@ -33,7 +33,9 @@ impl Lang {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// The chat asks to be let in. Names nothing but the code.
-    Pairing { code: String },
+    Pairing {
+        code: String,
+    },
     /// A try failed and others follow.
     StillTrying,
     /// The answer can't be given, and trying again by itself can't help.
@@ -43,11 +45,15 @@ pub enum Notice {
     /// It failed after something had been done already.
     PartlyDone,
     /// The run took longer than it may.
-    TookTooLong { minutes: u64 },
+    TookTooLong {
+        minutes: u64,
+    },
     /// The agent said more than any run may.
     Flooded,
     /// A plugin did not want the run.
-    Cancelled { by: String },
+    Cancelled {
+        by: String,
+    },
     /// The sandbox can't be started on this machine.
     NoSandbox,
     /// The agent that was chosen is not on this machine.
@@ -61,29 +67,61 @@ pub enum Notice {
     /// There is nothing to stop.
     NothingToStop,
     /// What an agent that has been quiet for a while is doing.
-    Working { seconds: u64, doing: String },
+    Working {
+        seconds: u64,
+        doing: String,
+    },
     /// A lane holds as many waiting messages as it may.
-    QueueFull { waiting: usize },
+    QueueFull {
+        waiting: usize,
+    },
     /// Messages are too old to be answered without asking: how many, how old the oldest is, how it begins.
-    TooOld { messages: usize, minutes: u64, begins: String },
+    TooOld {
+        messages: usize,
+        minutes: u64,
+        begins: String,
+    },
     /// The group has had its runs or tokens of the day.
-    DailyCap { setting: &'static str },
+    DailyCap {
+        setting: &'static str,
+    },
     /// A question was answered by somebody.
-    Answered { by: String, answer: String },
+    Answered {
+        by: String,
+        answer: String,
+    },
     /// A button, or a command, is for others.
     NotYours,
     /// How a question is answered where there are no buttons.
     AnswerInWords,
+    /// An agent wants to use a tool that a person has to allow.
+    MayI {
+        tool: String,
+        shown: String,
+    },
+    /// The answers to that.
+    Allow,
+    Deny,
     /// The chat is let in.
     Welcome,
     /// Somebody who typed this person's code is one with them from now on.
-    Linked { other: String },
+    Linked {
+        other: String,
+    },
     /// That was taken back.
-    Unlinked { other: String },
+    Unlinked {
+        other: String,
+    },
     /// A person is forgotten, but in those copies of the database.
-    Forgotten { messages: u64, files: u64, backups: Vec<String> },
+    Forgotten {
+        messages: u64,
+        files: u64,
+        backups: Vec<String>,
+    },
     /// A task failed so often in a row that it fires no more.
-    TaskPaused { task: TaskId },
+    TaskPaused {
+        task: TaskId,
+    },
     /// The disk is full; for the operator.
     DiskFull,
     /// The disk has room again; for the operator.
@@ -177,6 +215,11 @@ impl Notice {
             ),
             Self::Answered { by, answer } => write!(f, "{by}: {answer}"),
             Self::NotYours => f.write_str("This is not yours to decide."),
+            Self::MayI { tool, shown } => {
+                write!(f, "May I use `{tool}`?\n\n```text\n{shown}\n```")
+            }
+            Self::Allow => f.write_str("Allow"),
+            Self::Deny => f.write_str("Deny"),
             Self::AnswerInWords => f.write_str("Answer with the number or the words."),
             Self::Welcome => f.write_str("This chat is approved. Write to me!"),
             Self::Linked { other } => write!(
@@ -271,6 +314,11 @@ impl Notice {
             }
             Self::Answered { by, answer } => write!(f, "{by}：{answer}"),
             Self::NotYours => f.write_str("这不由你决定。"),
+            Self::MayI { tool, shown } => {
+                write!(f, "我可以使用 `{tool}` 吗？\n\n```text\n{shown}\n```")
+            }
+            Self::Allow => f.write_str("允许"),
+            Self::Deny => f.write_str("拒绝"),
             Self::AnswerInWords => f.write_str("请回复编号或选项文字。"),
             Self::Welcome => f.write_str("这个聊天已获批准，可以开始了！"),
             Self::Linked { other } => {
@@ -369,6 +417,9 @@ mod tests {
             Notice::Answered { by: "Ann".into(), answer: "yes".into() },
             Notice::NotYours,
             Notice::AnswerInWords,
+            Notice::MayI { tool: "bash".into(), shown: "ls".into() },
+            Notice::Allow,
+            Notice::Deny,
             Notice::Welcome,
             Notice::Linked { other: "Ann (slack@main)".into() },
             Notice::Unlinked { other: "Ann (slack@main)".into() },

@@ -211,6 +211,17 @@ pub fn without_internal(text: &str) -> String {
     if res.len() == text.len() { res } else { res.trim().to_owned() }
 }
 
+/// An error with its causes, in one line.
+pub fn with_causes(err: &dyn std::error::Error) -> String {
+    let mut text = err.to_string();
+    let mut cause = err.source();
+    while let Some(it) = cause {
+        text += &format!(": {it}");
+        cause = it.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

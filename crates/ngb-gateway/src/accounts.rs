@@ -49,9 +49,6 @@ pub struct Configured {
     pub fingerprint: String,
 }
 
-/// Reads the accounts of the settings anew.
-pub type ReadAccounts = dyn Fn() -> anyhow::Result<Vec<Configured>> + Send + Sync;
-
 /// What became of the accounts when the settings were read anew.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reloaded {
@@ -397,8 +394,8 @@ impl Gateway {
     ///
     /// [`HandleError::Settings`] when they make no sense; then nothing changes.
     pub async fn reload_accounts(&self) -> Result<Reloaded, HandleError> {
-        let Some(read) = &self.0.read_accounts else { return Ok(Reloaded::default()) };
-        let wanted = read().map_err(HandleError::Settings)?;
+        let Some(book) = &self.0.account_book else { return Ok(Reloaded::default()) };
+        let wanted = book.read().map_err(HandleError::Settings)?;
         let reloaded = self.0.accounts.reload(wanted);
         for account in reloaded.added.iter().chain(&reloaded.changed) {
             // A platform that is away is shown as such; nobody waits for it any longer than this.

@@ -100,6 +100,12 @@ impl Agent {
             .stage_instructions(&group.folder, sandbox.owner(group.id), clock.now())
             .await
             .map_err(AgentError::Folder)?;
+        read_only.push(
+            homes
+                .stage_skills(&group.folder, sandbox.owner(group.id))
+                .await
+                .map_err(AgentError::Folder)?,
+        );
         // The main group is where the instructions for the others are written.
         read_only.extend(
             instructions.into_iter().filter(|(_, it)| !(group.is_main && it.ends_with(GLOBAL))),

@@ -177,7 +177,7 @@ async fn tell(gateway: &Gateway, text: &str, down: &[Account]) -> Result<Vec<Pla
 }
 
 /// One that is told as soon as it is found.
-fn found(key: impl Into<String>, says: String, remedy: &str) -> Found {
+pub(crate) fn found(key: impl Into<String>, says: String, remedy: &str) -> Found {
     let (key, remedy) = (key.into(), remedy.to_owned());
     Found { key, says, remedy, patience: Duration::ZERO, told_elsewhere: false }
 }
@@ -186,6 +186,7 @@ fn found(key: impl Into<String>, says: String, remedy: &str) -> Found {
 async fn find(gateway: &Gateway, now: Timestamp) -> Result<Vec<Found>, StoreError> {
     let mut all = accounts(gateway);
     all.extend(sandbox(gateway));
+    all.extend(crate::plugin_state::alerts(gateway));
     all.extend(work(gateway, now).await?);
     all.extend(budgets(gateway, now).await?);
     all.extend(backups(gateway, now).await?);

@@ -53,7 +53,7 @@ pub struct Saved {
     pub took: Duration,
 }
 
-/// Why a model was not taken: a sentence, and what to do.
+/// Why a model or an account was not taken: a sentence, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct NotTaken {
@@ -68,13 +68,18 @@ pub type SetModel = dyn Fn(NewModel) -> BoxFuture<'static, Result<Saved, NotTake
 pub(crate) struct Current {
     now: RwLock<Arc<Answers>>,
     set: Option<Box<SetModel>>,
-    /// One change at a time: each reads and writes the same file.
+    /// One change of the settings at a time: each reads and writes the same file.
     changing: tokio::sync::Mutex<()>,
 }
 
 impl Current {
     pub(crate) fn new(answers: Answers, set: Option<Box<SetModel>>) -> Self {
         Self { now: RwLock::new(Arc::new(answers)), set, changing: tokio::sync::Mutex::default() }
+    }
+
+    /// Held while the settings are written.
+    pub(crate) async fn changing_settings(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changing.lock().await
     }
 
     pub(crate) fn get(&self) -> Arc<Answers> {
@@ -99,7 +104,7 @@ impl Gateway {
             let message = "this gateway lives only for one command and has no settings to write";
             return Err(NotTaken { message: message.to_owned(), hint: None }.into());
         };
-        let _alone = current.changing.lock().await;
+        let _alone = current.changing_settings().await;
         let saved = set(new).await?;
         let answers = Arc::new(saved.answers.clone());
         *current.now.write().unwrap_or_else(PoisonError::into_inner) = answers;

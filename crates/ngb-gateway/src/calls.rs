@@ -7,7 +7,7 @@ use ngb_core::{
     clock::Timestamp,
     decision::Decision,
     failpoint::reach,
-    frame::{CallOutcome, HostCall},
+    frame::{ALLOW, CallOutcome, DENY, HostCall},
     id::AskId,
     message::{Button, MAX_TEXT_BYTES, Outbound},
     notice::Notice,
@@ -20,6 +20,7 @@ use ngb_store::{
 use tracing::error;
 
 use crate::{
+    approvals,
     events::Event,
     finish,
     homes::GROUP_INSIDE,
@@ -49,15 +50,24 @@ pub(crate) struct OpenAsk {
     pub(crate) ends_at: Timestamp,
     /// What the agent calls the answers, in the order of the buttons.
     values: Vec<String>,
+    /// The tool that it is about, where a person is asked whether it may be used.
+    pub(crate) approves: Option<String>,
+    /// What is done when the answer is yes.
+    pub(crate) then: Option<HostCall>,
 }
 
 impl OpenAsk {
     fn new(ask: AskId, call: u64, what: &HostCall, now: Timestamp) -> Self {
-        let values = match what {
-            HostCall::Ask { options, .. } => options.iter().map(|it| it.value.clone()).collect(),
-            _ => Vec::new(),
+        let (values, approves) = match what {
+            HostCall::Ask { options, .. } => {
+                (options.iter().map(|it| it.value.clone()).collect(), None)
+            }
+            HostCall::Approve { tool, .. } => {
+                (vec![ALLOW.to_owned(), DENY.to_owned()], Some(tool.clone()))
+            }
+            _ => (Vec::new(), None),
         };
-        Self { ask, call, ends_at: now + ASK_LIFE, values }
+        Self { ask, call, ends_at: now + ASK_LIFE, values, approves, then: None }
     }
 
     /// What the agent is told when the button with `value` was pressed.
@@ -147,11 +157,19 @@ pub(crate) async fn call(
                 job: Some(turn.job()),
                 run: Some(turn.claim.run),
                 kind: Decision::Called,
-                detail: name.to_owned(),
+                detail: match &what {
+                    HostCall::Approve { tool, .. } => format!("{name} {tool}"),
+                    _ => name.to_owned(),
+                },
             }]);
             let Some(ask) = ask else { return Ok(Some(value(&result))) };
-            if let HostCall::Ask { question, .. } = &what {
-                let (place, question) = (turn.place().clone(), question.clone());
+            let question = match &what {
+                HostCall::Ask { question, .. } => Some(question.clone()),
+                HostCall::Approve { tool, shown } => Some(approvals::question(turn, tool, shown).0),
+                _ => None,
+            };
+            if let Some(question) = question {
+                let place = turn.place().clone();
                 turn.shared().questions.asked(&place.jid);
                 turn.shared().hub.publish(Event::Asked { ask, place, question, options: buttons });
             }
@@ -186,7 +204,7 @@ async fn after(turn: &Turn<'_>, what: &HostCall) {
 }
 
 /// Says no, and keeps it for those who look after the gateway.
-async fn refuse(turn: &Turn<'_>, name: &str, reason: String) -> CallOutcome {
+pub(crate) async fn refuse(turn: &Turn<'_>, name: &str, reason: String) -> CallOutcome {
     let who = format!("agent of group {}", turn.group.name);
     let detail = format!("{name}: {reason}");
     if let Err(err) = turn.shared().store.audit(&who, "host call refused", &detail).await {
@@ -228,6 +246,24 @@ async fn effect(
         let plain = |text| Outbound::Text { text, reply_to: None, buttons: Vec::new() };
         let last = Outbound::Text { text: last, reply_to: None, buttons };
         parts.into_iter().map(plain).chain([last]).map(send).collect()
+    };
+    let put = |question: &str, options: &[Button], audience: Audience| {
+        // The value that comes back names this question and no other.
+        let nonce = crate::codes::random_id();
+        let options: Vec<Button> = options
+            .iter()
+            .enumerate()
+            .map(|(n, it)| Button { label: it.label.clone(), value: ask::value_of(&nonce, n) })
+            .collect();
+        let numbered = !profile.buttons;
+        let parts = if numbered {
+            let how = Notice::AnswerInWords.say(finish::lang(&turn.work), None);
+            say(&ask::as_text(question, &options, &how), Vec::new())
+        } else {
+            say(question, options.clone())
+        };
+        let expires_at = shared.clock.now() + ASK_LIFE;
+        CallEffect::Ask { parts, options, numbered, audience, expires_at }
     };
     match what {
         HostCall::SendMessage { text, .. } => {
@@ -299,24 +335,13 @@ async fn effect(
             if !(1..=MAX_OPTIONS).contains(&options.len()) {
                 return Err(format!("a question has 1 to {MAX_OPTIONS} answers"));
             }
-            // The value that comes back names this question and no other.
-            let nonce = crate::codes::random_id();
-            let options: Vec<Button> = options
-                .iter()
-                .enumerate()
-                .map(|(n, it)| Button { label: it.label.clone(), value: ask::value_of(&nonce, n) })
-                .collect();
-            let numbered = !profile.buttons;
-            let parts = if numbered {
-                let how = Notice::AnswerInWords.say(finish::lang(&turn.work), None);
-                say(&ask::as_text(question, &options, &how), Vec::new())
-            } else {
-                say(question, options.clone())
-            };
             let least = least.unwrap_or(Role::Operator).min(Role::Operator);
             let audience = Audience { asked: askers(&turn.work), least };
-            let expires_at = shared.clock.now() + ASK_LIFE;
-            Ok(CallEffect::Ask { parts, options, numbered, audience, expires_at })
+            Ok(put(question, options, audience))
+        }
+        HostCall::Approve { tool, shown } => {
+            let (question, options) = approvals::question(turn, tool, shown);
+            Ok(put(&question, &options, approvals::audience(turn)))
         }
     }
 }

@@ -16,7 +16,8 @@ use tracing::{error, warn};
 
 use crate::{
     agent::{Agent, AgentError},
-    calls::{self, OpenAsk},
+    approvals,
+    calls::OpenAsk,
     dispatch::Order,
     events::Event,
     finish::{self, Ended},
@@ -108,7 +109,7 @@ impl Turn<'_> {
                             Ok(outcome) => agent.send(&ToAgent::CallResult { call, outcome }).await?,
                             Err(Lost) => return Ok((None, Over::Useless)),
                         },
-                        FromAgent::Call { call, what, .. } => match calls::call(self, call, what).await {
+                        FromAgent::Call { call, what, .. } => match approvals::call(self, call, what).await {
                             Ok(Some(outcome)) => {
                                 agent.send(&ToAgent::CallResult { call, outcome }).await?;
                                 reach("after-call-answered");
@@ -136,8 +137,12 @@ impl Turn<'_> {
                         must_end_at = must_end_at.or(Some(clock.now() + INTERRUPT_LIMIT));
                     }
                     Order::Answer(answered) if answered.run == self.claim.run => {
-                        if let Some((call, outcome)) = self.answered(answered.ask, &answered.value) {
-                            agent.send(&ToAgent::CallResult { call, outcome }).await?;
+                        match self.answered(answered.ask, &answered.value).await {
+                            Ok(Some((call, outcome))) => {
+                                agent.send(&ToAgent::CallResult { call, outcome }).await?;
+                            }
+                            Ok(None) => (),
+                            Err(Lost) => return Ok((None, Over::Useless)),
                         }
                         heard_at = clock.now();
                     }
@@ -249,19 +254,25 @@ impl Turn<'_> {
     }
 
     /// The call that waited for a question, and what it is told.
-    fn answered(&mut self, ask: AskId, value: &str) -> Option<(u64, CallOutcome)> {
-        let at = self.asks.iter().position(|it| it.ask == ask)?;
+    async fn answered(
+        &mut self,
+        ask: AskId,
+        value: &str,
+    ) -> Result<Option<(u64, CallOutcome)>, Lost> {
+        let Some(at) = self.asks.iter().position(|it| it.ask == ask) else { return Ok(None) };
         let open = self.asks.remove(at);
-        Some((open.call, open.chosen(value)))
+        let (call, chosen) = (open.call, open.chosen(value));
+        Ok(approvals::go_on(self, open, chosen).await?.map(|outcome| (call, outcome)))
     }
 
     /// The calls whose questions nobody answered in time.
     fn unanswered(&mut self, now: Timestamp) -> Vec<(u64, CallOutcome)> {
-        let late = self.asks.extract_if(.., |it| it.ends_at <= now);
+        let late: Vec<OpenAsk> = self.asks.extract_if(.., |it| it.ends_at <= now).collect();
+        late.iter().for_each(|it| approvals::unanswered(self, it));
         let refused = |it: OpenAsk| {
             (it.call, CallOutcome::Refused { reason: "nobody answered in time".to_owned() })
         };
-        late.map(refused).collect()
+        late.into_iter().map(refused).collect()
     }
 
     fn too_long(&self, whole: bool) -> Ended {

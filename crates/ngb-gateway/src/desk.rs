@@ -8,22 +8,20 @@ use ngb_core::{
     address::{Jid, Place},
     clock::Clock,
     group::Group,
-    message::Outbound,
     role::Role,
     schedule::{Misfire, Overlap, Schedule},
-    text::split,
 };
 use ngb_plugins::wasm::{
     MAX_KV_BYTES, Once, Refusal, Services, WasmGroup, WasmLevel, WasmQueue, WasmRequest,
     WasmResponse,
 };
-use ngb_store::{NewOutbox, TaskDoes};
+use ngb_store::TaskDoes;
 use tracing::{debug, error, info, warn};
 
 use crate::{
     Gateway,
-    end::NO_PROFILE_LIMIT,
     handle::{HandleError, Shared},
+    plugin_state::PluginLog,
     timetable::Task,
 };
 
@@ -35,11 +33,13 @@ const MAX_ANSWER_BYTES: usize = 1 << 20;
 pub struct Desk {
     gateway: OnceLock<Weak<Shared>>,
     clock: Clock,
+    /// What plugins write, also while the gateway starts.
+    pub(crate) log: Arc<PluginLog>,
 }
 
 impl Desk {
     pub fn new(clock: Clock) -> Arc<Self> {
-        Arc::new(Self { gateway: OnceLock::new(), clock })
+        Arc::new(Self { gateway: OnceLock::new(), clock, log: Arc::new(PluginLog::new()) })
     }
 
     /// From now on `gateway` does what is asked.
@@ -75,6 +75,13 @@ impl Services for Desk {
             WasmLevel::Warn => warn!(target: "plugin", plugin, "{text}"),
             WasmLevel::Error => error!(target: "plugin", plugin, "{text}"),
         }
+        let level = match level {
+            WasmLevel::Debug => "debug",
+            WasmLevel::Info => "info",
+            WasmLevel::Warn => "warn",
+            WasmLevel::Error => "error",
+        };
+        self.log.write(self.clock.now(), plugin, level, text);
     }
 
     fn count(&self, plugin: &str, name: &str, by: f64) {
@@ -117,15 +124,7 @@ impl Services for Desk {
         if gateway.directory().snapshot().bindings(&place.jid).is_empty() {
             return Err(format!("`{chat}` is bound to no group"));
         }
-        let limit = gateway.0.accounts.of(&place).map(|it| it.profile().text_limit);
-        let row = |text| NewOutbox {
-            place: place.clone(),
-            item: Outbound::Text { text, reply_to: None, buttons: Vec::new() },
-            about: None,
-            job: None,
-            live: false,
-        };
-        let rows = split(text, limit.unwrap_or(NO_PROFILE_LIMIT)).into_iter().map(row).collect();
+        let rows = gateway.0.rows_of(&place, text, None, None);
         let said = gateway.store().say_for_plugin(plugin, once, rows).await;
         gateway.0.outboxes.hand(said.map_err(|err| failed(plugin, "sending", err))?);
         Ok(())

@@ -8,38 +8,39 @@ use ngb_core::{
     job::{JobState, backoff},
     message::{Author, ChatKind},
     price::{Prices, TokenCounts},
-    text::{Limit, Unit},
 };
 use ngb_store::{Claim, Finish, StoreError, Usage};
 use tracing::{debug, info, warn};
 
 use crate::{
+    capped,
     events::Event,
     finish::{self, Ended, Facts},
     handle::Shared,
     turn::Turn,
 };
 
-/// The limit of a text where its account is not set up any more; it only has to be some limit.
-pub(crate) const NO_PROFILE_LIMIT: Limit = Limit { max: 4_000, unit: Unit::Chars };
-
 impl Turn<'_> {
     /// Writes the end, hands out what is to be sent, and tells whoever watches. True when its lane has more to do.
     pub(crate) async fn end(mut self, ended: Ended, usage: Vec<Usage>) -> bool {
         let session = self.session.take();
         let shared = self.shared();
-        let channel = shared.accounts.of(self.place());
-        let profile = channel.as_ref().map(|it| it.profile());
         let outcome = match &ended {
             Ended::Answered { .. } => "answered",
             Ended::Interrupted => "interrupted",
             Ended::Passing(_) => "retry",
             Ended::Permanent { .. } => "failed",
         };
+        let now = shared.clock.now();
+        let telling = capped::telling(&ended, self.claim.lane, &self.group.limits, now);
+        let told_today = match &telling {
+            Some(telling) => capped::is_told(shared, telling).await,
+            None => false,
+        };
         let facts = Facts {
             claim: self.claim,
             work: &self.work,
-            limit: profile.map_or(NO_PROFILE_LIMIT, |it| it.text_limit),
+            limit: shared.text_limit(self.place()),
             chat: if self.work.is_direct { ChatKind::Direct } else { ChatKind::Group },
             partial: self.live.text(),
             live: self.live.message(),
@@ -47,7 +48,8 @@ impl Turn<'_> {
             gave_way: self.gave_way,
             session,
             usage,
-            now: shared.clock.now(),
+            told_today,
+            now,
             retry_base: shared.limits.retry_base,
         };
         let finish = finish::finish(facts, ended);
@@ -60,6 +62,9 @@ impl Turn<'_> {
         reach("before-finish");
         let Some(finished) = write_end(shared, finish).await else { return false };
         reach("after-finish");
+        if let Some(telling) = telling.filter(|_| answer.is_some()) {
+            capped::note_told(shared, telling).await;
+        }
         self.gateway.0.outboxes.hand(finished.said);
         if requeued {
             // Its time is a timer of the dispatcher's.

@@ -50,6 +50,8 @@ pub(crate) struct Facts<'a> {
     /// Whether it was ended for a message that waits behind it.
     pub(crate) gave_way: bool,
     pub(crate) session: Option<SessionMark>,
+    /// Whether the conversation knows already that its group's cap of the day is used up.
+    pub(crate) told_today: bool,
     pub(crate) usage: Vec<Usage>,
     pub(crate) now: Timestamp,
     pub(crate) retry_base: Duration,
@@ -68,6 +70,8 @@ pub(crate) fn finish(facts: Facts<'_>, ended: Ended) -> Finish {
     let mut decisions = Vec::new();
     let mut waits_until = None;
     let mut gave_up = false;
+    // What was shown or done already is not left without a word.
+    let silent = facts.told_today && !facts.had_effect && facts.live.is_none();
     for job in &facts.work.jobs {
         let (state, tries) = after_run(job.tries, run_end.clone(), facts.now, facts.retry_base);
         let (kind, detail) = match (&state, &run_end) {
@@ -78,7 +82,8 @@ pub(crate) fn finish(facts: Facts<'_>, ended: Ended) -> Finish {
             }
             (JobState::Dead { reason }, _) => {
                 gave_up = true;
-                (Decision::Dead, reason.clone())
+                let told = if silent { "; the chat was told so already today" } else { "" };
+                (Decision::Dead, format!("{reason}{told}"))
             }
             (JobState::Cancelled, _) if facts.gave_way => {
                 (Decision::Interrupted, "a newer message took its place".to_owned())
@@ -121,6 +126,7 @@ pub(crate) fn finish(facts: Facts<'_>, ended: Ended) -> Finish {
             let stopped = Notice::Stopped.say(lang, about);
             (Author::Assistant, format!("{}\n\n{stopped}", without_internal(facts.partial)))
         }
+        Ended::Permanent { .. } if silent => (Author::System, String::new()),
         Ended::Permanent { notice, .. } if facts.had_effect => {
             let part = Notice::PartlyDone.say(lang, about);
             (Author::System, format!("{}\n{part}", notice.say(lang, None)))

@@ -23,7 +23,8 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    accounts::{Accounts, CONNECT_LIMIT, ReadAccounts},
+    account_book::AccountBook,
+    accounts::{Accounts, CONNECT_LIMIT},
     alerts::Alerts,
     answers::{Current, NotTaken},
     dispatch::Dispatcher,
@@ -54,7 +55,7 @@ pub(crate) struct Shared {
     pub(crate) outboxes: Arc<Outboxes>,
     pub(crate) accounts: Arc<Accounts>,
     /// Reads the accounts of the settings anew; none where there are no settings to read.
-    pub(crate) read_accounts: Option<Box<ReadAccounts>>,
+    pub(crate) account_book: Option<Box<dyn AccountBook>>,
     pub(crate) posts: Posts,
     pub(crate) questions: Questions,
     pub(crate) pairs: Pairs,
@@ -164,6 +165,8 @@ pub enum HandleError {
     Settings(anyhow::Error),
     #[error(transparent)]
     Model(#[from] NotTaken),
+    #[error(transparent)]
+    Account(NotTaken),
     #[error("the message could not be taken: {0}")]
     NotAccepted(#[from] ngb_channels::NotAccepted),
     #[error("lane {lane} remembers no version {version}")]

@@ -167,7 +167,7 @@ impl Homes {
 }
 
 /// Writes a file whole, or not at all where it is the same already: another lane's agent may be reading it.
-fn stage(path: &Path, text: &[u8], owner: Option<(u32, u32)>) -> io::Result<()> {
+pub(crate) fn stage(path: &Path, text: &[u8], owner: Option<(u32, u32)>) -> io::Result<()> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     if std::fs::read(path).is_ok_and(|it| it == text) {
         return give(path, owner);
@@ -179,7 +179,7 @@ fn stage(path: &Path, text: &[u8], owner: Option<(u32, u32)>) -> io::Result<()> 
 }
 
 /// Gives a file to the user that a group's agents are, where that is another than ours.
-fn give(path: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
+pub(crate) fn give(path: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
     match owner {
         Some((uid, gid)) => std::os::unix::fs::lchown(path, Some(uid), Some(gid)),
         None => Ok(()),

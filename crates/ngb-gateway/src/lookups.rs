@@ -44,6 +44,7 @@ pub(crate) async fn look_up(turn: &Turn<'_>, what: &HostCall) -> Result<Value, S
         | HostCall::ChangeTask { .. }
         | HostCall::UpdateTask { .. }
         | HostCall::RegisterGroup { .. }
+        | HostCall::Approve { .. }
         | HostCall::Ask { .. } => Err("it is no question".to_owned()),
     }
 }

@@ -15,18 +15,20 @@ use ngb_core::{
     address::Place,
     clock::Clock,
     failpoint::reach,
-    id::{MessageId, OutboxId},
+    id::{JobId, MessageId, OutboxId},
     job::backoff,
     message::{Outbound, Sent},
     tasks::Crew,
+    text::{Limit, Unit, split},
 };
-use ngb_store::{OutboxItem, Queued, SendOutcome, Settle, Store};
+use ngb_store::{NewOutbox, OutboxItem, Queued, SendOutcome, Settle, Store};
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
 use crate::{
     accounts::{Accounts, words_of},
     events::{Event, Hub},
+    handle::Shared,
 };
 
 /// Tries of one item before it is given up, where the platform is there and names no end itself: it is the item then.
@@ -357,5 +359,33 @@ fn tell(item: &OutboxItem, outcome: &SendOutcome) {
             warn!(messages, "could not send row {row} to `{place}`: {error}");
         }
         SendOutcome::Moved { to } => debug!(messages, "row {row} of `{place}` moves to `{to}`"),
+    }
+}
+
+/// The limit of a text where its account is not set up any more; it only has to be some limit.
+const NO_PROFILE_LIMIT: Limit = Limit { max: 4_000, unit: Unit::Chars };
+
+impl Shared {
+    /// How long a text may be in a place.
+    pub(crate) fn text_limit(&self, place: &Place) -> Limit {
+        self.accounts.of(place).map_or(NO_PROFILE_LIMIT, |it| it.profile().text_limit)
+    }
+
+    /// A plain text as rows, in as many parts as its place wants.
+    pub(crate) fn rows_of(
+        &self,
+        place: &Place,
+        text: &str,
+        about: Option<MessageId>,
+        job: Option<JobId>,
+    ) -> Vec<NewOutbox> {
+        let row = |text| NewOutbox {
+            place: place.clone(),
+            item: Outbound::Text { text, reply_to: None, buttons: Vec::new() },
+            about,
+            job,
+            live: false,
+        };
+        split(text, self.text_limit(place)).into_iter().map(row).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! Plugins in the gateway: which are asked, and what becomes of what they say.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -11,22 +11,22 @@ use ngb_core::{
     decision::Decision,
     group::GroupName,
     id::{GroupId, JobId, MessageId, PassageId, RunId},
-    message::{Happening, Outbound},
-    text::split,
+    message::Happening,
 };
 use ngb_plugins::{
     chain::{Chain, End, Note, Passage as Passed},
     hook::{self, Event, Hook},
+    wasm::Grant,
 };
-use ngb_store::{NewDecision, NewOutbox, Passage, Way};
+use ngb_store::{NewDecision, Passage, Way};
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::{
-    end::NO_PROFILE_LIMIT,
     handle::{Gateway, HandleError, Shared},
+    plugin_state::PluginLog,
 };
 
 /// How often plugins that want it are told that time passes.
@@ -52,17 +52,22 @@ pub(crate) struct Plugins {
     /// None in a gateway whose plugins stay as they are.
     keeper: Option<Arc<dyn Keeper>>,
     changing: tokio::sync::Mutex<()>,
+    /// Held while a chain is made and put in force, so that one that was made earlier never takes the place of a later one.
+    renewing: Mutex<()>,
+    /// What plugins write, and what they fail at.
+    pub(crate) log: Arc<PluginLog>,
     /// Something waits to be asked about.
     pub(crate) arrived: Notify,
 }
 
 impl Plugins {
-    pub(crate) fn new(given: Given) -> Self {
+    pub(crate) fn new(given: Given, log: Arc<PluginLog>) -> Self {
         let Given { chain, broken, keeper } = given;
         let chain = watch::Sender::new(Arc::new(chain));
         let (counts, broken) = (Mutex::default(), Mutex::new(broken));
         let (changing, arrived) = (tokio::sync::Mutex::default(), Notify::new());
-        Self { chain, counts, broken, keeper, changing, arrived }
+        let renewing = Mutex::default();
+        Self { chain, counts, broken, keeper, changing, renewing, log, arrived }
     }
 
     pub(crate) fn count(&self, plugin: &str, name: &str, by: f64) {
@@ -71,13 +76,18 @@ impl Plugins {
         *of_plugin.entry(name.to_owned()).or_default() += by;
     }
 
-    fn counted(&self, plugin: &str) -> BTreeMap<String, f64> {
+    pub(crate) fn counted(&self, plugin: &str) -> BTreeMap<String, f64> {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.get(plugin).cloned().unwrap_or_default()
     }
 
     pub(crate) fn chain(&self) -> Arc<Chain> {
         self.chain.borrow().clone()
+    }
+
+    /// Why installed ones can't be used.
+    pub(crate) fn broken(&self) -> BTreeMap<String, String> {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -110,11 +120,16 @@ impl Shared {
             return;
         }
         self.store.note(notes.iter().map(row).collect());
+        let tell = |it: &Note, level, text: &str| {
+            self.plugins.log.write(self.clock.now(), &it.plugin, level, text);
+        };
         for it in notes.iter().filter(|it| it.what.starts_with("failed")) {
             warn!("plugin `{}` at {}: {}", it.plugin, hook.as_str(), it.what);
+            tell(it, "warn", &format!("at {}: {}", hook.as_str(), it.what));
         }
         for it in notes.iter().filter(|it| it.switched_off) {
             error!("plugin `{}` failed too often in a row and is switched off", it.plugin);
+            tell(it, "error", "it failed too often in a row and is asked no more");
             let said = self.store.audit("gateway", "plugin switched off", &it.plugin).await;
             if let Err(err) = said {
                 error!("could not write the audit log: {:#}", anyhow::Error::from(err));
@@ -149,6 +164,8 @@ pub struct KnownPlugin {
     pub about: String,
     pub version: String,
     pub is_installed: bool,
+    /// What it may do and what it was refused; empty for one that comes along.
+    pub grants: Vec<Grant>,
     /// The settings that count: `enabled`, `order`, `required`, `config`, `groups`.
     pub settings: Value,
     /// Whether they were changed while the gateway ran, and are not those of the file.
@@ -172,64 +189,21 @@ pub trait Keeper: Send + Sync {
     /// What is wrong with them.
     fn check(&self, name: &str, settings: &Value) -> Result<(), String>;
 
-    /// Takes these settings, by plugin, over those of the file; the chain as it is then, and what can't be used.
-    fn take(&self, changed: BTreeMap<String, Value>) -> (Chain, BTreeMap<String, String>);
+    /// Takes these settings, by plugin, over those of the file.
+    fn take(&self, changed: BTreeMap<String, Value>);
 
-    /// Reads the files of an installed plugin anew; the chain as it is then, and what can't be used.
+    /// The chain as it is at this moment, and why something of it can't be used.
+    fn chain(&self) -> (Chain, BTreeMap<String, String>);
+
+    /// Reads the files of an installed plugin anew.
     ///
     /// # Errors
     ///
     /// Why it goes on as it was.
-    async fn reload(&self, name: &str) -> Result<(Chain, BTreeMap<String, String>), String>;
-}
-
-/// How a plugin fares, for those who look after the gateway.
-#[derive(Clone, Debug)]
-pub struct PluginState {
-    pub name: String,
-    pub version: String,
-    pub hooks: Vec<Hook>,
-    pub required: bool,
-    /// Whether it failed so often that it is asked no more.
-    pub off: bool,
-    pub calls: u64,
-    pub failures: u64,
-    /// What it counts itself.
-    pub metrics: BTreeMap<String, f64>,
-    /// Why what is installed can't be used; an older version may go on.
-    pub error: Option<String>,
-}
-
-impl PluginState {
-    fn unused(name: String, why: String) -> Self {
-        let (version, hooks, metrics) = (String::new(), Vec::new(), BTreeMap::new());
-        let (required, off, calls, failures) = (false, false, 0, 0);
-        Self { name, version, hooks, required, off, calls, failures, metrics, error: Some(why) }
-    }
+    async fn reload(&self, name: &str) -> Result<(), String>;
 }
 
 impl Gateway {
-    /// The plugins that are on, in their order, and those that can't be used.
-    pub fn plugins(&self) -> Vec<PluginState> {
-        let chain = self.0.plugins.chain();
-        let mut broken =
-            self.0.plugins.broken.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let state = |it: &ngb_plugins::chain::Member| PluginState {
-            name: it.plugin.name().to_owned(),
-            version: it.plugin.version().to_owned(),
-            hooks: it.plugin.hooks().to_vec(),
-            required: it.required,
-            off: it.health.is_off(),
-            calls: it.health.calls(),
-            failures: it.health.failures(),
-            metrics: self.0.plugins.counted(it.plugin.name()),
-            error: broken.remove(it.plugin.name()),
-        };
-        let mut states: Vec<PluginState> = chain.members().iter().map(state).collect();
-        states.extend(broken.into_iter().map(|(name, why)| PluginState::unused(name, why)));
-        states
-    }
-
     /// All plugins that there are.
     pub fn known_plugins(&self) -> Vec<KnownPlugin> {
         self.0.plugins.keeper.as_ref().map(|it| it.known()).unwrap_or_default()
@@ -255,18 +229,20 @@ impl Gateway {
     ) -> Result<(), HandleError> {
         // One change after the other, so that the last in the database is the last in force.
         let _one = self.0.plugins.changing.lock().await;
-        let (keeper, _) = self.known_plugin(name)?;
+        let (keeper, known) = self.known_plugin(name)?;
         if let Some(settings) = &settings {
             keeper.check(name, settings).map_err(HandleError::BadPlugin)?;
         }
-        let detail = format!(
-            "{name}: {}",
-            settings.as_ref().map_or("as in the file".to_owned(), Value::to_string)
-        );
+        // Names only: what they are set to may be a secret.
+        let what = match &settings {
+            Some(settings) => different(&known.settings, settings).join(", "),
+            None => "as in the file".to_owned(),
+        };
+        let detail = format!("{name}: {what}");
         self.0.store.set_plugin_settings(name, who, settings).await?;
         self.0.store.audit(who, "plugin changed", &detail).await?;
-        let (chain, broken) = keeper.take(self.0.store.plugin_settings().await?);
-        self.set_plugins(chain, broken);
+        keeper.take(self.0.store.plugin_settings().await?);
+        self.renew_plugins();
         Ok(())
     }
 
@@ -281,16 +257,19 @@ impl Gateway {
             let why = format!("`{name}` comes along and has no files");
             return Err(HandleError::BadPlugin(why));
         }
-        let (chain, broken) = keeper.reload(name).await.map_err(HandleError::BadPlugin)?;
-        self.set_plugins(chain, broken);
+        keeper.reload(name).await.map_err(HandleError::BadPlugin)?;
+        self.renew_plugins();
         Ok(())
     }
 
-    /// Puts other plugins in force: from the next event on. Who was asked before is heard out. `broken` says which installed
-    /// ones can't be used, and why.
-    pub fn set_plugins(&self, chain: Chain, broken: BTreeMap<String, String>) {
-        *self.0.plugins.broken.lock().unwrap_or_else(PoisonError::into_inner) = broken;
-        self.0.plugins.chain.send_replace(Arc::new(chain));
+    /// Puts the plugins in force as they are at this moment: from the next event on. Who was asked before is heard out.
+    pub fn renew_plugins(&self) {
+        let plugins = &self.0.plugins;
+        let Some(keeper) = &plugins.keeper else { return };
+        let _one = plugins.renewing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (chain, broken) = keeper.chain();
+        *plugins.broken.lock().unwrap_or_else(PoisonError::into_inner) = broken;
+        plugins.chain.send_replace(Arc::new(chain));
     }
 
     /// Lets something go that a plugin held: those behind it are asked, then it takes its way.
@@ -382,20 +361,34 @@ impl Gateway {
         job: JobId,
         text: &str,
     ) -> Result<(), HandleError> {
-        let channel = self.0.accounts.of(&passage.place);
-        let limit = channel.map_or(NO_PROFILE_LIMIT, |it| it.profile().text_limit);
-        let row = |text| NewOutbox {
-            place: passage.place.clone(),
-            item: Outbound::Text { text, reply_to: None, buttons: Vec::new() },
-            about: passage.message,
-            job: Some(job),
-            live: false,
-        };
-        let rows = split(text, limit).into_iter().map(row).collect();
+        let rows = self.0.rows_of(&passage.place, text, passage.message, Some(job));
         let said = self.0.store.end_passage_saying(passage.id, rows).await?;
         self.0.outboxes.hand(said);
         Ok(())
     }
+}
+
+/// Which settings of a plugin are others now: `enabled`, `config.words`.
+fn different(before: &Value, now: &Value) -> Vec<String> {
+    let is_set = |it: &Value, key: &str| it.get(key).cloned().unwrap_or(Value::Null);
+    let names = |it: &Value| it.as_object().into_iter().flat_map(|it| it.keys().cloned()).collect();
+    let either = |a: &Value, b: &Value| -> BTreeSet<String> {
+        let (mut all, more): (BTreeSet<String>, BTreeSet<String>) = (names(a), names(b));
+        all.extend(more);
+        all
+    };
+    let mut found = Vec::new();
+    for key in either(before, now) {
+        let (a, b) = (is_set(before, &key), is_set(now, &key));
+        if a == b {
+            continue;
+        }
+        let inner = either(&a, &b);
+        let inner = inner.iter().filter(|it| is_set(&a, it) != is_set(&b, it));
+        let inner: Vec<String> = inner.map(|it| format!("{key}.{it}")).collect();
+        found.extend(if inner.is_empty() { vec![key] } else { inner });
+    }
+    found
 }
 
 /// The group whose agent would answer in the place of an event, for the settings that count.
@@ -407,4 +400,27 @@ pub(crate) fn group_of(shared: &Shared, inbound: &ngb_core::message::Inbound) ->
     };
     let binding = snapshot.about(&inbound.place, text)?;
     snapshot.group(binding.group).map(|it| it.name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn different_table() {
+        let of =
+            |config: Value| json!({"enabled": true, "order": 0, "config": config, "groups": {}});
+        #[rustfmt::skip]
+        let table: [(Value, Value, &[&str]); 4] = [
+            (of(json!({"key": "a secret"})), of(json!({"key": "another"})),            &["config.key"]),
+            (of(json!({"key": "a secret"})), of(json!({})),                            &["config.key"]),
+            (of(json!({})),                  json!({"enabled": false, "config": {}}),  &["enabled", "groups", "order"]),
+            (of(json!({})),                  of(json!({})),                            &[]),
+        ];
+        for (before, now, want) in table {
+            assert_eq!(different(&before, &now), want, "{before} {now}");
+        }
+    }
 }

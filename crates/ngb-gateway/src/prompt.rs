@@ -79,6 +79,7 @@ pub(crate) async fn of(
         session: turn.work.session.clone(),
         resumed,
         model: turn.answers.model.clone(),
+        toolbox: turn.group.limits.toolbox(),
     }
 }
 

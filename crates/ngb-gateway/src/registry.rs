@@ -29,7 +29,14 @@ pub(crate) fn is_ours(account: &Account) -> bool {
 
 /// The current [`Snapshot`].
 #[derive(Clone, Debug)]
-pub struct Directory(Arc<watch::Sender<Arc<Snapshot>>>);
+pub struct Directory(Arc<Current>);
+
+#[derive(Debug)]
+struct Current {
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    /// Held while it is read anew, so that what was read earlier never takes the place of what was read later.
+    reading: tokio::sync::Mutex<()>,
+}
 
 /// All of it at one moment.
 #[derive(Debug, Default)]
@@ -43,17 +50,18 @@ pub struct Snapshot {
 
 impl Directory {
     pub async fn load(store: &Store) -> Result<Self, StoreError> {
-        let snapshot = Snapshot::new(store.registry().await?);
-        Ok(Self(Arc::new(watch::Sender::new(Arc::new(snapshot)))))
+        let snapshot = watch::Sender::new(Arc::new(Snapshot::new(store.registry().await?)));
+        Ok(Self(Arc::new(Current { snapshot, reading: tokio::sync::Mutex::default() })))
     }
 
     pub async fn reload(&self, store: &Store) -> Result<(), StoreError> {
-        self.0.send_replace(Arc::new(Snapshot::new(store.registry().await?)));
+        let _reading = self.0.reading.lock().await;
+        self.0.snapshot.send_replace(Arc::new(Snapshot::new(store.registry().await?)));
         Ok(())
     }
 
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.0.borrow().clone()
+        self.0.snapshot.borrow().clone()
     }
 }
 

@@ -9,7 +9,8 @@ use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use ngb_core::{
     decision::Decision,
     id::PassageId,
-    message::{ChatKind, Content, Happening, Inbound, MediaKind, Outbound},
+    message::{Addressed, ChatKind, Content, Happening, Inbound, MediaKind, Outbound},
+    route::Access,
 };
 use ngb_plugins::{
     chain::End,
@@ -118,15 +119,26 @@ pub(crate) async fn screen(
             shared.store.hold_passage(id, inbound, message, by, why).await?;
             return remove(shared, replaced).await;
         }
-        End::Answered(text) => Some(Plan::Answer {
-            decision: Decision::Plugin,
-            why: "a plugin answers it".to_owned(),
-            say: vec![Outbound::Text { text, reply_to: None, buttons: Vec::new() }],
-        }),
+        End::Answered(text) => answer(shared, &inbound, text),
         End::Dropped { by, why } => Some(Plan::Drop { why: format!("plugin `{by}`: {why}") }),
     };
     shared.posts.seen(inbound, id, message, plan).await?;
     remove(shared, replaced).await
+}
+
+/// What becomes of a message that a plugin answers. Bots would answer back for ever, and where nobody was let in nobody is spoken
+/// to: there the message takes its usual way.
+fn answer(shared: &Shared, inbound: &Inbound, text: String) -> Option<Plan> {
+    if inbound.sender.is_bot {
+        let why = "a plugin would answer it, and bots are not answered".to_owned();
+        return Some(Plan::Drop { why });
+    }
+    let access = shared.directory.snapshot().access(&inbound.place.jid);
+    (access == Access::Approved).then(|| Plan::Answer {
+        decision: Decision::Plugin,
+        why: "a plugin answers it".to_owned(),
+        say: vec![Outbound::Text { text, reply_to: None, buttons: Vec::new() }],
+    })
 }
 
 /// Removes the files of texts that became others; only once the store knows them no more, for until then they may have to be
@@ -157,6 +169,7 @@ async fn ask(
         sent_at: inbound.sent_at,
         part: if matches!(inbound.what, Happening::Edit(_)) { Part::Edit } else { Part::Text },
         text: String::new(),
+        is_meant: false,
     };
     let (Happening::Message(content) | Happening::Edit(content)) = &mut inbound.what else {
         return Ok((End::Passed, Vec::new()));
@@ -171,8 +184,12 @@ async fn ask(
             content.quote = None;
         }
     }
-    let event = Received { text: whole.clone(), ..received };
+    let is_meant = content.addressed != Addressed::No;
+    let event = Received { text: whole.clone(), is_meant, ..received };
     let passed = shared.ask_plugins(Event::MessageReceived(event), after, of).await;
+    if !is_meant && passed.event.is_meant() {
+        content.addressed = Addressed::Mention;
+    }
     let left = passed.event.text().unwrap_or_default();
     let mut replaced = Vec::new();
     if left != whole {

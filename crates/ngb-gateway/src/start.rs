@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    accounts::{Accounts, Configured, ReadAccounts},
+    account_book::AccountBook,
+    accounts::{Accounts, Configured},
     alerts::{AlertSettings, Alerts},
     answers::{Answers, Current, SetModel},
     desk::Desk,
@@ -107,8 +108,8 @@ pub struct Parts {
     pub broker: Broker,
     /// The accounts on platforms.
     pub accounts: Vec<Configured>,
-    /// Reads them anew when somebody changed the settings; none where they never change.
-    pub read_accounts: Option<Box<ReadAccounts>>,
+    /// Where they are written down; none where they never change.
+    pub account_book: Option<Box<dyn AccountBook>>,
     /// The engine, as soon as one is proved.
     pub sandbox: watch::Receiver<Option<Arc<dyn Sandbox>>>,
     pub sandbox_state: watch::Receiver<SandboxState>,
@@ -151,7 +152,7 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         home,
         broker,
         accounts: configured,
-        read_accounts,
+        account_book,
         sandbox,
         sandbox_state,
         limits,
@@ -193,12 +194,12 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
             sandbox: sandbox_state,
         },
         accounts: accounts.clone(),
-        read_accounts,
+        account_book,
         posts,
         homes,
         broker,
         sandbox,
-        plugins: Plugins::new(plugins),
+        plugins: Plugins::new(plugins, desk.log.clone()),
         closed: stop.clone(),
         limits,
         answers: Current::new(answers, set_model),

@@ -69,6 +69,24 @@ impl Gateway {
         self.task(id).await
     }
 
+    /// Stores a task that fires only once it is resumed; `note` says why.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Gateway::add_task`].
+    pub async fn add_paused_task(
+        &self,
+        task: Task,
+        note: Option<String>,
+    ) -> Result<TaskRow, HandleError> {
+        if MAX_TASKS <= self.store().tasks(Some(task.group)).await?.len() {
+            return Err(TaskError::TooMany.into());
+        }
+        let new = self.new_task(task)?;
+        let id = self.store().add_paused_task(new, note).await?;
+        self.task(id).await
+    }
+
     /// The task of that number, cancelled ones too.
     ///
     /// # Errors

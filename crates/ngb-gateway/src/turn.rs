@@ -404,7 +404,9 @@ impl Turn<'_> {
     async fn renew_instructions(&self) -> std::io::Result<()> {
         let owner = self.shared().sandbox.borrow().as_ref().and_then(|it| it.owner(self.group.id));
         let now = self.shared().clock.now();
-        self.shared().homes.renew_instructions(&self.group.folder, owner, now).await
+        let (homes, folder) = (&self.shared().homes, &self.group.folder);
+        homes.renew_skills(folder, owner).await?;
+        homes.renew_instructions(folder, owner, now).await
     }
 
     /// What of the host the group's agents see, by what the operator's list says now; the end of the run where it says

@@ -155,6 +155,10 @@ impl Chain {
                     event.change(text);
                     notes.push(note("change".to_owned(), false));
                 }
+                Ok(Verdict::Meant(why)) => {
+                    event.mean();
+                    notes.push(note(format!("meant: {why}"), false));
+                }
                 Ok(Verdict::Note(what)) => notes.push(note(format!("note: {what}"), false)),
                 Ok(Verdict::Answer(text)) => {
                     notes.push(note("answer".to_owned(), false));

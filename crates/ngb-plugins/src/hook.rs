@@ -79,6 +79,8 @@ pub struct Received {
     pub sent_at: Timestamp,
     pub part: Part,
     pub text: String,
+    /// Whether the platform, or a plugin before, says that the bot is meant.
+    pub is_meant: bool,
 }
 
 /// Which text of a message it is.
@@ -177,6 +179,18 @@ impl Event {
         }
     }
 
+    /// Notes that the bot is meant.
+    pub(crate) fn mean(&mut self) {
+        if let Self::MessageReceived(it) = self {
+            it.is_meant = true;
+        }
+    }
+
+    /// Whether a message is meant for the bot, as far as the platform and plugins say.
+    pub fn is_meant(&self) -> bool {
+        matches!(self, Self::MessageReceived(it) if it.is_meant)
+    }
+
     fn part(&self) -> Option<Part> {
         match self {
             Self::MessageReceived(it) => Some(it.part),
@@ -194,6 +208,8 @@ pub enum Verdict {
     Change(String),
     /// It goes on as it is, and `why` tells this.
     Note(String),
+    /// The bot is meant, for this reason. [`Hook::MessageReceived`] only.
+    Meant(String),
     /// The chat is told this, and no agent is asked. [`Hook::MessageReceived`] only.
     Answer(String),
     /// It ends here, for this reason; a run that begins is cancelled.
@@ -209,6 +225,7 @@ impl Verdict {
             Self::Pass => "pass",
             Self::Change(_) => "change",
             Self::Note(_) => "note",
+            Self::Meant(_) => "meant",
             Self::Answer(_) => "answer",
             Self::Drop(_) => "drop",
             Self::Hold(_) => "hold",
@@ -223,8 +240,8 @@ impl Verdict {
             (Self::Change(_), _) => event.text().is_some(),
             (_, Some(Part::Quote)) => false,
             // What was written stands; only the chat can take it back.
-            (Self::Answer(_), Some(Part::Edit)) => false,
-            (Self::Answer(_), _) => hook == Hook::MessageReceived,
+            (Self::Answer(_) | Self::Meant(_), Some(Part::Edit)) => false,
+            (Self::Answer(_) | Self::Meant(_), _) => hook == Hook::MessageReceived,
             (Self::Drop(_), _) => {
                 matches!(hook, Hook::MessageReceived | Hook::MessageSending | Hook::RunStarting)
             }

@@ -38,10 +38,13 @@ mod recover;
 mod runs;
 mod work;
 
+mod activity;
 mod backups;
 pub mod copy;
+mod foreign;
 mod forget;
 mod groups;
+mod imports;
 mod jobs;
 mod lanes;
 mod leases;
@@ -61,11 +64,14 @@ mod tasks;
 #[cfg(test)]
 mod plan_tests;
 
+pub use activity::{Activity, Minute, Step, StepTimes};
 pub use backups::Backups;
 pub use error::{DatabaseError, StoreError};
 pub use fires::{FireRow, Fired, MAX_TASK_FAILURES};
+pub use foreign::foreign_rows;
 pub use forget::{ForgetWish, ForgotMessages, LaneTrace, Traces};
 pub use held::{PutOff, PutOffAsk};
+pub use imports::ImportedMessage;
 pub use lanes::LaneRow;
 pub use leases::Lease;
 pub use links::{Linked, Speaker};

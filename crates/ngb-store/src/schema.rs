@@ -1,4 +1,5 @@
-//! The tables. A migration only adds, so that the version before still runs on it; each is one transaction.
+//! The tables. A migration adds, and takes indexes away at most, so that the version before still runs on it; each is one
+//! transaction.
 //!
 //! Times are milliseconds since 1970 in UTC, truth values 0 and 1, and nothing is ordered by text: the same on both
 //! databases. Named holes are filled by [`crate::dialect`].

@@ -251,6 +251,22 @@ impl Store {
         self.write(task, |tx, it| Box::pin(add(tx, it))).await
     }
 
+    /// Stores a task that fires only once it is resumed; it was never active.
+    pub async fn add_paused_task(
+        &self,
+        task: NewTask,
+        note: Option<String>,
+    ) -> Result<TaskId, StoreError> {
+        self.write((task, note), |tx, (task, note)| {
+            Box::pin(async move {
+                let id = add(tx, task).await?;
+                change(tx, &(id, TaskChange::Pause { note: note.clone() })).await?;
+                Ok(id)
+            })
+        })
+        .await
+    }
+
     /// Changes a task.
     ///
     /// # Errors

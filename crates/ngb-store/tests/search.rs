@@ -1,11 +1,14 @@
-//! What messages are found by, on both databases: words of any language, parts of words, and nothing that is gone; and the
-//! conversations that they are of.
+//! What messages are found by, on both databases: words of any language, parts of words, and nothing that is gone; the
+//! conversations that they are of, and what happened by the minute.
 #![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
 
 mod common;
 
+use std::time::Duration;
+
 use common::*;
 use ngb_core::{
+    decision::Decision,
     frame::SessionMark,
     id::{GroupId, LaneId, MessageId, PassageId},
     message::Happening,
@@ -18,6 +21,7 @@ on_both!(
     old_messages_get_their_words_in_parts,
     who_is_forgotten_leaves_nothing_and_others_stay,
     conversations_are_listed_and_their_sessions_set,
+    what_happened_is_told_by_the_minute,
 );
 
 fn of_lane(lane: LaneId) -> MessageFilter {
@@ -198,4 +202,51 @@ async fn conversations_are_listed_and_their_sessions_set(fix: Fix) {
     assert_eq!(fix.store.make_lane(group, "terminal@main:home/x").await.unwrap(), made);
     let gone = fix.store.set_session(LaneId(999), None).await;
     assert!(matches!(gone, Err(StoreError::NotFound { .. })), "{gone:?}");
+}
+
+async fn what_happened_is_told_by_the_minute(fix: Fix) {
+    let (group, other) = (fix.group("home").await, fix.group("work").await);
+    let after = |ms: u64| T0 + Duration::from_millis(ms);
+    let batch = vec![engage(group, "1", "a", "one"), keep(other, "2", "b", "two")];
+    let accepted = fix.accept(batch, 1).await;
+    let (claim, message) = (accepted.claims[0], message_of(&accepted.recorded[0]));
+    let decided = |kind| NewDecision {
+        message: Some(message),
+        job: None,
+        run: None,
+        kind,
+        detail: String::new(),
+    };
+    fix.hand.send_replace(after(200));
+    fix.store.note(vec![decided(Decision::Prompted)]);
+    let mut finish = fix.answer(claim, "an answer").await;
+    finish.now = after(61_000);
+    finish.decisions = vec![decided(Decision::Answered)];
+    fix.hand.send_replace(after(61_000));
+    let said = fix.store.finish(finish).await.unwrap().said;
+    fix.hand.send_replace(after(61_500));
+    let sent = Settle { now: after(61_500), ..sent(said[0].id, "x") };
+    fix.store.settle(vec![sent]).await.unwrap();
+
+    let all = fix.store.activity(T0, None).await.unwrap();
+    let minute = |messages_in, messages_out, runs| Minute {
+        messages_in,
+        messages_out,
+        runs,
+        runs_failed: 0,
+    };
+    assert_eq!(all.minutes, [(T0, minute(2, 0, 1)), (after(60_000), minute(0, 1, 0))].into());
+    let step = |step, ms| (step, StepTimes { count: 1, p50_ms: ms, p95_ms: ms });
+    let steps = [
+        step(Step::Queue, 0),
+        step(Step::Sandbox, 200),
+        step(Step::Model, 60_800),
+        step(Step::Delivery, 500),
+        step(Step::Whole, 61_500),
+    ];
+    assert_eq!((all.steps.as_slice(), all.troubles.as_slice()), (steps.as_slice(), [].as_slice()));
+    let theirs = fix.store.activity(T0, Some(&[other])).await.unwrap();
+    assert_eq!(theirs.minutes, [(T0, minute(1, 0, 0))].into());
+    assert!(theirs.steps.iter().all(|it| it.1.count == 0), "{theirs:?}");
+    assert_eq!(fix.store.activity(after(120_000), None).await.unwrap().minutes, [].into());
 }

@@ -7,7 +7,11 @@ use ngb_channels::{
     Answer,
     setup::{self, Seen, Stage},
 };
-use ngb_core::address::Account;
+use ngb_core::{
+    address::{Account, ChannelKind},
+    secret::Secret,
+};
+use ngb_gateway::{account_book, accounts};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +42,92 @@ fn find(app: &App, name: &str) -> Result<Account, ApiError> {
             Err(ApiError::bad(format!("`{name}` has several accounts: {}", names.join(", "))))
         }
     }
+}
+
+/// A platform, and what an account on it wants.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChannelKind")]
+pub(crate) struct Kind {
+    kind: &'static str,
+    /// Where it is set up.
+    console: Option<&'static str>,
+    /// In which ways it is connected, the usual one first.
+    ways: Vec<Way>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChannelWay")]
+struct Way {
+    says: &'static str,
+    wants: Vec<Want>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChannelWant")]
+struct Want {
+    key: &'static str,
+    /// Where it is found.
+    help: &'static str,
+    is_secret: bool,
+}
+
+/// The platforms that accounts may be added on.
+pub(crate) async fn kinds(State(app): State<App>) -> Json<Vec<Kind>> {
+    let want =
+        |it: account_book::Want| Want { key: it.key, help: it.help, is_secret: it.is_secret };
+    let way = |it: account_book::Way| Way {
+        says: it.says,
+        wants: it.wants.into_iter().map(want).collect(),
+    };
+    let kind = |kind: &ChannelKind| Kind {
+        kind: kind.as_str(),
+        console: setup::guide(*kind, false).map(|it| it.console),
+        ways: app.gateway.account_ways(*kind).into_iter().map(way).collect(),
+    };
+    let all = ChannelKind::ALL.iter().map(kind);
+    Json(all.filter(|it| !it.ways.is_empty()).collect())
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "NewChannel")]
+#[serde(deny_unknown_fields)]
+pub(crate) struct New {
+    /// `telegram`, `slack`, …
+    kind: String,
+    /// Of this login among those on the platform; `main` unless said.
+    name: Option<String>,
+    /// By the names that `/api/channels/kinds` lists; also `api_url` and whatever else the section takes.
+    #[schemars(with = "std::collections::BTreeMap<String, String>")]
+    settings: std::collections::BTreeMap<String, Secret>,
+}
+
+/// Writes an account into the settings and connects it.
+pub(crate) async fn add(
+    State(app): State<App>,
+    who: Who,
+    Input(new): Input<New>,
+) -> Result<Json<ChannelView>, ApiError> {
+    let kind: ChannelKind = new.kind.parse().map_err(|err| ApiError::bad(format!("{err}")))?;
+    let name = new.name.as_deref().unwrap_or("main");
+    let account = Account::new(kind, name).map_err(|err| ApiError::bad(err.to_string()))?;
+    let trimmed = |it: Secret| Secret::new(it.expose().trim());
+    let settings: Vec<(String, Secret)> =
+        new.settings.into_iter().map(|(key, value)| (key, trimmed(value))).collect();
+    app.gateway.add_account(&account, &settings).await?;
+    app.gateway.store().audit(&who.name, "channel added", &account.to_string()).await?;
+    Ok(Json(shown(&app, &account).await?))
+}
+
+/// Takes an account out of the settings; its messages and bindings stay.
+pub(crate) async fn remove(
+    State(app): State<App>,
+    who: Who,
+    Path(name): Path<String>,
+) -> Result<Json<Reloaded>, ApiError> {
+    let account = find(&app, &name)?;
+    let reloaded = app.gateway.remove_account(&account).await?;
+    app.gateway.store().audit(&who.name, "channel removed", &account.to_string()).await?;
+    Ok(Json(told(&app, reloaded).await?))
 }
 
 async fn shown(app: &App, account: &Account) -> Result<ChannelView, ApiError> {
@@ -244,10 +334,10 @@ pub(crate) async fn reload(State(app): State<App>, who: Who) -> Result<Json<Relo
             app.gateway.store().audit(&who.name, what, &list(accounts)).await?;
         }
     }
-    Ok(Json(Reloaded {
-        added: done.added,
-        changed: done.changed,
-        removed: done.removed,
-        channels: status::channels(&app).await?,
-    }))
+    Ok(Json(told(&app, done).await?))
+}
+
+async fn told(app: &App, done: accounts::Reloaded) -> Result<Reloaded, ApiError> {
+    let accounts::Reloaded { added, changed, removed } = done;
+    Ok(Reloaded { added, changed, removed, channels: status::channels(app).await? })
 }

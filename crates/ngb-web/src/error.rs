@@ -185,6 +185,10 @@ impl From<HandleError> for ApiError {
                 let err = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "model_refused", message);
                 Self { hint, ..err }
             }
+            HandleError::Account(ngb_gateway::answers::NotTaken { message, hint }) => {
+                let err = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "account_refused", message);
+                Self { hint, ..err }
+            }
             HandleError::Limit { message, hint } => Self { hint, ..Self::bad(message) },
             HandleError::Settings(_) => {
                 Self::new(StatusCode::CONFLICT, "bad_settings", err.to_string())

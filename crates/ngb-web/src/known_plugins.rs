@@ -26,6 +26,8 @@ pub(crate) struct KnownView {
     version: String,
     /// False for one that comes along.
     installed: bool,
+    /// What it asked for when it was installed. Those that come along ask for nothing.
+    grants: Vec<GrantView>,
     /// `enabled`, `order`, `required`, `config`, `groups`: those that count.
     settings: Value,
     /// Whether they were changed here, and are not those of the settings file.
@@ -36,11 +38,30 @@ pub(crate) struct KnownView {
     schema: Value,
 }
 
+/// Something that a plugin asks for, and whether it has it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PluginGrant")]
+struct GrantView {
+    /// As `plugin.toml` calls it.
+    capability: &'static str,
+    /// What it allows.
+    about: &'static str,
+    /// The chats or hosts that it is for; empty where there are none to name.
+    names: Vec<String>,
+    granted: bool,
+}
+
 fn view(it: KnownPlugin) -> KnownView {
-    let KnownPlugin { name, about, version, is_installed, settings, is_changed, defaults, schema } =
-        it;
-    let (installed, changed) = (is_installed, is_changed);
-    KnownView { name, about, version, installed, settings, changed, defaults, schema }
+    let grants = it.grants.iter().map(|it| GrantView {
+        capability: it.capability.as_str(),
+        about: it.capability.explained(),
+        names: it.names.clone(),
+        granted: it.is_granted,
+    });
+    let grants = grants.collect();
+    let KnownPlugin { name, about, version, settings, defaults, schema, .. } = it;
+    let (installed, changed) = (it.is_installed, it.is_changed);
+    KnownView { name, about, version, installed, grants, settings, changed, defaults, schema }
 }
 
 fn find(app: &App, name: &str) -> Result<KnownPlugin, ApiError> {

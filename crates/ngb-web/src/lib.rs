@@ -19,6 +19,7 @@ mod groups;
 mod guard;
 mod health;
 mod hooks;
+mod imports;
 mod input;
 mod known_plugins;
 mod limiter;
@@ -30,6 +31,7 @@ mod messages;
 mod model;
 mod openai;
 mod openapi;
+mod overview;
 mod people;
 mod plugins;
 mod prune;
@@ -50,7 +52,7 @@ use tokio_util::sync::CancellationToken;
 pub use bind::{BindError, PORTS_TRIED, Web};
 pub use caller::{BadSubnet, Subnet};
 pub use hooks::address as hook_address;
-pub use log::{BadLevel, Levels, LogFilter};
+pub use log::{BadLevel, Levels, LogFilter, LogLines};
 pub use login::login_link;
 
 /// What the web server is to do.

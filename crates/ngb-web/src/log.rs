@@ -1,15 +1,26 @@
-//! What is logged, and changing it while the gateway runs.
+//! What is logged: the newest lines, and changing how much while the gateway runs.
 
-use std::{collections::BTreeMap, str::FromStr};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{Registry, filter::Targets, reload};
 
-use crate::{App, door::Who, error::ApiError, input::Input};
+use crate::{
+    App,
+    door::Who,
+    error::ApiError,
+    input::{Input, Query},
+};
 
 /// The words for levels, the fewest lines first.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -71,15 +82,23 @@ impl From<&Levels> for Targets {
     }
 }
 
-/// The filter of the running program.
+/// The log of the running program: its filter, and its newest lines.
 #[derive(Clone, Debug)]
-pub struct LogFilter(reload::Handle<Targets, Registry>);
+pub struct LogFilter {
+    filter: reload::Handle<Targets, Registry>,
+    lines: Arc<LogLines>,
+}
 
 impl LogFilter {
     /// A layer for the program's subscriber that lets through what `levels` name, and the handle that changes it.
     pub fn new(levels: &Levels) -> (reload::Layer<Targets, Registry>, Self) {
-        let (layer, handle) = reload::Layer::new(levels.into());
-        (layer, Self(handle))
+        let (layer, filter) = reload::Layer::new(levels.into());
+        (layer, Self { filter, lines: Arc::default() })
+    }
+
+    /// Where the program's lines are to go as well, once no secret is in them.
+    pub fn lines(&self) -> Arc<LogLines> {
+        self.lines.clone()
     }
 
     fn levels(&self) -> Result<Levels, ApiError> {
@@ -87,11 +106,11 @@ impl LogFilter {
             all: it.default_level().unwrap_or(LevelFilter::OFF),
             targets: it.iter().map(|(name, level)| (name.to_owned(), level)).collect(),
         };
-        self.0.with_current(read).map_err(|err| ApiError::internal(anyhow::Error::from(err)))
+        self.filter.with_current(read).map_err(|err| ApiError::internal(anyhow::Error::from(err)))
     }
 
     fn set(&self, levels: &Levels) -> Result<(), ApiError> {
-        self.0.reload(levels).map_err(|err| ApiError::internal(anyhow::Error::from(err)))
+        self.filter.reload(levels).map_err(|err| ApiError::internal(anyhow::Error::from(err)))
     }
 }
 
@@ -151,9 +170,123 @@ pub(crate) async fn change(
     Ok(Json(shown))
 }
 
+/// Lines that are kept, and bytes of them; the newest stay.
+const MAX_LINES: usize = 2_000;
+const MAX_BYTES: usize = 512 * 1024;
+
+/// The newest lines of the log.
+#[derive(Debug, Default)]
+pub struct LogLines {
+    kept: Mutex<Kept>,
+    /// The number of the last.
+    last: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    lines: VecDeque<(u64, String)>,
+    bytes: usize,
+}
+
+impl LogLines {
+    /// Keeps a line.
+    pub fn push(&self, line: &str) {
+        let line = line.trim_end().to_owned();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = *self.last.borrow() + 1;
+        kept.bytes += line.len();
+        kept.lines.push_back((number, line));
+        while MAX_LINES < kept.lines.len() || (MAX_BYTES < kept.bytes && 1 < kept.lines.len()) {
+            let Some((_, gone)) = kept.lines.pop_front() else { break };
+            kept.bytes -= gone.len();
+        }
+        drop(kept);
+        self.last.send_replace(number);
+    }
+
+    fn after(&self, after: u64) -> Vec<LineView> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = kept.lines.iter().filter(|it| after < it.0);
+        new.map(|(number, text)| LineView {
+            number: *number,
+            level: level_of(text),
+            text: text.clone(),
+        })
+        .collect()
+    }
+}
+
+/// The level that a line names among its first words, or as JSON; none for a further line of what was said before.
+fn level_of(line: &str) -> Option<&'static str> {
+    let named = match line.starts_with('{') {
+        true => serde_json::from_str::<serde_json::Value>(line)
+            .ok()
+            .and_then(|it| it["level"].as_str().map(str::to_lowercase)),
+        false => line.split_whitespace().nth(1).map(str::to_lowercase),
+    }?;
+    LEVELS.iter().copied().find(|it| *it == named)
+}
+
+/// A line of the log.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LogLine")]
+pub(crate) struct LineView {
+    /// Grows by one with each line since the start.
+    number: u64,
+    level: Option<&'static str>,
+    text: String,
+}
+
+/// Longest that somebody waits for the next line.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "WhichLogLines")]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WhichLines {
+    /// Behind the line with this number.
+    #[serde(default)]
+    after: u64,
+    /// Where there is none yet, the answer comes with the first, or after so many seconds; 60 at most.
+    #[serde(default)]
+    wait_s: u64,
+}
+
+/// The newest lines, the oldest first.
+pub(crate) async fn lines(
+    State(app): State<App>,
+    Query(which): Query<WhichLines>,
+) -> Result<Json<Vec<LineView>>, ApiError> {
+    let log = filter(&app)?.lines();
+    let mut last = log.last.subscribe();
+    let wait = Duration::from_secs(which.wait_s).min(MAX_WAIT);
+    // Of an earlier start, whose lines are in the file, the number is of no use.
+    let after = if *last.borrow() < which.after { 0 } else { which.after };
+    let next = last.wait_for(|it| after < *it);
+    if !wait.is_zero() && app.gateway.clock().timeout(wait, next).await.is_err() {
+        return Ok(Json(Vec::new()));
+    }
+    Ok(Json(log.after(after)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_newest_lines_are_kept() {
+        let log = LogLines::default();
+        for n in 0..2_100 {
+            log.push(&format!("2026-11-23T10:00:00Z  WARN line {n}\n"));
+        }
+        let lines = log.after(0);
+        assert_eq!((lines.len(), lines[0].number, lines[0].level), (2_000, 101, Some("warn")));
+        assert_eq!(log.after(2_099).len(), 1);
+        log.push(&"x".repeat(600 * 1024));
+        assert_eq!(log.after(0).len(), 1, "one that is too long is kept alone");
+        assert_eq!(level_of(r#"{"timestamp":"x","level":"ERROR"}"#), Some("error"));
+        assert_eq!(level_of("  further"), None);
+    }
 
     #[test]
     fn levels_are_read_strictly() {

@@ -103,8 +103,42 @@ pub(crate) async fn invite(
 #[schemars(rename = "PersonChange")]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Change {
-    role: Role,
+    /// The role everywhere, or in `groups`.
+    role: Option<Role>,
     groups: Option<Vec<Name>>,
+    /// Instead of these: each role with where it counts.
+    roles: Option<Vec<RoleWhere>>,
+}
+
+/// A role, and where it counts.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RoleWhere {
+    role: Role,
+    /// None for the whole gateway.
+    group: Option<Name>,
+}
+
+impl Change {
+    fn roles(self, app: &App) -> Result<Vec<(Option<GroupId>, Role)>, ApiError> {
+        match (self.role, self.roles) {
+            (Some(role), None) => roles(app, role, self.groups),
+            (None, Some(all)) if self.groups.is_none() => {
+                let of = |it: RoleWhere| {
+                    let group =
+                        it.group.map(|it| groups::find(app, &it.to_string())).transpose()?;
+                    Ok((group.map(|it| it.id), it.role))
+                };
+                let all: Result<Vec<_>, ApiError> = all.into_iter().map(of).collect();
+                let mut all = all?;
+                // One role a group: the highest.
+                all.sort_by_key(|it: &(Option<GroupId>, Role)| (it.0, std::cmp::Reverse(it.1)));
+                all.dedup_by_key(|it| it.0);
+                Ok(all)
+            }
+            _ => Err(ApiError::bad("give either `role`, with or without `groups`, or `roles`")),
+        }
+    }
 }
 
 /// Gives a person other roles than they had.
@@ -115,13 +149,14 @@ pub(crate) async fn change(
     Input(change): Input<Change>,
 ) -> Result<Json<Done>, ApiError> {
     let person = find(&app, &who, id)?;
-    let roles = roles(&app, change.role, change.groups)?;
+    let roles = change.roles(&app)?;
     need_to_give(&who, &roles)?;
+    let said: Vec<&str> = roles.iter().map(|it| it.1.as_str()).collect();
+    let detail = format!("{} is {}", person.name, said.join(", "));
     if !roles.contains(&(None, Role::Owner)) {
         need_another_owner(&app, id)?;
     }
     app.gateway.set_roles(id, roles).await?;
-    let detail = format!("{} is {}", person.name, change.role);
     app.gateway.store().audit(&who.name, "roles changed", &detail).await?;
     Ok(Json(DONE))
 }

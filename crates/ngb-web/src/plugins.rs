@@ -1,6 +1,6 @@
 //! Plugins: how they fare, and what they hold until somebody decides.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{Json, extract::State};
 use ngb_core::{
@@ -9,17 +9,17 @@ use ngb_core::{
     message::Happening,
 };
 use ngb_gateway::{
-    plugins::PluginState,
+    plugin_state::{PluginLine, PluginState},
     store::{Passage, Way},
 };
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     App,
     door::Who,
     error::ApiError,
-    input::Path,
+    input::{Path, Query},
     shape::{DONE, Done, Instant},
 };
 
@@ -63,6 +63,58 @@ fn view(it: PluginState) -> PluginView {
 /// The plugins that are on, in the order in which they are asked.
 pub(crate) async fn list(State(app): State<App>) -> Result<Json<Vec<PluginView>>, ApiError> {
     Ok(Json(app.gateway.plugins().into_iter().map(view).collect()))
+}
+
+/// Longest that somebody waits for the next line; most plugins write none for hours.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WhichLines {
+    /// Of this plugin only.
+    plugin: Option<String>,
+    /// Behind the line with this number.
+    #[serde(default)]
+    after: u64,
+    /// Where there is none yet, the answer comes with the first, or after so many seconds; 5 at most.
+    #[serde(default)]
+    wait_s: u64,
+}
+
+/// Something that a plugin wrote to its log, or that it failed at.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PluginLine")]
+pub(crate) struct LineView {
+    /// Grows by one with each line of any plugin, since the start.
+    number: u64,
+    at: Instant,
+    plugin: String,
+    /// `debug`, `info`, `warn` or `error`
+    level: &'static str,
+    text: String,
+}
+
+/// The newest lines of plugins, the oldest first.
+pub(crate) async fn lines(
+    State(app): State<App>,
+    Query(which): Query<WhichLines>,
+) -> Result<Json<Vec<LineView>>, ApiError> {
+    let plugin = which.plugin.as_deref();
+    let wait = Duration::from_secs(which.wait_s).min(MAX_WAIT);
+    if !wait.is_zero() {
+        let next = app.gateway.next_plugin_line(which.after, plugin);
+        if app.gateway.clock().timeout(wait, next).await.is_err() {
+            return Ok(Json(Vec::new()));
+        }
+    }
+    let view = |it: PluginLine| LineView {
+        number: it.number,
+        at: Instant(it.at),
+        plugin: it.plugin,
+        level: it.level,
+        text: it.text,
+    };
+    Ok(Json(app.gateway.plugin_lines(which.after, plugin).into_iter().map(view).collect()))
 }
 
 /// Something that a plugin holds.

@@ -16,8 +16,9 @@ use crate::{
     describe::{Described as _, Operation},
     door::{self, Door, Gate, Want},
     error::ApiError,
-    events, groups, guard, health, hooks, known_plugins, live, log, login, messages, model, openai,
-    openapi, people, plugins, prune, restored, sessions, status, tasks, usage,
+    events, groups, guard, health, hooks, imports, known_plugins, live, log, login, messages,
+    model, openai, openapi, overview, people, plugins, prune, restored, sessions, status, tasks,
+    usage,
 };
 
 /// One line of the table.
@@ -131,6 +132,7 @@ table! {
     post   "/api/tasks/{id}/pause"                 SCHEDULE,  tasks::pause,       "Have it fire no more for now.";
     post   "/api/tasks/{id}/resume"                SCHEDULE,  tasks::resume,      "Have it fire again.";
     post   "/api/tasks/{id}/run"                   SCHEDULE,  tasks::run,         "Fire it now, beside its schedule.";
+    get    "/api/overview"                         READ,      overview::show,     "What happened lately, by the minute and by the step: `minutes`.";
     get    "/api/usage"                            READ,      usage::show,        "What was used by day, group and model, in tokens and money: `group`, `days`.";
     get    "/api/alerts"                           OPERATE,   alerts::list,       "What is not as it should be now.";
     post   "/api/alerts/test"                      OPERATE,   alerts::test,       "Say a test wherever alerts go: `to`.";
@@ -145,6 +147,7 @@ table! {
     post   "/api/dead/{id}/drop"                   MEND,      dead::discard,      "Throw it away.";
     get    "/api/plugins"                          READ_ALL,  plugins::list,      "The plugins that are on, in their order, and how they fare.";
     get    "/api/plugins/held"                     OPERATE,   plugins::held,      "What plugins hold until somebody decides.";
+    get    "/api/plugins/logs"                     OPERATE,   plugins::lines,     "What plugins wrote to their logs, and failed at: `plugin`, `after`, `wait_s`.";
     get    "/api/plugins/known"                    CONFIGURE, known_plugins::list, "All plugins that come along or are installed, with their settings.";
     get    "/api/plugins/known/{name}"             CONFIGURE, known_plugins::show, "One of them.";
     patch  "/api/plugins/known/{name}"             CONFIGURE, known_plugins::change, "Change its settings: `enabled`, `order`, `required`, `config`, `groups`.";
@@ -155,12 +158,17 @@ table! {
     post   "/api/plugins/held/{id}/drop"           OPERATE,   plugins::discard,   "Throw it away.";
     get    "/api/restored"                         OPERATE,   restored::list,     "What waits while a restored gateway is held.";
     post   "/api/restored/release"                 CONFIGURE, restored::release,  "Have it go on; with `give_up` what waits becomes dead letters.";
+    post   "/api/imports"                          CONFIGURE, imports::add,       "Keep messages of another program's history: `group`, `messages`; none is answered or sent.";
     post   "/api/prune"                            CONFIGURE, prune::prune,       "Forget what is older than `before_ms`; only count with `dry_run`.";
     post   "/api/model"                            CONFIGURE, model::set,          "Have a model answer from now on, once it has answered: `kind`, `model`, `base_url`, `api_key`.";
     get    "/api/log"                              READ_ALL,  log::show,          "What is logged: a level, and others for parts of the program.";
+    get    "/api/log/lines"                        OPERATE,   log::lines,         "The newest lines of the log: `after`, `wait_s`.";
     patch  "/api/log"                              CONFIGURE, log::change,        "Log more or less until the end: `level`, `target`.";
     get    "/api/status"                           READ,      status::show,       "How the gateway is doing.";
     get    "/api/channels"                         READ_ALL,  channels::list,     "Every account and how it is doing.";
+    post   "/api/channels"                         CONFIGURE, channels::add,      "Add an account and connect it: `kind`, `name`, `settings`.";
+    get    "/api/channels/kinds"                   CONFIGURE, channels::kinds,    "The platforms, and what an account on each wants.";
+    delete "/api/channels/{account}"               CONFIGURE, channels::remove,   "Take an account away; its messages and bindings stay.";
     post   "/api/channels/reload"                  CONFIGURE, channels::reload,   "Read the accounts of the settings anew.";
     patch  "/api/channels/{account}"               OPERATE,   channels::change,   "Have an account rest or go on: `paused`.";
     get    "/api/channels/{account}/setup"         OPERATE,   channels::setup,    "What is left to do at the platform, and what may be missing: `after`, `wait_s`.";

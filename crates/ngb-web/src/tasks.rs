@@ -93,6 +93,13 @@ pub(crate) struct Draft {
     #[serde(alias = "target_chat_jid")]
     chat_jid: Option<String>,
     thread: Option<String>,
+    /// Whose rights its runs have, one's own at most; default one's own.
+    role: Option<Role>,
+    /// Whether a new task waits to be resumed before it fires.
+    #[serde(default)]
+    paused: bool,
+    /// Why it is paused.
+    note: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
@@ -137,6 +144,7 @@ fn task(app: &App, who: &Who, draft: Draft) -> Result<Task, ApiError> {
         }),
         None => None,
     };
+    let own = role_in(&who.roles, group).unwrap_or(Role::Viewer);
     let when = When {
         schedule_type: draft.schedule_type,
         schedule_value: draft.schedule_value,
@@ -155,7 +163,8 @@ fn task(app: &App, who: &Who, draft: Draft) -> Result<Task, ApiError> {
         jitter_ms: draft.jitter_s * 1_000,
         place,
         isolated: matches!(draft.context_mode, Context::Isolated),
-        role: role_in(&who.roles, group).unwrap_or(Role::Viewer),
+        // Nobody gives a task more than they have.
+        role: draft.role.unwrap_or(own).min(own),
         made_by: who.name.clone(),
     })
 }
@@ -187,6 +196,8 @@ pub(crate) struct TaskView {
     jitter_s: u32,
     target_chat_jid: Jid,
     thread: Option<String>,
+    /// Whose rights its runs have.
+    role: Role,
     created_by: String,
     created_at: Instant,
 }
@@ -217,6 +228,7 @@ fn shown(app: &App, it: &TaskRow) -> TaskView {
         jitter_s: it.task.jitter_ms / 1_000,
         target_chat_jid: it.task.place.jid.clone(),
         thread: it.task.place.thread.as_deref().map(str::to_owned),
+        role: it.task.role,
         created_by: it.task.made_by.clone(),
         created_at: Instant(it.created_at),
     }
@@ -283,7 +295,12 @@ pub(crate) async fn add(
     who: Who,
     Input(draft): Input<Draft>,
 ) -> Result<Json<TaskView>, ApiError> {
-    let made = app.gateway.add_task(task(&app, &who, draft)?).await?;
+    let (paused, note) = (draft.paused, draft.note.clone());
+    let task = task(&app, &who, draft)?;
+    let made = match paused {
+        true => app.gateway.add_paused_task(task, note).await?,
+        false => app.gateway.add_task(task).await?,
+    };
     audit(&app, &who, "task added", made.id).await?;
     Ok(Json(shown(&app, &made)))
 }
@@ -336,6 +353,11 @@ pub(crate) async fn change(
     }
     let draft: Draft = serde_json::from_value(all)
         .map_err(|err| ApiError::bad(format!("this is no task: {err}")))?;
+    if draft.paused || draft.note.is_some() {
+        return Err(ApiError::bad(
+            "a task that is there is paused by `POST /api/tasks/{id}/pause`",
+        ));
+    }
     let changed = app.gateway.change_task(id, task(&app, &who, draft)?).await?;
     audit(&app, &who, "task changed", id).await?;
     Ok(Json(shown(&app, &changed)))

@@ -200,7 +200,7 @@ async fn start(home: &Path, store: &Store, clock: &Clock, flood: Flood) -> anyho
             new_chats: NewChats::Ignore,
             fingerprint: "1".into(),
         }],
-        read_accounts: None,
+        account_book: None,
         sandbox: watch::channel(None).1,
         sandbox_state: watch::channel(SandboxState::Proving).1,
         limits: RunLimits {

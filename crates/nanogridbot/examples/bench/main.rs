@@ -27,6 +27,10 @@ const FEW: std::ops::Range<i64> = 1..11;
 /// A chat whose lane never ends its first run.
 const BUSY: i64 = 99;
 
+/// Chats whose work is stopped while so many messages wait behind it.
+const STOPPED: std::ops::Range<i64> = 200..210;
+const WAITING_BEHIND: usize = 1_000;
+
 /// Rounds in which two programs take turns.
 const ROUNDS: usize = 5;
 
@@ -356,5 +360,27 @@ async fn with_load(
     );
     let rounds = Rounds::run((&mut queue, FEW), (&mut empty, other), sizes.asked / 2).await?;
     rounds.row(&format!("p50 with {} jobs of another lane waiting", sizes.waiting), 0, "1.1x");
+    queue.stop(true)?;
+    stops(programs, scratch).await
+}
+
+/// `/stop` in a chat whose agent is in the middle of a command, with a thousand messages behind it.
+async fn stops(programs: &Programs, scratch: &std::path::Path) -> anyhow::Result<()> {
+    let mut ours = Subject::new(Kind::Gateway, programs, scratch.join("stop")).await?;
+    ours.start().await?;
+    ours.groups(STOPPED).await?;
+    let mut times = Vec::new();
+    for chat in STOPPED {
+        ours.occupy(chat).await?;
+        ours.flood(chat, WAITING_BEHIND).await?;
+        times.push(ours.say(chat, "/stop").await?);
+    }
+    Table::row(
+        &format!("`/stop` to its answer, {WAITING_BEHIND} messages waiting, p50 / most"),
+        format!("{:.1} / {:.1} ms", quantile(&times, 50), quantile(&times, 100)),
+        "",
+        "",
+        "200 ms",
+    );
     Ok(())
 }

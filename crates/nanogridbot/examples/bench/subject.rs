@@ -119,9 +119,14 @@ impl Subject {
 
     /// One message in `chat`; how long until its answer was shown.
     pub(crate) async fn ask(&mut self, chat: i64) -> anyhow::Result<Duration> {
-        let sent = self.telegram.platform.figures().sent;
         self.said += 1;
-        let draft = Draft::text(chat, format!("hello {}", self.said));
+        self.say(chat, &format!("hello {}", self.said)).await
+    }
+
+    /// `text` in `chat`; how long until something was said there.
+    pub(crate) async fn say(&mut self, chat: i64, text: &str) -> anyhow::Result<Duration> {
+        let sent = self.telegram.platform.figures().sent;
+        let draft = Draft::text(chat, text);
         let begun = Instant::now();
         self.telegram.platform.push(&[draft]);
         self.wait("an answer", |it| sent < it.sent).await?;

@@ -21,7 +21,7 @@ use super::{
     archive::{Archive, End, FORMAT, Manifest},
     hide::without_secrets,
     read::{self, NoPassphrase},
-    tree,
+    start, tree,
 };
 use crate::{
     context::Context,
@@ -60,7 +60,7 @@ pub(crate) struct Backup {
 
 #[derive(Debug, Subcommand)]
 enum BackupCommand {
-    /// Restore a backup into a scratch folder, bring it up to date and look for damage.
+    /// Restore a backup into a scratch folder, bring it up to date, look for damage, and start it there, held.
     Verify {
         file: PathBuf,
         #[command(flatten)]
@@ -271,11 +271,14 @@ async fn verify(ctx: &Context, file: &Path, key: &Key) -> anyhow::Result<ExitCod
     let store = Store::open(options).await?;
     let (counts, waits) = (store.counts().await?, store.waits(MAX_LISTED).await?);
     store.close().await;
-    let damage = copy::damage(url).await?;
+    let damage = copy::damage(url.clone()).await?;
     if !damage.is_empty() {
         bail!("the database in `{}` is damaged: {}", file.display(), damage.join("; "));
     }
+    let started = start::held(scratch.path(), &url).await;
+    let started = started.with_context(|| format!("`{}` can be read, and", file.display()))?;
     let answer = json!({
+        "held": !started["restored"].is_null(),
         "file": file, "ok": true, "made_at": manifest.made_at.to_string(), "program": manifest.program,
         "rows": end.rows, "files": end.files, "bytes": end.bytes, "without": manifest.without,
         "groups": counts.groups, "messages": counts.messages_in + counts.messages_out,
@@ -292,6 +295,7 @@ async fn verify(ctx: &Context, file: &Path, key: &Key) -> anyhow::Result<ExitCod
         for name in &manifest.without {
             say(&format!("  without `{name}`"));
         }
+        say("  a gateway on it came up, and was held");
     });
     Ok(ExitCode::SUCCESS)
 }

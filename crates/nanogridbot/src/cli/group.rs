@@ -23,7 +23,9 @@ pub(crate) enum Group {
     /// Give a group another name.
     Rename { group: String, name: String },
     /// Change a limit: `memory_mib=1024`, a variable of the agents' environment: `env.LANG=de_DE.UTF-8`, or the way out:
-    /// `egress=web`, `hosts=python,api.example.com`, `hosts=+one.more`.
+    /// `egress=web`, `hosts=python,api.example.com`, `hosts=+one.more`; an MCP server: `mcp.files='npx -y
+    /// @modelcontextprotocol/server-filesystem /workspace/group'`, `mcp.docs=https://example.com/mcp`; tools that a person
+    /// allows each time: `approve_tools=bash,mcp__files__*`, `approve_role=operator`; the only tools: `tools=read,grep`.
     Set {
         group: String,
         /// `name=value`, as `group show` names them; `name=none` where a limit need not be, and takes a variable away.
@@ -182,6 +184,23 @@ pub(crate) enum Mount {
     /// Have a group's next runs see it no more.
     Remove {
         /// As `mount list` names it.
+        name: String,
+        #[arg(short, long, default_value = "main")]
+        group: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Skill {
+    /// List the skills of a group's agents: those of all groups, and its own.
+    #[command(after_help = "Example: nanogridbot skill list --group home")]
+    List {
+        #[arg(short, long, default_value = "main")]
+        group: String,
+    },
+    /// Show what one says.
+    #[command(after_help = "Example: nanogridbot skill show tea --group home")]
+    Show {
         name: String,
         #[arg(short, long, default_value = "main")]
         group: String,

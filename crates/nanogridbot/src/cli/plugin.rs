@@ -63,6 +63,14 @@ pub(crate) enum Plugin {
     Revert { name: String, version: i64 },
     /// Have a plugin's files read anew; the gateway also sees by itself when they change.
     Reload { name: String },
+    /// Show what plugins wrote to their logs and failed at since the start: `plugin logs greeter -f`.
+    Logs {
+        /// Only of this one.
+        name: Option<String>,
+        /// Go on with what comes.
+        #[arg(long, short)]
+        follow: bool,
+    },
     /// List what plugins hold until somebody decides.
     Held,
     /// Let go what a plugin holds: `plugin release 5`.

@@ -1,12 +1,14 @@
-//! `nanogridbot plugin active|held|release|drop`: plugins that the gateway asks, and what they hold.
+//! `nanogridbot plugin active|logs|held|release|drop`: plugins that the gateway asks, what they write, and what they hold.
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use serde_json::{Value, json};
 
 use crate::{
+    client::{Client, escaped},
     context::Context,
-    print::{self, say, text},
+    print::{self, harmless, say, text},
 };
 
 /// Lists the plugins that are on.
@@ -38,6 +40,48 @@ fn row(it: &Value) -> Vec<String> {
         it["calls"].to_string(),
         it["failures"].to_string(),
     ]
+}
+
+/// How long one question for the next line waits, in seconds.
+const WAIT_S: u64 = 5;
+
+/// Shows what plugins wrote to their logs, and what they failed at; goes on with what comes until somebody has enough.
+pub(super) async fn logs(
+    ctx: &Context,
+    name: Option<&str>,
+    follow: bool,
+) -> anyhow::Result<ExitCode> {
+    let Some(client) = Client::connect(&ctx.home.socket()).await? else {
+        bail!("no gateway runs on `{}`, so no plugin writes anything", ctx.home.path().display());
+    };
+    let of = name.map_or(String::new(), |it| format!("&plugin={}", escaped(it)));
+    if let Some(name) = name {
+        // One that is not there would be silent for ever.
+        client.get(&format!("/api/plugins/known/{}", escaped(name))).await?;
+    }
+    let mut after = 0;
+    let mut wait_s = 0;
+    loop {
+        let path = format!("/api/plugins/logs?after={after}&wait_s={wait_s}{of}");
+        let lines = client.get(&path).await?;
+        if !follow {
+            ctx.show(&lines, |it| match it.as_array() {
+                Some(lines) if !lines.is_empty() => lines.iter().for_each(show_line),
+                _ => say("nothing since the start"),
+            });
+            return Ok(ExitCode::SUCCESS);
+        }
+        for it in lines.as_array().into_iter().flatten() {
+            after = it["number"].as_u64().unwrap_or(after);
+            if ctx.json { print::json(it) } else { show_line(it) }
+        }
+        wait_s = WAIT_S;
+    }
+}
+
+fn show_line(it: &Value) {
+    let said = harmless(text(it, "text"));
+    say(&format!("{} {:5} {}: {said}", text(it, "at"), text(it, "level"), text(it, "plugin")));
 }
 
 /// Lists what plugins hold.

@@ -36,6 +36,9 @@ fn print_known(it: &Value) {
     if !text(it, "about").is_empty() {
         say(&format!("  {}", text(it, "about")));
     }
+    for grant in it["grants"].as_array().into_iter().flatten() {
+        say(&format!("  {}", allowed(grant)));
+    }
     let from =
         if it["changed"] == true { "changed while the gateway ran" } else { "as in config.toml" };
     say(&format!("  settings {from}:"));
@@ -53,6 +56,15 @@ fn print_known(it: &Value) {
         let about = of["description"].as_str().unwrap_or_default().replace('\n', " ");
         say(format!("  may also be set: {key}{default}  {about}").trim_end());
     }
+}
+
+/// What a plugin may do, or may not although it asked for it.
+fn allowed(grant: &Value) -> String {
+    let may = if grant["granted"] == true { "may" } else { "may not" };
+    let names: Vec<_> =
+        grant["names"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let names = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
+    format!("{may} {} ({}){names}", text(grant, "about"), text(grant, "capability"))
 }
 
 async fn change(ctx: &Context, name: &str, change: Value) -> anyhow::Result<ExitCode> {

@@ -18,7 +18,7 @@ pub(crate) trait Section {
     const KIND: ChannelKind;
 
     /// What `channel add` asks for: the key, and where to find it.
-    const WANTS: &'static [(&'static str, &'static str)] = &[];
+    const WANTS: &'static [Wanted] = &[];
 
     /// What happens with chats that nobody approved.
     fn new_chats(&self) -> NewChats;
@@ -69,8 +69,11 @@ fn common<'a, T: Section + Serialize>(sections: &'a BTreeMap<String, T>, to: &mu
     }
 }
 
+/// A setting and where its value is found.
+pub(crate) type Wanted = (&'static str, &'static str);
+
 /// What `channel add` asks for of a platform.
-pub(crate) fn wants(kind: ChannelKind) -> &'static [(&'static str, &'static str)] {
+pub(crate) fn wants(kind: ChannelKind) -> &'static [Wanted] {
     match kind {
         ChannelKind::Telegram => Telegram::WANTS,
         ChannelKind::Slack => Slack::WANTS,
@@ -78,7 +81,45 @@ pub(crate) fn wants(kind: ChannelKind) -> &'static [(&'static str, &'static str)
         ChannelKind::Feishu => Feishu::WANTS,
         ChannelKind::Whatsapp => Whatsapp::WANTS,
         ChannelKind::Wecom => Wecom::WANTS,
-        _ => &[],
+        ChannelKind::Dingtalk => Dingtalk::WANTS,
+        ChannelKind::Qq | ChannelKind::Web | ChannelKind::Terminal => &[],
+    }
+}
+
+const WECOM_BOT: &[Wanted] = &[
+    ("bot_id", "from the AI bot's page (智能机器人), API mode, long connection"),
+    ("bot_secret", "from the same page"),
+];
+const WECOM_ROBOT: &[Wanted] =
+    &[("robot_key", "what follows key= in the address of the group's robot (群机器人)")];
+const QQ_FORWARD: &[Wanted] = &[
+    ("url", "ws://…, where the OneBot program (NapCat, Lagrange) listens"),
+    ("token", "the access token that is set there"),
+];
+const QQ_REVERSE: &[Wanted] = &[
+    ("listen", "127.0.0.1:6700, where the OneBot program is to call"),
+    ("token", "the access token that is set there"),
+];
+const QQ_BOT: &[Wanted] = &[
+    ("app_id", "AppID, from q.qq.com, Development settings (开发设置)"),
+    ("app_secret", "AppSecret, from the same page"),
+];
+
+/// In which ways an account of a platform is connected, the usual one first.
+pub(crate) fn ways(kind: ChannelKind) -> Vec<(&'static str, &'static [Wanted])> {
+    match kind {
+        ChannelKind::Wecom => vec![
+            ("an app of the company (自建应用)", Wecom::WANTS),
+            ("an AI bot by long connection (智能机器人)", WECOM_BOT),
+            ("a group's robot, which only sends (群机器人)", WECOM_ROBOT),
+        ],
+        ChannelKind::Qq => vec![
+            ("OneBot, called by us", QQ_FORWARD),
+            ("OneBot, which calls us", QQ_REVERSE),
+            ("an official bot", QQ_BOT),
+        ],
+        ChannelKind::Web | ChannelKind::Terminal => Vec::new(),
+        _ => vec![("a bot or an app of your own", wants(kind))],
     }
 }
 
@@ -103,7 +144,7 @@ pub(crate) fn accounts<T: Section>(
 
 impl Section for Telegram {
     const KIND: ChannelKind = ChannelKind::Telegram;
-    const WANTS: &'static [(&'static str, &'static str)] = &[("token", "from @BotFather, /newbot")];
+    const WANTS: &'static [Wanted] = &[("token", "from @BotFather, /newbot")];
 
     fn new_chats(&self) -> NewChats {
         self.new_chats
@@ -124,7 +165,7 @@ impl Section for Telegram {
 
 impl Section for Slack {
     const KIND: ChannelKind = ChannelKind::Slack;
-    const WANTS: &'static [(&'static str, &'static str)] = &[
+    const WANTS: &'static [Wanted] = &[
         ("bot_token", "xoxb-…, from OAuth & Permissions"),
         ("app_token", "xapp-…, from Basic Information, with connections:write"),
     ];
@@ -148,7 +189,7 @@ impl Section for Slack {
 
 impl Section for Discord {
     const KIND: ChannelKind = ChannelKind::Discord;
-    const WANTS: &'static [(&'static str, &'static str)] =
+    const WANTS: &'static [Wanted] =
         &[("token", "from the page Bot, Reset Token; turn on Message Content Intent there")];
 
     fn new_chats(&self) -> NewChats {
@@ -170,7 +211,7 @@ impl Section for Discord {
 
 impl Section for Feishu {
     const KIND: ChannelKind = ChannelKind::Feishu;
-    const WANTS: &'static [(&'static str, &'static str)] = &[
+    const WANTS: &'static [Wanted] = &[
         ("app_id", "cli_…, from Credentials & Basic Info (凭证与基础信息)"),
         ("app_secret", "from the same page"),
     ];
@@ -198,7 +239,7 @@ impl Section for Feishu {
 
 impl Section for Whatsapp {
     const KIND: ChannelKind = ChannelKind::Whatsapp;
-    const WANTS: &'static [(&'static str, &'static str)] = &[
+    const WANTS: &'static [Wanted] = &[
         ("access_token", "of a system user, from Business Settings"),
         ("phone_number_id", "from WhatsApp > API Setup"),
         ("app_secret", "from App settings > Basic"),
@@ -228,7 +269,7 @@ impl Section for Whatsapp {
 
 impl Section for Wecom {
     const KIND: ChannelKind = ChannelKind::Wecom;
-    const WANTS: &'static [(&'static str, &'static str)] = &[
+    const WANTS: &'static [Wanted] = &[
         ("corp_id", "企业ID, from My Company (我的企业)"),
         ("agent_id", "AgentId, from the app's page"),
         ("secret", "Secret, from the app's page"),
@@ -261,6 +302,10 @@ impl Section for Wecom {
 
 impl Section for Dingtalk {
     const KIND: ChannelKind = ChannelKind::Dingtalk;
+    const WANTS: &'static [Wanted] = &[
+        ("client_id", "Client ID (原 AppKey), from Credentials (凭证与基础信息)"),
+        ("client_secret", "Client Secret (原 AppSecret), from the same page"),
+    ];
 
     fn new_chats(&self) -> NewChats {
         self.new_chats

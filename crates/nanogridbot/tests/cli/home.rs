@@ -53,6 +53,46 @@ fn folders_are_0700_and_files_0600() {
     assert_eq!(done.code, Some(0), "{done:?}");
 }
 
+/// `docs/layout.md` names all that a home has, and nothing that no home ever has.
+#[test]
+fn the_page_about_the_layout_is_right() {
+    let stand = Stand::with("[log]\nlevel = \"info\"\n");
+    let gateway = stand.serve(&["--port", "0"]);
+    assert_eq!(stand.run(&["run", "-p", "echo hi"]).out, "hi\n");
+    stand.json(&["group", "add", "team"]);
+    stand.json(&["backup"]);
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/layout.md"));
+    let page = page.unwrap();
+    let (_, home) = page.split_once("## The home").unwrap();
+    let (home, _) = home.split_once("## Besides it").unwrap();
+    let of_line = |it: &'_ str| Some(it.strip_prefix("| `")?.split_once('`')?.0.to_owned());
+    let named: Vec<String> = home.lines().filter_map(of_line).collect();
+    let entries = std::fs::read_dir(stand.home()).unwrap();
+    let there: Vec<String> =
+        entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    for name in &there {
+        assert!(named.contains(name), "docs/layout.md does not name `{name}`");
+    }
+    // Who makes them: people, the shell, plugins, long messages and files, and the disk's reserve beside the start.
+    let rare = [
+        ".env",
+        "removed",
+        "shell_history",
+        "plugins",
+        "cache",
+        "long",
+        "outgoing",
+        "media",
+        "nanogridbot.db-reserve",
+        "instructions",
+    ];
+    for name in named {
+        assert!(there.contains(&name) || rare.contains(&name.as_str()), "no home has `{name}`");
+    }
+    gateway.stop();
+}
+
 /// It hung: the command's client could not be made, and nobody told the command's own gateway to end.
 #[test]
 fn a_machine_without_certificates_runs_commands() {

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::{plugins::bird, stand::Stand};
+use crate::{
+    plugins::{bird, faulty},
+    stand::Stand,
+};
 
 fn manifest(version: &str, more: &str) -> String {
     format!("name = 'parrot'\nversion = '{version}'\nhooks = ['message-received']\n{more}")
@@ -85,6 +88,47 @@ fn a_required_plugin_that_is_broken_holds_what_comes() {
     let held = stand.json(&["plugin", "held"]);
     assert_eq!(held[0]["plugin"], "parrot", "{held}");
     assert!(held[0]["why"].as_str().unwrap().contains("can't be used"), "{held}");
+    gateway.stop();
+}
+
+#[test]
+fn what_a_plugin_was_granted_and_refused_is_shown() {
+    let (stand, dir) = (Stand::new(), tempfile::tempdir().unwrap());
+    let asks = "[capabilities]\nlog = true\nhttp = ['api.example.com']\n";
+    let folder = bird(dir.path(), &manifest("1.0.0", asks), "Kraa");
+    stand.json(&["plugin", "install", folder.to_str().unwrap(), "--grant", "log"]);
+    let gateway = stand.serve(&[]);
+    let shown = stand.run(&["plugin", "show", "parrot"]).out;
+    assert!(shown.contains("may write to its own log (log)\n"), "{shown}");
+    assert!(shown.contains("may not ask these hosts (http): api.example.com\n"), "{shown}");
+    let shown = stand.json(&["plugin", "show", "parrot"]);
+    assert_eq!(shown["grants"][1]["names"], json!(["api.example.com"]), "{shown}");
+    assert_eq!(shown["grants"][1]["granted"], false, "{shown}");
+    assert_eq!(stand.json(&["plugin", "show", "redactor"])["grants"], json!([]));
+    gateway.stop();
+}
+
+#[test]
+fn what_a_plugin_fails_at_is_in_its_log_until_it_is_switched_off() {
+    let (stand, dir) = (Stand::new(), tempfile::tempdir().unwrap());
+    let none = stand.run(&["plugin", "logs"]);
+    assert!(none.err.contains("no gateway runs"), "{none:?}");
+    let folder = faulty(dir.path(), &manifest("1.0.0", ""));
+    stand.json(&["plugin", "install", folder.to_str().unwrap()]);
+    let gateway = stand.serve(&[]);
+    assert!(stand.run(&["plugin", "logs"]).out.contains("nothing since the start"));
+    for _ in 0..4 {
+        assert!(stand.run(&["run", "-p", "echo hello"]).out.contains("hello"));
+    }
+    let lines = stand.json(&["plugin", "logs", "parrot"]);
+    let lines = lines.as_array().unwrap();
+    let levels: Vec<&str> = lines.iter().map(|it| it["level"].as_str().unwrap()).collect();
+    assert_eq!(levels, ["warn", "warn", "warn", "error"], "{lines:?}");
+    assert!(lines[0]["text"].as_str().unwrap().contains("unreachable"), "{lines:?}");
+    let shown = stand.run(&["plugin", "logs", "parrot"]).out;
+    assert!(shown.contains("parrot: it failed too often in a row and is asked no more"), "{shown}");
+    let unknown = stand.run(&["plugin", "logs", "magpie"]);
+    assert!(unknown.err.contains("there is no plugin `magpie`"), "{unknown:?}");
     gateway.stop();
 }
 

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod channel;
+mod declare;
 mod dingtalk;
 mod discord;
 mod doctor;
@@ -11,6 +12,7 @@ mod frames;
 mod groups;
 mod home;
 mod hooks;
+mod import;
 mod installed;
 mod logs;
 mod output;
@@ -20,6 +22,7 @@ mod plugins;
 mod qq;
 mod refusals;
 mod secrets;
+mod service;
 mod setup;
 mod shell;
 mod sim;

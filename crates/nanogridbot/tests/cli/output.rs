@@ -147,6 +147,7 @@ fn each_command_prints_one_json_document() {
         &["usage"],
         &["task", "list"],
         &["mount", "list"],
+        &["skill", "list"],
         &["channel", "list"],
         &["logs", "level"],
         &["prune", "--before", "2020-01-01", "--dry-run"],

@@ -17,20 +17,31 @@ fn parrot(dir: &Path) -> PathBuf {
 
 /// The folder of a plugin that answers each message with `cry`.
 pub(crate) fn bird(dir: &Path, manifest_text: &str, cry: &str) -> PathBuf {
-    let manifest: Manifest = manifest_text.parse().unwrap();
-    let module = r#"(module
-        (memory (export "memory") 2)
-        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 65536))
-        (func (export "nanogridbot:plugin/message-received@0.1.0#handle") (param $at i32) (result i32)
-            (i32.store (i32.const 0) (i32.const 0))
+    assert_eq!(cry.len(), 4);
+    let body = "(i32.store (i32.const 0) (i32.const 0))
             (i32.store (i32.const 4) (i32.const 2))
             (i32.store (i32.const 8) (i32.const 1024))
             (i32.store (i32.const 12) (i32.const 4))
-            (i32.const 0))
-        (data (i32.const 1024) "Kraa"))"#;
-    assert_eq!(cry.len(), 4);
-    let module = wat::parse_str(module.replace("Kraa", cry)).unwrap();
-    let component = encode(&module, &manifest).unwrap();
+            (i32.const 0)";
+    made(dir, manifest_text, body, cry)
+}
+
+/// The folder of a plugin that traps at each message.
+pub(crate) fn faulty(dir: &Path, manifest_text: &str) -> PathBuf {
+    made(dir, manifest_text, "unreachable", "")
+}
+
+fn made(dir: &Path, manifest_text: &str, body: &str, data: &str) -> PathBuf {
+    let manifest: Manifest = manifest_text.parse().unwrap();
+    let module = format!(
+        r#"(module
+        (memory (export "memory") 2)
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 65536))
+        (func (export "nanogridbot:plugin/message-received@0.1.0#handle") (param $at i32) (result i32)
+            {body})
+        (data (i32.const 1024) "{data}"))"#
+    );
+    let component = encode(&wat::parse_str(module).unwrap(), &manifest).unwrap();
     let folder = dir.join("parrot");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("plugin.toml"), manifest_text).unwrap();

@@ -176,6 +176,7 @@ fn planted_secrets_stay_in() {
         "/api/status", "/api/groups", "/api/messages", "/api/messages/1/why", "/api/dead", "/api/health",
         "/api/health/metrics", "/api/tasks", "/metrics", "/healthz", "/readyz", "/api/openapi.json",
         "/api/channels", "/api/people", "/api/pairings", "/api/chats", "/api/live", "/api/log", "/api/me", "/api/messages/2/why",
+        "/api/log/lines", "/api/overview", "/api/plugins", "/api/plugins/known", "/api/plugins/logs", "/api/channels/kinds",
     ];
     for path in paths {
         shown.push((path.to_owned(), gateway.get(path)));

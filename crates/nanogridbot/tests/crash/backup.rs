@@ -86,8 +86,11 @@ async fn a_backup_of_one_database_goes_on_in_the_other() {
     stage.typing_since(0).await;
     stage.kill(gateway).await;
     stage.cli(&["backup", file.to_str().unwrap()]).await;
+    let (polls, sent) = (stage.platform().figures().polls, stage.platform().sent(0).len());
     let whole = answer(&stage, &["backup", "verify", file.to_str().unwrap(), "--json"]).await;
-    assert_eq!(whole["ok"], true, "{whole}");
+    assert_eq!((&whole["ok"], &whole["held"]), (&true.into(), &true.into()), "{whole}");
+    let after = (stage.platform().figures().polls, stage.platform().sent(0).len());
+    assert_eq!(after, (polls, sent), "what was started to verify it reaches nobody");
     let (_gateway, _) = restored(&mut stage, &file, None).await;
     stage.cli(&["resume", "--held"]).await;
     let figures = stage.settled().await;

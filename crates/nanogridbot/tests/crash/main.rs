@@ -16,3 +16,4 @@ mod kill;
 mod points;
 mod standby;
 mod stops;
+mod upgrade;

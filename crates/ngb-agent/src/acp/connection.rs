@@ -1,6 +1,6 @@
 //! The process of an agent that speaks ACP, and the connection to it.
 
-use std::{io, path::Path, time::Duration};
+use std::{collections::BTreeMap, io, path::Path, time::Duration};
 
 use agent_client_protocol::{
     Agent, Client, Error, Lines,
@@ -8,21 +8,21 @@ use agent_client_protocol::{
     v1::{
         ConnectionTo, Responder,
         schema::{
-            InitializeRequest, LoadSessionRequest, McpServer, McpServerStdio, NewSessionRequest,
+            self as acp, InitializeRequest, LoadSessionRequest, McpServerStdio, NewSessionRequest,
             RequestPermissionRequest, RequestPermissionResponse, SessionId, SessionNotification,
             SessionUpdate,
         },
     },
 };
 use futures_util::{SinkExt, TryStreamExt as _};
-use ngb_core::{clock::Clock, tasks::Crew};
+use ngb_core::{clock::Clock, tasks::Crew, toolbox::McpServer};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::codec::{FramedRead, FramedWrite, LinesCodec, LinesCodecError};
 
 use crate::{
     Folders,
     child::{self, AgentChild},
-    host_calls,
+    host_calls, mcp,
 };
 
 /// Longest line that is read, in bytes.
@@ -60,6 +60,8 @@ pub(super) struct Start<'a> {
     pub(super) variables: Vec<(&'static str, String)>,
     /// The command that does host calls.
     pub(super) host_calls: Vec<String>,
+    /// The group's MCP servers.
+    pub(super) mcp: &'a BTreeMap<String, McpServer>,
     /// The session to go on with, if the agent can.
     pub(super) session: Option<String>,
 }
@@ -79,7 +81,7 @@ pub(super) enum Gone {
 
 impl Connection {
     pub(super) async fn open(start: Start<'_>) -> Result<Self, Gone> {
-        let Start { command, folders, clock, variables, host_calls, session } = start;
+        let Start { command, folders, clock, variables, host_calls, mcp, session } = start;
         let (program, args) = command.split_first().map_or(("", &[][..]), |(it, rest)| (it, rest));
         let mut process = child::command(Path::new(program), folders);
         process.args(args).envs(variables);
@@ -97,7 +99,8 @@ impl Connection {
         let Ok(to) = connection.await else {
             return Err(Gone::Ended(child.end().await.unwrap_or_else(|err| err.to_string())));
         };
-        let opening = open_session(&to, folders, &host_calls, session);
+        let servers = servers(&host_calls, mcp).map_err(not_started)?;
+        let opening = open_session(&to, folders, servers, session);
         let (session, is_loaded) = match clock.timeout(START_LIMIT, opening).await {
             Ok(Ok(opened)) => opened,
             Ok(Err(err)) => return Err(Gone::Refused(err)),
@@ -160,13 +163,10 @@ async fn serve(
 async fn open_session(
     to: &ConnectionTo<Agent>,
     folders: &Folders,
-    host_calls: &[String],
+    servers: Vec<acp::McpServer>,
     before: Option<String>,
 ) -> Result<(SessionId, bool), Error> {
     let known = to.send_request(InitializeRequest::new(ProtocolVersion::V1)).block_task().await?;
-    let (program, args) = host_calls.split_first().map_or(("", &[][..]), |(it, rest)| (it, rest));
-    let server = McpServerStdio::new(host_calls::SERVER, program).args(args.to_vec());
-    let servers = vec![McpServer::Stdio(server)];
     if let Some(before) = before
         && known.agent_capabilities.load_session
     {
@@ -181,4 +181,23 @@ async fn open_session(
     }
     let new = NewSessionRequest::new(&folders.group).mcp_servers(servers);
     Ok((to.send_request(new).block_task().await?.session_id, false))
+}
+
+/// The host calls and the group's servers, each as a command.
+fn servers(
+    host_calls: &[String],
+    mcp: &BTreeMap<String, McpServer>,
+) -> io::Result<Vec<acp::McpServer>> {
+    let stdio = |name: &str, words: &[String], env: &BTreeMap<String, String>| {
+        let (program, args) = words.split_first().map_or(("", &[][..]), |(it, rest)| (it, rest));
+        let env =
+            env.iter().map(|(name, value)| acp::EnvVariable::new(name.clone(), value.clone()));
+        let server = McpServerStdio::new(name, program).args(args.to_vec()).env(env.collect());
+        acp::McpServer::Stdio(server)
+    };
+    let mut all = vec![stdio(host_calls::SERVER, host_calls, &BTreeMap::new())];
+    for (name, server) in mcp {
+        all.push(stdio(name, &mcp::words(server)?, &server.env));
+    }
+    Ok(all)
 }

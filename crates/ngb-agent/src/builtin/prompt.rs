@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use ngb_core::{
     frame::{Prompt, PromptMessage},
     role::Role,
+    skill::{self, Skill},
 };
 use serde::Serialize;
 
@@ -48,6 +49,40 @@ pub(crate) fn standing(folders: &Folders) -> String {
     add("Instructions for all groups", global, MAX_INSTRUCTIONS_BYTES);
     let memory = text_of(&folders.lane.join("MEMORY.md"));
     add("What you remember (MEMORY.md, written by you)", memory, MAX_MEMORY_BYTES);
+    res
+}
+
+/// Tells which skills there are; each is read when it is needed.
+pub(crate) fn skills(folders: &Folders) -> String {
+    let Ok(entries) = fs::read_dir(&folders.skills) else { return String::new() };
+    let skill = |entry: fs::DirEntry| {
+        let name = entry.file_name().into_string().ok().filter(|it| skill::is_name(it))?;
+        let text = text_of(&entry.path().join(skill::FILE))?;
+        Skill::parse(&name, &text).ok()
+    };
+    let mut all: Vec<Skill> = entries.flatten().filter_map(skill).take(skill::MAX_SKILLS).collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    if all.is_empty() {
+        return String::new();
+    }
+    let mut res = "# Skills\nWhere one of these fits the work, read /workspace/skills/NAME/SKILL.md first, and do as it says.\n"
+        .to_owned();
+    for Skill { name, description } in all {
+        res += &format!("- {name}: {description}\n");
+    }
+    res + "\n"
+}
+
+/// Tells of MCP servers that don't work, so that nobody is told that their tools were used.
+pub(crate) fn failed_servers(failed: &[(String, String)]) -> String {
+    if failed.is_empty() {
+        return String::new();
+    }
+    let mut res =
+        "# MCP servers that do not work now; say so when their tools are asked for\n".to_owned();
+    for (name, why) in failed {
+        res += &format!("- {name}: {}\n", why.replace('\n', " "));
+    }
     res
 }
 
@@ -156,6 +191,7 @@ mod tests {
             session: None,
             resumed: None,
             model: None,
+            toolbox: ngb_core::toolbox::Toolbox::default(),
         };
         let text = said(&prompt);
         let lines: Vec<&str> = text.lines().collect();
@@ -176,6 +212,20 @@ mod tests {
             r#"{{{sender},"role":"member","trust":"known",{sent_at},"files":["/workspace/group/inbox/1-0-a.pdf"],"text":"hi\n["#
         );
         assert!(lines[2].starts_with(&start), "{}", lines[2]);
+    }
+
+    #[test]
+    fn skills_are_told_by_what_they_say_of_themselves() {
+        let dir = tempfile::tempdir().unwrap();
+        let folders = Folders::under(dir.path());
+        assert_eq!(skills(&folders), "");
+        for (name, text) in [("tea", "---\ndescription: Makes\n  tea.\n---\nBoil."), ("bad", "x")] {
+            let folder = folders.skills.join(name);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("SKILL.md"), text).unwrap();
+        }
+        let text = skills(&folders);
+        assert!(text.ends_with("\n- tea: Makes tea.\n\n") && !text.contains("Boil"), "{text}");
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! The process of the command line: how it is started, and its lines.
 
-use std::{io, path::Path, time::Duration};
+use std::{collections::BTreeMap, io, path::Path, time::Duration};
 
 use futures_util::StreamExt as _;
-use ngb_core::{clock::Clock, frame::ModelSpec};
+use ngb_core::{
+    clock::Clock,
+    frame::ModelSpec,
+    toolbox::{MCP, McpServer},
+};
 use serde_json::{Value, json};
 use tokio::{
     io::AsyncWriteExt as _,
@@ -15,7 +19,7 @@ use super::{session::Begin, wire};
 use crate::{
     Folders,
     child::{self, AgentChild},
-    host_calls,
+    host_calls, mcp,
 };
 
 /// Longest line that is read, in bytes: a file that the command line shows itself is in it.
@@ -70,6 +74,8 @@ pub(super) struct Start<'a> {
     pub(super) host_calls: Vec<String>,
     /// What it is told beside its own prompt.
     pub(super) instructions: &'a str,
+    /// The group's MCP servers.
+    pub(super) mcp: &'a BTreeMap<String, McpServer>,
     pub(super) begin: &'a Begin,
 }
 
@@ -117,8 +123,20 @@ impl Cli {
     }
 
     fn spawn(start: Start<'_>) -> Result<Self, Gone> {
-        let Start { program, folders, model, variables, host_calls, instructions, begin, clock: _ } =
-            start;
+        let Start {
+            program,
+            folders,
+            model,
+            variables,
+            host_calls,
+            instructions,
+            mcp,
+            begin,
+            clock: _,
+        } = start;
+        let not_started =
+            |source| Gone::NotStarted { program: program.display().to_string(), source };
+        let servers = servers(&host_calls, mcp).map_err(not_started)?;
         let mut command = child::command(program, folders);
         command
             .args(["--print", "--verbose", "--include-partial-messages"])
@@ -126,8 +144,8 @@ impl Cli {
             .args(["--permission-prompt-tool", "stdio", "--disallowedTools", NOT_HERE])
             // The group's folder is shared by its lanes: settings that one of them wrote must not run in another.
             .args(["--setting-sources", "user", "--strict-mcp-config"])
-            .args(["--settings", &settings().to_string()])
-            .args(["--mcp-config", &mcp(&host_calls).to_string()])
+            .args(["--settings", &settings(mcp).to_string()])
+            .args(["--mcp-config", &servers.to_string()])
             .args(["--append-system-prompt", instructions, "--system-prompt-snapshot", "off"])
             .args(["--model", &model.model])
             .args(["--autocompact", &model.window_tokens.max(MIN_WINDOW_TOKENS).to_string()])
@@ -138,8 +156,6 @@ impl Cli {
             .env("MCP_TOOL_TIMEOUT", MAX_HOST_CALL_MS)
             // Tells when sub-agents are done too.
             .env("CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS", "1");
-        let not_started =
-            |source| Gone::NotStarted { program: program.display().to_string(), source };
         let (child, to, from) = AgentChild::spawn(command).map_err(not_started)?;
         let from = FramedRead::new(from, LinesCodec::new_with_max_length(MAX_LINE_BYTES));
         Ok(Self { to, from, child })
@@ -165,11 +181,22 @@ impl Cli {
 }
 
 /// What stands under the operator's rules (`/etc/claude-code/managed-settings.json`), which win.
-fn settings() -> Value {
-    json!({ "permissions": { "allow": ALLOWED }, "cleanupPeriodDays": KEPT_DAYS })
+fn settings(mcp: &BTreeMap<String, McpServer>) -> Value {
+    let of_servers = mcp.keys().map(|name| format!("{MCP}{name}"));
+    let allow: Vec<String> = ALLOWED.iter().map(ToString::to_string).chain(of_servers).collect();
+    json!({ "permissions": { "allow": allow }, "cleanupPeriodDays": KEPT_DAYS })
 }
 
-fn mcp(command: &[String]) -> Value {
-    let (program, args) = command.split_first().map_or(("", &[][..]), |(it, rest)| (it, rest));
-    json!({ "mcpServers": { host_calls::SERVER: { "type": "stdio", "command": program, "args": args } } })
+/// The host calls and the group's servers, each as a command.
+fn servers(host_calls: &[String], mcp: &BTreeMap<String, McpServer>) -> io::Result<Value> {
+    let stdio = |words: &[String], env: &BTreeMap<String, String>| {
+        let (program, args) = words.split_first().map_or(("", &[][..]), |(it, rest)| (it, rest));
+        json!({ "type": "stdio", "command": program, "args": args, "env": env })
+    };
+    let mut all = serde_json::Map::new();
+    all.insert(host_calls::SERVER.to_owned(), stdio(host_calls, &BTreeMap::new()));
+    for (name, server) in mcp {
+        all.insert(name.clone(), stdio(&mcp::words(server)?, &server.env));
+    }
+    Ok(json!({ "mcpServers": all }))
 }

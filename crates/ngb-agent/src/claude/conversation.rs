@@ -6,6 +6,7 @@ use futures_util::{StreamExt as _, future::LocalBoxFuture, stream::FuturesUnorde
 use ngb_core::{
     clock::Clock,
     frame::{Failure, Outcome, Prompt, Step},
+    toolbox::{MCP, Toolbox},
 };
 use serde_json::Value;
 
@@ -37,6 +38,7 @@ pub(super) struct Conversation<'a> {
     pub(super) turn: &'a Turn,
     pub(super) folders: &'a Folders,
     pub(super) clock: &'a Clock,
+    toolbox: &'a Toolbox,
     pub(super) heard: Heard,
     /// Answers to what the command line asked that are not known yet.
     asked: FuturesUnordered<LocalBoxFuture<'a, Value>>,
@@ -56,12 +58,14 @@ impl<'a> Conversation<'a> {
         turn: &'a Turn,
         folders: &'a Folders,
         clock: &'a Clock,
+        toolbox: &'a Toolbox,
         heard: Heard,
     ) -> Self {
         Self {
             turn,
             folders,
             clock,
+            toolbox,
             heard,
             asked: FuturesUnordered::new(),
             open: HashSet::new(),
@@ -199,7 +203,7 @@ impl<'a> Conversation<'a> {
 
     /// Begins to find the answer to what the command line asks.
     fn request(&self, id: String, request: Request) {
-        let turn = self.turn;
+        let (turn, toolbox) = (self.turn, self.toolbox);
         self.asked.push(match request {
             Request::CanUseTool { tool_name, input } => Box::pin(async move {
                 let verdict = approve::ask(turn, &tool_name, &input).await;
@@ -208,7 +212,7 @@ impl<'a> Conversation<'a> {
             Request::HookCallback { callback_id, input } if callback_id == wire::BEFORE_TOOL => {
                 Box::pin(async move {
                     let tool = input["tool_name"].as_str().unwrap_or_default();
-                    let verdict = before_tool(turn, tool).await;
+                    let verdict = before_tool(turn, toolbox, tool, &input["tool_input"]).await;
                     wire::answer(&id, &wire::hook_verdict(&verdict))
                 })
             }
@@ -231,8 +235,22 @@ impl<'a> Conversation<'a> {
     }
 }
 
-async fn before_tool(turn: &Turn, tool: &str) -> Result<(), String> {
-    if NO_EFFECT.contains(&tool) || tool.starts_with("mcp__") {
+async fn before_tool(
+    turn: &Turn,
+    toolbox: &Toolbox,
+    tool: &str,
+    input: &Value,
+) -> Result<(), String> {
+    // What is asked of the host is judged there.
+    if !tool.starts_with(&format!("{MCP}{}__", host_calls::SERVER)) {
+        if !toolbox.has(tool) {
+            return Err(format!("this group's `tools` leave `{tool}` out"));
+        }
+        if toolbox.asks(tool) {
+            approve::ask(turn, tool, input).await?;
+        }
+    }
+    if NO_EFFECT.contains(&tool) || tool.starts_with(&format!("{MCP}{}__", host_calls::SERVER)) {
         return Ok(());
     }
     turn.before_effect().await.map_err(|it| it.to_string())

@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use ngb_core::{
     clock::Clock,
-    frame::{HostCall, Step, TaskWish},
-    id::TaskId,
+    frame::{HostCall, Step},
     role::Role,
     text::shorten,
+    toolbox::{MCP, Toolbox},
 };
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{Folders, forward::Forward, turn::Turn, way_out::WayOut};
+use crate::{Folders, approve, forward::Forward, mcp::Servers, turn::Turn, way_out::WayOut};
 
 mod file;
 
 mod bash;
+mod call;
 mod fetch;
 mod notes;
 mod offspring;
@@ -25,6 +25,7 @@ mod search;
 pub(crate) use notes::MAX_MEMORY_BYTES;
 pub(crate) use offspring::{Offspring, adopt};
 
+use call::Call;
 use file::Seen;
 
 /// Name, description and parameters of each tool, as JSON: an array of objects with these three fields.
@@ -39,80 +40,6 @@ const HEARD_EVERY: Duration = Duration::from_secs(30);
 /// Longest output of a tool that is shown to people while it works, in bytes. The model gets more.
 pub(crate) const MAX_SHOWN_BYTES: usize = 4 * 1024;
 
-/// A call of a tool, as a model or a driver writes it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(tag = "name", content = "input", rename_all = "snake_case")]
-pub(crate) enum Call {
-    Bash(bash::Bash),
-    Glob(search::Glob),
-    Grep(search::Grep),
-    Fetch(fetch::Fetch),
-    Todo(notes::Todo),
-    Memory(notes::Memory),
-    Read(file::Read),
-    Write(file::Write),
-    Edit(file::Edit),
-    SendMessage {
-        text: String,
-        to: Option<String>,
-    },
-    SendFile {
-        path: String,
-        #[serde(default)]
-        caption: String,
-    },
-    React {
-        emoji: String,
-    },
-    ScheduleTask {
-        after_seconds: u64,
-        text: String,
-    },
-    AddTask {
-        text: String,
-        cron: Option<String>,
-        every: Option<String>,
-        at: Option<String>,
-        #[serde(default)]
-        say: bool,
-        to: Option<String>,
-        #[serde(default)]
-        isolated: bool,
-    },
-    ChangeTask {
-        task: TaskId,
-        to: TaskWish,
-    },
-    UpdateTask {
-        task: TaskId,
-        text: Option<String>,
-        cron: Option<String>,
-        every: Option<String>,
-        at: Option<String>,
-    },
-    ListTasks {},
-    SearchMessages {
-        text: String,
-        #[serde(default)]
-        whole_group: bool,
-    },
-    ListGroups {},
-    Refresh {},
-    RegisterGroup {
-        name: String,
-        folder: Option<String>,
-        chat: Option<String>,
-        trigger: Option<String>,
-    },
-    Usage {},
-    Ask {
-        question: String,
-        options: Vec<String>,
-        #[serde(default)]
-        anyone: bool,
-    },
-}
-
 /// What came of a call. A failed one is told to the model like any other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ToolResult {
@@ -124,6 +51,9 @@ pub(crate) struct ToolResult {
 pub(crate) struct Tools {
     pub(crate) folders: Folders,
     pub(crate) way_out: WayOut,
+    pub(crate) servers: Servers,
+    /// What the group has, as the prompt says.
+    toolbox: Toolbox,
     clock: Clock,
     seen: Seen,
     /// Opened for the first command.
@@ -133,7 +63,32 @@ pub(crate) struct Tools {
 impl Tools {
     pub(crate) fn new(folders: Folders, clock: Clock) -> Self {
         let way_out = WayOut::new(folders.broker.clone());
-        Self { folders, way_out, clock, seen: Seen::default(), forward: None }
+        let (servers, toolbox) = (Servers::default(), Toolbox::default());
+        Self { folders, way_out, servers, toolbox, clock, seen: Seen::default(), forward: None }
+    }
+
+    /// Takes up what the group has now.
+    pub(crate) fn renew(&mut self, toolbox: &Toolbox) {
+        if self.toolbox != *toolbox {
+            self.toolbox = toolbox.clone();
+        }
+    }
+
+    /// Starts the group's MCP servers that don't run.
+    pub(crate) async fn start_servers(&mut self) {
+        if self.toolbox.mcp.is_empty() && self.servers.is_empty() {
+            return;
+        }
+        let variables = self.proxy_variables().await;
+        let wanted = &self.toolbox.mcp;
+        self.servers.renew(wanted, &self.folders, &self.clock, &variables).await;
+    }
+
+    /// The tools as models are told of them: ours of `own` that the group has, and those of its servers.
+    pub(crate) fn declared(&self, own: &[Value]) -> Vec<Value> {
+        let all = own.iter().chain(self.servers.declared());
+        let has = |it: &&Value| it["name"].as_str().is_some_and(|name| self.toolbox.has(name));
+        all.filter(has).cloned().collect()
     }
 
     /// Begins another session: what the one before had read counts no longer.
@@ -152,10 +107,7 @@ impl Tools {
         let summary = summary(input);
         let start = Step::ToolStart { id: id.to_owned(), tool: name.to_owned(), summary };
         turn.show(start).await;
-        let res = match serde_json::from_value(json!({ "name": name, "input": input })) {
-            Ok(call) => self.call_heard(turn, call).await,
-            Err(err) => Err(format!("wrong call of `{name}`: {err}")),
-        };
+        let res = self.run_allowed(turn, name, input).await;
         let ok = res.is_ok();
         let output = res.unwrap_or_else(|refused| refused);
         let shown = crate::turn::cut_to(output.clone(), MAX_SHOWN_BYTES);
@@ -163,11 +115,48 @@ impl Tools {
         ToolResult { ok, output }
     }
 
+    /// Runs a tool that the group has, after a person allowed it where that is wanted. What is asked of the host is asked
+    /// about there.
+    async fn run_allowed(
+        &mut self,
+        turn: &Turn,
+        name: &str,
+        input: &Value,
+    ) -> Result<String, String> {
+        if !self.toolbox.has(name) {
+            return Err(format!("this group's `tools` leave `{name}` out"));
+        }
+        let call = if name.starts_with(MCP) {
+            None
+        } else {
+            let call = serde_json::from_value(json!({ "name": name, "input": input }));
+            Some(call.map_err(|err| format!("wrong call of `{name}`: {err}"))?)
+        };
+        if self.toolbox.asks(name) && !call.as_ref().is_some_and(Call::is_of_host) {
+            approve::ask(turn, name, input).await?;
+        }
+        self.call_heard(turn, call, name, input).await
+    }
+
     /// Runs a call and says now and then that it is still at it: a tool has a time limit of its own, and what it does in
     /// silence must not end the run before.
-    async fn call_heard(&mut self, turn: &Turn, call: Call) -> Result<String, String> {
+    async fn call_heard(
+        &mut self,
+        turn: &Turn,
+        call: Option<Call>,
+        name: &str,
+        input: &Value,
+    ) -> Result<String, String> {
         let clock = self.clock.clone();
-        let working = self.call(turn, call);
+        let working = async {
+            match call {
+                Some(call) => self.call(turn, call).await,
+                None => {
+                    turn.before_effect().await.map_err(|it| it.to_string())?;
+                    self.servers.call(&self.clock, name, input).await
+                }
+            }
+        };
         tokio::pin!(working);
         loop {
             tokio::select! {
@@ -245,24 +234,6 @@ impl Tools {
     }
 }
 
-impl Call {
-    /// Whether it may change something outside this conversation; see [`ngb_core::frame::FromAgent::Effect`].
-    fn has_effect(&self) -> bool {
-        !matches!(
-            self,
-            Self::Read(_)
-                | Self::Glob(_)
-                | Self::Grep(_)
-                | Self::Todo(_)
-                | Self::ListTasks {}
-                | Self::SearchMessages { .. }
-                | Self::ListGroups {}
-                | Self::Refresh {}
-                | Self::Usage {}
-        )
-    }
-}
-
 /// A button that says and means `label`.
 pub(crate) fn button(label: &str) -> ngb_core::message::Button {
     let mut end = label.len().min(ngb_core::message::MAX_BUTTON_BYTES);
@@ -301,6 +272,13 @@ mod tests {
     use super::*;
     use crate::turn::OpenCalls;
 
+    #[test]
+    fn the_settings_know_every_tool() {
+        let declared: Vec<Value> = serde_json::from_str(DECLARED).unwrap();
+        let names: Vec<&str> = declared.iter().filter_map(|it| it["name"].as_str()).collect();
+        assert_eq!(names, ngb_core::toolbox::OWN_TOOLS);
+    }
+
     #[tokio::test]
     async fn a_tool_that_runs_long_is_heard_of() {
         let (hand, clock) = Clock::manual(Timestamp(0));
@@ -310,7 +288,8 @@ mod tests {
         // A question that nobody answers.
         let (question, options) = ("well?".into(), vec!["yes".into()]);
         let ask = Call::Ask { question, options, anyone: false };
-        let mut working = tokio_test::task::spawn(tools.call_heard(&turn, ask));
+        let mut working =
+            tokio_test::task::spawn(tools.call_heard(&turn, Some(ask), "ask", &Value::Null));
         assert!(working.poll().is_pending());
         assert!(matches!(heard.try_recv(), Ok(FromAgent::Effect { .. })));
         hand.send_modify(|now| *now = *now + HEARD_EVERY);

@@ -1,37 +1,66 @@
 //! Everything that a command started, also what left its process group or lost its parent.
 //!
 //! This process adopts orphans, so whatever a command started stays below it. Tools run one at a time: what is below
-//! when a command has ended is the command's.
+//! when a command has ended is the command's, but for what is kept from one command to the next.
 
-use std::{collections::HashMap, fs, io};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs, io,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use rustix::process::{
     Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, set_child_subreaper,
     waitpid,
 };
 
-/// Looks at the process table; a process that forks between two looks is seen at the next one.
-const ROUNDS: usize = 4;
+/// Looks at the process table, at most: what forks between two looks is seen at the next one, and what was killed takes a moment
+/// to end.
+const ROUNDS: usize = 100;
 
 /// Has processes whose parent ended become children of this one.
 pub(crate) fn adopt() -> io::Result<()> {
     Ok(set_child_subreaper(Some(getpid()))?)
 }
 
+/// The leaders of what outlives commands: servers that tools call.
+static KEPT: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+fn kept() -> MutexGuard<'static, BTreeSet<i32>> {
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// One command's processes; all of them are killed when this is dropped.
 pub(crate) struct Offspring {
     /// The command's own process, which leads a group.
     leader: Option<Pid>,
+    is_kept: bool,
 }
 
 impl Offspring {
     pub(crate) fn of(leader: Option<Pid>) -> Self {
-        Self { leader }
+        Self { leader, is_kept: false }
+    }
+
+    /// Of a process that the end of others leaves alone.
+    pub(crate) fn kept(leader: Option<Pid>) -> Self {
+        kept().extend(leader.map(Pid::as_raw_nonzero).map(std::num::NonZeroI32::get));
+        Self { leader, is_kept: true }
     }
 }
 
 impl Drop for Offspring {
     fn drop(&mut self) {
+        if let (true, Some(leader)) = (self.is_kept, self.leader) {
+            kept().remove(&leader.as_raw_nonzero().get());
+            let alive = below(leader);
+            // Its group goes first: it may have ended by itself, and nobody is to start more.
+            kill_process_group(leader, Signal::KILL).ok();
+            for pid in alive {
+                kill_process(pid, Signal::KILL).ok();
+            }
+            return;
+        }
         if let Some(leader) = self.leader {
             // It may have ended by itself.
             kill_process_group(leader, Signal::KILL).ok();
@@ -44,6 +73,7 @@ impl Drop for Offspring {
             for pid in alive {
                 kill_process(pid, Signal::KILL).ok();
             }
+            std::thread::yield_now();
         }
         self.reap();
     }
@@ -54,7 +84,7 @@ impl Offspring {
     /// whoever started it.
     fn reap(&self) {
         for (pid, it) in table() {
-            if it.parent == getpid() && it.ended && Some(pid) != self.leader {
+            if it.parent == getpid() && it.ended && Some(pid) != self.leader && !is_kept(pid) {
                 waitpid(Some(pid), WaitOptions::NOHANG).ok();
             }
         }
@@ -66,13 +96,18 @@ struct Process {
     ended: bool,
 }
 
-/// Living processes below `top`.
+fn is_kept(pid: Pid) -> bool {
+    kept().contains(&pid.as_raw_nonzero().get())
+}
+
+/// Living processes below `top`, without those that are kept and what is below them.
 fn below(top: Pid) -> Vec<Pid> {
     let table = table();
     let is_below = |mut pid: Pid| {
         // A table that changed while it was read may have a circle in it.
         for _ in 0..table.len() {
             match table.get(&pid) {
+                Some(_) if is_kept(pid) => return false,
                 Some(it) if it.parent == top => return true,
                 Some(it) => pid = it.parent,
                 None => return false,

@@ -62,8 +62,8 @@ async fn what_it_asks_is_asked_in_the_chat() {
 }
 
 fn asked(what: &HostCall, answer: &str) -> CallOutcome {
-    let HostCall::Ask { question, .. } = what else { panic!("{what:?}") };
-    assert!(question.contains("`launch`") && question.contains("launch --all"), "{question}");
+    let HostCall::Approve { tool, shown } = what else { panic!("{what:?}") };
+    assert!(tool == "launch" && shown.contains("launch --all"), "{tool}: {shown}");
     CallOutcome::Ok { value: answer.into() }
 }
 
@@ -105,7 +105,7 @@ fn zeds() -> String {
 async fn an_agent_that_others_wrote_works_calls_the_host_and_remembers() {
     let mut at = kitchen(&[&zeds()]).await;
     at.agent.host = |what| match what {
-        HostCall::Ask { .. } => CallOutcome::Ok { value: "allow".into() },
+        HostCall::Approve { .. } => CallOutcome::Ok { value: "allow".into() },
         HostCall::SendMessage { text, .. } if text == "on my way" => {
             CallOutcome::Ok { value: json!("sent") }
         }

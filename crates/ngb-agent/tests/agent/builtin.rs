@@ -74,6 +74,18 @@ async fn it_talks_works_and_remembers() {
 }
 
 #[tokio::test]
+async fn a_skill_is_told_of_and_read_when_it_is_needed() {
+    let mut at = Kitchen::open(KINDS[0].0, KINDS[0].1).await;
+    fs::create_dir_all(at.path("skills/tea")).unwrap();
+    let text = "---\nname: tea\ndescription: Makes tea.\n---\nBoil water.";
+    fs::write(at.path("skills/tea/SKILL.md"), text).unwrap();
+    let text = at.ask("tool:read {\"path\":\"/workspace/skills/tea/SKILL.md\"}").await;
+    assert!(text.contains("Boil water."), "{text}");
+    let first = at.sim.requests()[0].body.to_string();
+    assert!(first.contains("- tea: Makes tea.") && !first.contains("Boil water"), "{first}");
+}
+
+#[tokio::test]
 async fn a_file_that_another_lane_changed_is_not_overwritten() {
     let mut at = Kitchen::open(KINDS[0].0, KINDS[0].1).await;
     let file = at.path("group/shared.md");
@@ -431,8 +443,9 @@ async fn a_live_agent_is_small() {
     }
     let pid = at.agent.child.id().unwrap();
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let pss = rollup.lines().find_map(|it| it.strip_prefix("Pss:")).unwrap();
-    let kib: u64 = pss.trim().trim_end_matches(" kB").parse().unwrap();
-    println!("PSS of a live builtin agent: {kib} KiB");
-    assert!(kib < 8 * 1024, "{kib} KiB");
+    // What it has for itself: the executable's pages are those of all agents, and are as many as its profile makes them.
+    let own = rollup.lines().find_map(|it| it.strip_prefix("Pss_Anon:")).unwrap();
+    let kib: u64 = own.trim().trim_end_matches(" kB").parse().unwrap();
+    println!("memory of a live builtin agent, without the executable: {kib} KiB");
+    assert!(kib < 4 * 1024, "{kib} KiB");
 }

@@ -165,10 +165,20 @@ async fn what_a_rule_asks_about_is_asked_in_the_chat() {
 }
 
 fn asked(what: &HostCall, answer: &str) -> CallOutcome {
-    let HostCall::Ask { question, options, least: None } = what else { panic!("{what:?}") };
-    assert!(question.contains("`Bash`") && question.contains("rm a.txt"), "{question}");
-    assert!(options.iter().any(|it| it.value == answer));
+    let HostCall::Approve { tool, shown } = what else { panic!("{what:?}") };
+    assert!(tool == "Bash" && shown.contains("rm a.txt"), "{tool}: {shown}");
     CallOutcome::Ok { value: answer.into() }
+}
+
+#[tokio::test]
+async fn skills_stand_where_it_looks_for_them() {
+    let mut at = kitchen().await;
+    fs::create_dir_all(at.path("skills/tea")).unwrap();
+    let text = "---\nname: tea\ndescription: Makes tea of leaves.\n---\nBoil water.";
+    fs::write(at.path("skills/tea/SKILL.md"), text).unwrap();
+    at.ask("say:hello").await;
+    let asked: String = at.sim.requests().iter().map(|it| it.body.to_string()).collect();
+    assert!(asked.contains("Makes tea of leaves."), "{asked}");
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! An agent, a real broker and the model simulator.
 
 use futures_util::future::join_all;
-use ngb_broker::{Allowed, Auth, Broker, BrokerConfig, Client, Current, Door, Provider, WayOut};
+use ngb_broker::{
+    Allowed, Auth, Broker, BrokerConfig, Client, Credential, Current, Door, Provider, WayOut,
+};
 use ngb_core::{
     clock::Clock,
     frame::{ModelSpec, Outcome, ProviderKind, SessionMark},
@@ -49,8 +51,22 @@ impl Kitchen {
         Self::with(&["builtin"], kind, auth).await
     }
 
+    /// One whose broker adds credentials.
+    pub(crate) async fn reaching(credentials: Vec<Credential>) -> Self {
+        Self::of(&["builtin"], KINDS[0].0, KINDS[0].1, credentials).await
+    }
+
     /// One whose agent has another driver, with what it needs.
     pub(crate) async fn with(driver: &[&str], kind: ProviderKind, auth: Auth) -> Self {
+        Self::of(driver, kind, auth, Vec::new()).await
+    }
+
+    async fn of(
+        driver: &[&str],
+        kind: ProviderKind,
+        auth: Auth,
+        credentials: Vec<Credential>,
+    ) -> Self {
         rustls::crypto::ring::default_provider().install_default().ok();
         let plain = || reqwest::Client::builder().no_proxy();
         let sim = ModelServer::start().await.unwrap();
@@ -72,7 +88,7 @@ impl Kitchen {
         let config = BrokerConfig {
             dir: sockets.path().join("broker"),
             providers: vec![provider],
-            way_out: WayOut::new(plain, &Way::direct()).unwrap(),
+            way_out: WayOut { credentials, ..WayOut::new(plain, &Way::direct()).unwrap() },
         };
         let broker = Broker::new(config, Clock::System).unwrap();
         let door = broker.open(LaneId(1), GroupId(1)).unwrap();

@@ -9,6 +9,8 @@ mod process;
 mod builtin;
 #[cfg(test)]
 mod demo;
+#[cfg(test)]
+mod mcp;
 
 #[cfg(test)]
 mod acp;

@@ -25,6 +25,8 @@ pub(crate) struct Agent {
     pub(crate) dir: std::sync::Arc<TempDir>,
     /// How this gateway answers calls.
     pub(crate) host: fn(&HostCall) -> CallOutcome,
+    /// What prompts say of the group's tools.
+    pub(crate) toolbox: ngb_core::toolbox::Toolbox,
     /// Every frame that the agent sent, as text, to search it for what must not be there.
     pub(crate) seen: Vec<FromAgent>,
     to: Option<ChildStdin>,
@@ -61,7 +63,16 @@ impl Agent {
         let to = child.stdin.take();
         let from = FrameReader::new(BufReader::new(child.stdout.take().unwrap()));
         let host = |_: &HostCall| CallOutcome::Ok { value: Value::Null };
-        let mut agent = Self { child, dir, host, seen: Vec::new(), to, from, last: 0 };
+        let mut agent = Self {
+            child,
+            dir,
+            host,
+            toolbox: Default::default(),
+            seen: Vec::new(),
+            to,
+            from,
+            last: 0,
+        };
         assert_eq!(agent.next().await, Some(FromAgent::Ready { protocol: frame::PROTOCOL }));
         agent
     }
@@ -95,7 +106,9 @@ impl Agent {
     ) -> PromptId {
         self.last += 1;
         let id = PromptId(self.last);
-        self.send(ToAgent::Prompt(Box::new(prompt(id, text, session, model)))).await;
+        let toolbox = self.toolbox.clone();
+        let prompt = Prompt { toolbox, ..prompt(id, text, session, model) };
+        self.send(ToAgent::Prompt(Box::new(prompt))).await;
         id
     }
 
@@ -169,6 +182,7 @@ pub(crate) fn prompt(
         zone: "Europe/Zurich".into(),
         session,
         resumed: None,
+        toolbox: ngb_core::toolbox::Toolbox::default(),
         model,
     }
 }

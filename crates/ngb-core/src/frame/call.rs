@@ -5,6 +5,12 @@ use serde_json::Value;
 
 use crate::{id::TaskId, message::Button, role::Role};
 
+/// The answer to [`HostCall::Approve`] that lets it be done.
+pub const ALLOW: &str = "allow";
+
+/// The other one.
+pub const DENY: &str = "deny";
+
 /// What an agent may ask of the gateway.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
@@ -88,6 +94,9 @@ pub enum HostCall {
     },
     /// What the group used today, and may use.
     Usage,
+    /// Ask whether `tool` may be used for what `shown` says; the answer is [`ALLOW`] or another word. Who may say so is the
+    /// group's `approve_role`.
+    Approve { tool: String, shown: String },
     /// Ask the people in the prompt's place; the answer is the value of the option that was chosen.
     Ask {
         question: String,
@@ -119,6 +128,7 @@ impl HostCall {
             | Self::ChangeTask { .. }
             | Self::UpdateTask { .. }
             | Self::RegisterGroup { .. }
+            | Self::Approve { .. }
             | Self::Ask { .. } => true,
             Self::ListTasks
             | Self::SearchMessages { .. }
@@ -144,6 +154,7 @@ impl HostCall {
             Self::Refresh => "refresh",
             Self::RegisterGroup { .. } => "register_group",
             Self::Usage => "usage",
+            Self::Approve { .. } => "approve",
             Self::Ask { .. } => "ask",
         }
     }

@@ -87,6 +87,7 @@ impl Gateway {
     async fn check_limits(&self, group: GroupId, limits: &Limits) -> Result<(), HandleError> {
         let refused = |message: String| HandleError::Limit { message, hint: None };
         environment::check(&limits.environment).map_err(|err| refused(err.to_string()))?;
+        limits.toolbox().check().map_err(|err| refused(err.to_string()))?;
         if MAX_HOSTS < limits.hosts.len() {
             return Err(refused(format!("a group has at most {MAX_HOSTS} `hosts`")));
         }

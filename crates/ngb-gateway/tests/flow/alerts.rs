@@ -12,6 +12,7 @@ use ngb_core::{
     schedule::{Misfire, Overlap, Schedule},
 };
 use ngb_gateway::{alerts::AlertSettings, timetable::Task};
+use ngb_plugins::chain::Chain;
 use ngb_store::{Backups, GroupChange, TaskDoes};
 use tokio::sync::watch;
 
@@ -42,11 +43,15 @@ async fn plain(mut actor: Actor) {
 
 /// A stage whose chat `ops` is told of alerts.
 async fn set() -> (Stage, watch::Sender<Timestamp>) {
+    set_with(Chain::default()).await
+}
+
+async fn set_with(plugins: Chain) -> (Stage, watch::Sender<Timestamp>) {
     let (hand, clock) = Clock::manual(NOON);
     let to = vec![place("ops").jid];
     let alerts = AlertSettings { to, account_after: LOOK, short_percent: 0 };
-    let stage = Stage::set(Setting { clock, alerts, ..Setting::default() }, plain).await;
-    (stage, hand)
+    let setting = Setting { clock, alerts, plugins, ..Setting::default() };
+    (Stage::set(setting, plain).await, hand)
 }
 
 /// Moves the clock until something is said to the operators; whatever else is said meanwhile is passed over.
@@ -190,4 +195,24 @@ async fn a_backup_that_fails_or_is_late_is_told() {
     assert!(told(&mut stage, &hand).await.starts_with("Alert: The latest backup is of "));
     store.note_backups(None).await.unwrap();
     assert!(told(&mut stage, &hand).await.starts_with("Over: The latest backup is of "));
+}
+
+#[tokio::test]
+async fn a_plugin_that_is_switched_off_is_told() {
+    let wrong = serde_json::json!({"rules": "none"});
+    let plugins = Chain::new(vec![crate::plugins::plugin("auto_reply", wrong)]);
+    let (mut stage, hand) = set_with(plugins).await;
+    stage.group("home", "1", Scope::Thread).await;
+    for n in 0..3 {
+        stage.write("1", &format!("{n}")).await;
+        assert_eq!(stage.heard().await, ("1".into(), "done".into()));
+    }
+    let said = told(&mut stage, &hand).await;
+    assert!(said.starts_with("Alert: Plugin `auto_reply` failed too often in a row"), "{said}");
+    let lines = stage.gateway.plugin_lines(0, Some("auto_reply"));
+    assert_eq!(
+        lines.iter().map(|it| it.level).collect::<Vec<_>>(),
+        ["warn", "warn", "warn", "error"]
+    );
+    assert_eq!(stage.gateway.plugin_lines(lines[2].number, None).len(), 1);
 }

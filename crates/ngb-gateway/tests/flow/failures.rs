@@ -360,3 +360,64 @@ async fn a_group_has_so_many_runs_a_day() {
     stage.write("1", "tomorrow").await;
     assert_eq!(stage.heard().await.1, "tomorrow");
 }
+
+/// Sets how many runs a group has a day.
+async fn runs_per_day(stage: &Stage, group: ngb_core::id::GroupId, runs_per_day: u64) {
+    let limits = ngb_core::group::Limits { runs_per_day, ..Default::default() };
+    let change = ngb_store::GroupChange { limits: Some(limits), ..Default::default() };
+    stage.gateway.change_group(group, change).await.unwrap();
+}
+
+/// The message is given up without a word, and `why` says so; what the chat hears next is the answer to a later one.
+async fn given_up_silently(stage: &mut Stage, events: &mut Subscription, text: &str) {
+    stage.write("1", text).await;
+    assert_eq!(run_ended(events).await, "failed");
+    let id = stage.message_id(text).await;
+    let why = stage.gateway.store().why(id).await.unwrap();
+    let dead = why.decisions.iter().find(|it| it.kind == Decision::Dead).unwrap();
+    let want = "is used up; the chat was told so already today";
+    assert!(dead.detail.ends_with(want), "{dead:?}");
+    assert_eq!(why.outbox.len(), 0, "{why:?}");
+}
+
+#[tokio::test]
+async fn a_cap_that_is_used_up_is_told_once_a_day() {
+    let (hand, clock) = Clock::manual(NOON);
+    let script = |mut actor: Actor| async move {
+        while let Some(ToAgent::Prompt(prompt)) = actor.hear().await {
+            actor.done(prompt.id, &asked(&prompt)).await;
+        }
+    };
+    let mut stage = Stage::set(Setting { clock, ..Setting::default() }, script).await;
+    let group = stage.group("home", "1", Scope::Thread).await;
+    runs_per_day(&stage, group, 1).await;
+    let capped = "This group has used what it may today (runs_per_day).";
+    let mut events = stage.gateway.hub().subscribe(None);
+    for (text, want, outcome) in [("a", "a", "answered"), ("b", capped, "failed")] {
+        stage.write("1", text).await;
+        let said = stage.heard().await.1;
+        assert!(said.starts_with(want), "{said}");
+        assert_eq!(run_ended(&mut events).await, outcome);
+    }
+    given_up_silently(&mut stage, &mut events, "c").await;
+
+    given_up_silently(&mut stage, &mut events, "d").await;
+    assert_eq!(stage.gateway.store().dead(10).await.unwrap().len(), 3, "none of them is lost");
+
+    // Another cap is another matter, and so is another day.
+    runs_per_day(&stage, group, 5).await;
+    stage.write("1", "e").await;
+    assert_eq!(stage.heard().await.1, "e");
+    assert_eq!(run_ended(&mut events).await, "answered");
+    stage.write("1", "f").await;
+    let said = stage.heard().await.1;
+    assert!(said.starts_with(capped), "{said}");
+    assert_eq!(run_ended(&mut events).await, "failed");
+    hand.send_modify(|now| *now = *now + Duration::from_secs(12 * 60 * 60));
+    for (text, want) in [("g", "g"), ("h", "h"), ("i", "i"), ("j", "j"), ("k", "k"), ("l", capped)]
+    {
+        stage.write("1", text).await;
+        let said = stage.heard().await.1;
+        assert!(said.starts_with(want), "{said}");
+    }
+}

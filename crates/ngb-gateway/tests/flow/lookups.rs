@@ -160,3 +160,22 @@ async fn who_reaches_beyond_their_chat() {
     stage.write("9", "hello?").await;
     assert_eq!(stage.heard().await, ("9".into(), "heard".into()));
 }
+
+/// What was read of the groups while others were being made never takes the place of what was read after them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[expect(clippy::disallowed_methods, reason = "groups that are made at once are the test")]
+async fn groups_that_are_made_at_once_are_all_known() {
+    let stage = Stage::set(Setting::default(), async |_| ()).await;
+    let mut crew = tokio::task::JoinSet::new();
+    for one in 0..8 {
+        let gateway = stage.gateway.clone();
+        crew.spawn(async move {
+            for n in 0..25 {
+                let name = format!("group {one} {n}");
+                gateway.add_group(&name, None, false).await.unwrap();
+                gateway.group(&name).unwrap();
+            }
+        });
+    }
+    crew.join_all().await;
+}

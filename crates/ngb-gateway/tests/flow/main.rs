@@ -1,6 +1,7 @@
 //! The gateway as a chat transcript: what people write, what is said back.
 #![expect(clippy::unwrap_used, reason = "a failed step of a test ends it")]
 
+mod acceptance;
 mod albums;
 mod alerts;
 mod commands;

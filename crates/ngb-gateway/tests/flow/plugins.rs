@@ -1,9 +1,6 @@
 //! Plugins see what comes in and goes out, and change, answer, drop and hold it.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use ngb_core::{
     clock::Clock,
@@ -11,7 +8,7 @@ use ngb_core::{
     frame::{FromAgent, Step, ToAgent},
     group::Scope,
     id::MessageId,
-    message::{Happening, Outbound},
+    message::{Addressed, ChatKind, Happening, Outbound},
 };
 use ngb_gateway::events::Next;
 use ngb_plugins::{
@@ -27,7 +24,7 @@ use crate::{
     stage::{Actor, Setting, Stage, asked},
 };
 
-fn plugin(name: &str, config: Value) -> Member {
+pub(crate) fn plugin(name: &str, config: Value) -> Member {
     let builtin = Builtin::find(name).unwrap();
     Member {
         plugin: builtin.make(&Clock::System),
@@ -142,7 +139,8 @@ async fn what_is_held_waits_for_a_person_in_both_directions() {
     assert_eq!(stage.heard().await.1, "you said wire money");
     assert!(stage.gateway.release(one.id).await.is_err(), "only once");
 
-    stage.gateway.set_plugins(Chain::new(vec![plugin("word_filter", outgoing)]), BTreeMap::new());
+    stage.plugins.put(Chain::new(vec![plugin("word_filter", outgoing)]));
+    stage.gateway.renew_plugins();
     stage.write("1", "a secret").await;
     stage.write("1", "another").await;
     assert_eq!(stage.heard().await.1, "you said another");
@@ -203,4 +201,90 @@ async fn a_stop_is_asked_about_by_nobody() {
     let (_, item) = stage.item().await;
     assert!(matches!(item, Outbound::Text { .. }), "{item:?}");
     stage.end().await;
+}
+
+/// `mention` says only that the bot is meant; what follows is the binding's own rule.
+#[tokio::test]
+async fn a_name_that_a_plugin_knows_is_a_mention() {
+    let setting = with(vec![plugin("mention", json!({"names": ["andy"]}))]);
+    let mut stage = Stage::set(setting, echo).await;
+    let group = stage.group("home", "1", Scope::Thread).await;
+    let bind = |chat, engage| ngb_gateway::handle::Bind {
+        place: crate::stage::place(chat),
+        group,
+        engage,
+        scope: Scope::Thread,
+        senders: ngb_core::group::Senders::Everyone,
+        queue: ngb_core::queue::Queue::default(),
+        exceptions: ngb_core::group::Exceptions::default(),
+    };
+    stage.gateway.bind(bind("2", ngb_core::group::Engage::Mention)).await.unwrap();
+    stage.gateway.bind(bind("3", ngb_core::group::Engage::Never)).await.unwrap();
+    for (chat, text) in [
+        ("2", "nobody is meant"),
+        ("3", "@andy, nobody hears you"),
+        ("2", "what about you, @Andy?"),
+    ] {
+        let mut it = stage.message(chat, text);
+        it.chat.kind = ChatKind::Group;
+        let Happening::Message(content) = &mut it.what else { panic!() };
+        content.addressed = Addressed::No;
+        stage.write_all(vec![it]).await;
+    }
+    assert_eq!(stage.heard().await.0, "2");
+    let meant = newest(&stage, "what about you, @Andy?").await;
+    assert_eq!(
+        notes(&stage, meant).await,
+        ["`mention` at message_received: meant: it names `andy`"]
+    );
+    let why = stage.gateway.store().why(meant).await.unwrap();
+    let queued = why.decisions.iter().find(|it| it.kind == Decision::Queued).unwrap();
+    assert_eq!(queued.detail, "the bot was mentioned");
+    assert!(stage.is_quiet());
+}
+
+/// A chain that was made earlier never takes the place of one that was made later.
+#[tokio::test]
+async fn the_last_change_of_plugins_is_the_one_in_force() {
+    let stage = Stage::set(Setting::default(), echo).await;
+    for _ in 0..100 {
+        let count = std::sync::Mutex::new(0);
+        let add = || {
+            {
+                let mut count = count.lock().unwrap();
+                *count += 1;
+                let members = (0..*count).map(|_| plugin("mention", json!({})));
+                stage.plugins.put(Chain::new(members.collect()));
+            }
+            stage.gateway.renew_plugins();
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(add);
+            }
+        });
+        assert_eq!(stage.gateway.plugins().len(), 4);
+    }
+}
+
+/// Two that answer each other would never end: bots are not answered, and where nobody was let in nobody is spoken to.
+#[tokio::test]
+async fn a_plugin_answers_neither_bots_nor_whom_nobody_let_in() {
+    let rules = json!({"rules": [{"pattern": "hello", "reply": "hello to you"}]});
+    let mut stage = Stage::set(with(vec![plugin("auto_reply", rules)]), echo).await;
+    stage.group("home", "1", Scope::Thread).await;
+    let mut bot = stage.message("1", "hello from a bot");
+    bot.sender.is_bot = true;
+    stage.write_all(vec![bot]).await;
+    stage.write("1", "hello").await;
+    assert_eq!(stage.heard().await, ("1".into(), "hello to you".into()));
+    let dropped = newest(&stage, "hello from a bot").await;
+    let why = stage.gateway.store().why(dropped).await.unwrap();
+    let end = why.decisions.iter().find(|it| it.kind == Decision::Dropped).unwrap();
+    assert!(end.detail.contains("bots are not answered"), "{}", end.detail);
+    stage.write("7", "hello, anybody?").await;
+    let (chat, said) = stage.heard().await;
+    assert_eq!(chat, "7");
+    assert!(said.contains("approve the code"), "{said}");
+    assert!(stage.is_quiet());
 }

@@ -1,7 +1,7 @@
 //! A whole gateway with fakes at its seams: a platform that is a script, an agent that is a closure.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
@@ -40,7 +40,7 @@ use ngb_gateway::{
     dispatch::Caps,
     events::{Event, Next, Subscription},
     handle::{Bind, SandboxState},
-    plugins::Given,
+    plugins::{Given, Keeper, KnownPlugin},
     programs::Programs,
     retention::Retention,
     start::Driver,
@@ -190,8 +190,47 @@ impl Default for Setting {
     }
 }
 
+/// Plugins that a test puts in a row.
+#[derive(Default)]
+pub(crate) struct Row(Mutex<Chain>);
+
+impl Row {
+    pub(crate) fn put(&self, chain: Chain) {
+        *self.0.lock().unwrap() = chain;
+    }
+
+    fn now(&self) -> Chain {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+#[async_trait::async_trait]
+impl Keeper for Row {
+    fn known(&self) -> Vec<KnownPlugin> {
+        Vec::new()
+    }
+
+    fn check(&self, _: &str, _: &serde_json::Value) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn take(&self, _: BTreeMap<String, serde_json::Value>) {}
+
+    fn chain(&self) -> (Chain, BTreeMap<String, String>) {
+        let chain = self.now();
+        // Whoever changes it meanwhile is not to be overwritten by what was read before.
+        std::thread::yield_now();
+        (chain, BTreeMap::new())
+    }
+
+    async fn reload(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+}
+
 /// Everything that a test touches.
 pub(crate) struct Stage {
+    pub(crate) plugins: Arc<Row>,
     pub(crate) gateway: Gateway,
     pub(crate) platform: Arc<Platform>,
     /// Where installed plugins ask for things.
@@ -237,6 +276,8 @@ impl Stage {
         })
         .await
         .unwrap();
+        let row = Arc::new(Row::default());
+        row.put(setting.plugins);
         let (said_tx, said) = mpsc::unbounded_channel();
         let platform = Arc::new(Platform {
             profile: Profile {
@@ -295,7 +336,7 @@ impl Stage {
                 new_chats: NewChats::Ask,
                 fingerprint: "1".into(),
             }],
-            read_accounts: None,
+            account_book: None,
             sandbox: watch::channel(Some(sandbox)).1,
             sandbox_state,
             limits: RunLimits {
@@ -309,7 +350,7 @@ impl Stage {
             set_model: None,
             caps: Caps { max_runs: setting.max_runs, max_live_bytes: 1 << 40 },
             retention: Retention::default(),
-            plugins: Given { chain: setting.plugins, ..Given::default() },
+            plugins: Given { chain: row.now(), keeper: Some(row.clone()), ..Given::default() },
             desk: desk.clone(),
             alerts: setting.alerts,
             scheduler: true,
@@ -321,7 +362,8 @@ impl Stage {
         .unwrap();
         let drain = tasks.drain.clone();
         let life = tokio::spawn(Self::live(tasks));
-        Self { gateway, platform, desk, said, drain, life: Some(life), home, engine, probe }
+        let life = Some(life);
+        Self { plugins: row, gateway, platform, desk, said, drain, life, home, engine, probe }
     }
 
     async fn live(tasks: Tasks) -> ngb_core::tasks::Stopped {

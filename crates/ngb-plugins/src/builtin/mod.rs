@@ -1,6 +1,7 @@
 //! The plugins that the gateway brings along. Each is off until the settings name it.
 
 mod auto_reply;
+mod mention;
 mod personal;
 mod rate_limiter;
 mod redactor;
@@ -61,6 +62,14 @@ impl Builtin {
             make: |_| Arc::new(auto_reply::AutoReply::new()),
             check: auto_reply::check,
             schema: shape::<auto_reply::Settings>,
+        },
+        Self {
+            name: "mention",
+            about: "knows other names by which the agent is meant",
+            required: false,
+            make: |_| Arc::new(mention::Mention::new()),
+            check: mention::check,
+            schema: shape::<mention::Settings>,
         },
     ];
 

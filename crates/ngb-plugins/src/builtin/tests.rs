@@ -19,6 +19,7 @@ fn received(text: &str, part: Part) -> Event {
         sent_at: Timestamp(0),
         part,
         text: text.into(),
+        is_meant: false,
     })
 }
 
@@ -32,6 +33,7 @@ async fn said(name: &str, config: Value, text: &str) -> String {
         Verdict::Drop(why) => format!("drop: {why}"),
         Verdict::Hold(why) => format!("hold: {why}"),
         Verdict::Note(what) => format!("note: {what}"),
+        Verdict::Meant(why) => format!("meant: {why}"),
     }
 }
 
@@ -125,6 +127,40 @@ async fn auto_reply_table() {
 }
 
 #[tokio::test]
+async fn mention_table() {
+    let config = json!({"names": ["@andy", "help-bot"], "called": ["小助手", "Assistant"]});
+    #[rustfmt::skip]
+    let table = [
+        ("what do you say, @Andy?",      "meant: it names `andy`"),
+        ("@help-bot: hours",             "meant: it names `help-bot`"),
+        ("write to me@andy.example",     "pass"),
+        ("@andyman is another",          "pass"),
+        ("Andy said so",                 "pass"),
+        ("assistant, what is new?",      "meant: it names `Assistant`"),
+        ("ask the assistant",            "pass"),
+        ("小助手，天气如何",                "meant: it names `小助手`"),
+        ("小助手天气如何",                 "meant: it names `小助手`"),
+        ("请问@andy今天天气",              "meant: it names `andy`"),
+        ("",                             "pass"),
+    ];
+    for (text, want) in table {
+        assert_eq!(said("mention", config.clone(), text).await, want, "{text}");
+    }
+    assert_eq!(said("mention", json!({"always": true}), "x").await, "meant: every message is");
+    // Without names it is the group's.
+    let plugin = Builtin::find("mention").unwrap().make(&Clock::System);
+    let config = Config::new(json!({}));
+    let group = Some("Chess club".parse().unwrap());
+    let Event::MessageReceived(it) = received("hi @chess club!", Part::Text) else { panic!() };
+    let verdict = |it| plugin.ask(it, &config);
+    let of_group = Event::MessageReceived(Received { group, ..it });
+    let named = Verdict::Meant("it names `Chess club`".into());
+    assert_eq!(verdict(&of_group).await.unwrap(), named);
+    // What was edited into it starts nothing.
+    assert_eq!(verdict(&received("@andy", Part::Edit)).await.unwrap(), Verdict::Pass);
+}
+
+#[tokio::test]
 async fn rate_limiter_counts_by_chat_and_person() {
     let (hand, clock) = Clock::manual(Timestamp(0));
     let plugin = Builtin::find("rate_limiter").unwrap().make(&clock);
@@ -151,6 +187,8 @@ fn settings_are_checked() {
         ("rate_limiter", json!({"per_minute": "ten"}),              "invalid type: string \"ten\""),
         ("auto_reply",   json!({"rules": [{"pattern": "("}]}),      "missing field `reply`"),
         ("auto_reply",   json!({"rules": [{"pattern": "(", "reply": ""}]}), "unclosed group"),
+        ("mention",      json!({"names": ["@"]}),                   "a name is empty"),
+        ("mention",      json!({"called": ["x".repeat(600)]}),      "bytes"),
         ("word_filter",  json!({"files": ["/nowhere/words"]}),      "could not read `/nowhere/words`"),
     ];
     for (name, config, want) in table {

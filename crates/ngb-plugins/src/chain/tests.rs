@@ -68,6 +68,7 @@ fn received(text: &str) -> Event {
         sent_at: Timestamp(0),
         part: Part::Text,
         text: text.into(),
+        is_meant: false,
     })
 }
 

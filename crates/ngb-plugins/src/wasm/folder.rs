@@ -11,16 +11,16 @@ use std::{
 use ngb_core::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::wasm::{
-    manifest::{Capabilities, Capability, Manifest, ManifestError, check_name},
-    package::{COMPONENT_FILE, MANIFEST_FILE},
+use crate::{
+    builtin::Builtin,
+    wasm::{
+        manifest::{Capabilities, Capability, Manifest, ManifestError, check_name},
+        package::{COMPONENT_FILE, MANIFEST_FILE},
+    },
 };
 
 /// What the operator said when the plugin was installed.
 const RECORD_FILE: &str = "installed.toml";
-
-/// Names that a plugin can't have: those that are built in.
-const BUILT_IN: [&str; 5] = ["rate_limiter", "auto_reply", "mention", "redactor", "word_filter"];
 
 /// What was installed, by whose leave.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -163,7 +163,7 @@ impl Folder {
     /// # Errors
     /// If it is taken, and not to be replaced.
     pub fn check_free(&self, name: &str, replace: bool) -> Result<(), FolderError> {
-        if BUILT_IN.contains(&name) {
+        if Builtin::find(name).is_some() {
             return Err(FolderError::BuiltIn(name.to_owned()));
         }
         if replace || !self.0.join(name).exists() {

@@ -11,6 +11,7 @@ use crate::{
     wasm::{
         error::CallError,
         folder::Installed,
+        grant::Grant,
         live::LivePlugins,
         manifest::{Manifest, WasmHook},
         plugin::WasmPlugin,
@@ -24,6 +25,7 @@ use crate::{
 pub struct Seat {
     plugin: Arc<WasmPlugin>,
     manifest: Manifest,
+    grants: Vec<Grant>,
     hooks: Vec<Hook>,
     schema: Value,
 }
@@ -33,7 +35,8 @@ impl Seat {
         let manifest = installed.manifest.clone();
         let hooks = manifest.hooks.iter().filter_map(|it| hook(*it)).collect();
         let schema = manifest.config_schema.clone().unwrap_or(Value::Bool(true));
-        Self { plugin, manifest, hooks, schema }
+        let grants = Grant::all(&manifest.capabilities, &installed.record.granted);
+        Self { plugin, manifest, grants, hooks, schema }
     }
 
     /// Its settings until somebody changes them.
@@ -49,6 +52,11 @@ impl Seat {
     /// What it does, in its own words.
     pub fn about(&self) -> &str {
         &self.manifest.description
+    }
+
+    /// What it may do, and what it asked for and may not.
+    pub fn grants(&self) -> &[Grant] {
+        &self.grants
     }
 
     /// Whether what it is asked about waits while it fails.

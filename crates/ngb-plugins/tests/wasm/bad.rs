@@ -92,22 +92,6 @@ const KV: &str =
     r#"(import "nanogridbot:plugin/kv@0.1.0" "set" (func $set (param i32 i32 i32 i32 i32)))"#;
 
 #[tokio::test]
-async fn what_was_not_granted_can_not_be_called() {
-    let bench = Bench::new();
-    let manifest = guests::manifest("'message-received'", "log = true");
-    let does = format!(
-        "(call $log (i32.const 1) (i32.const 0) (i32.const 4)) {}",
-        verdict(PASS, "(i32.const 0)", "(i32.const 0)")
-    );
-    let bytes = component(&manifest, LOG, &on_message(&does));
-    let program = bench.program(&manifest, &bytes, Capabilities::default()).unwrap();
-    let mut running = program.start(bench.desk.clone()).await.unwrap();
-    let said = running.ask(message("hello"), "{}".into()).await.unwrap_err();
-    assert_eq!(said, CallError::NotGranted(Capability::Log));
-    assert!(bench.desk.log.lock().unwrap().is_empty());
-}
-
-#[tokio::test]
 async fn a_flood_of_log_lines_is_cut() {
     let bench = Bench::new();
     let manifest = guests::manifest("'message-received'", "log = true");

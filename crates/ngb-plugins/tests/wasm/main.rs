@@ -5,6 +5,7 @@
 mod bad;
 mod cache;
 mod folder;
+mod grants;
 mod guests;
 mod live;
 mod rehearsal;

@@ -60,6 +60,7 @@ fn received(text: &str) -> Event {
         sent_at: Timestamp(5),
         part: Part::Text,
         text: text.to_owned(),
+        is_meant: false,
     })
 }
 
