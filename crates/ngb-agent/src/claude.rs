@@ -113,6 +113,7 @@ impl Claude {
             never = ways.host_calls.serve(&mut self.tools, turn) => match never {},
         };
         let outcome = outcome.map_err(gone)?;
+        let leaves_work = conversation.leaves_work();
         live.heard = conversation.heard;
         if let Outcome::Failed { .. } = outcome {
             // The next try begins at the mark, in a process of its own.
@@ -120,7 +121,9 @@ impl Claude {
         }
         live.mark = live.heard.mark().or_else(|| prompt.session.clone());
         let session = live.mark.clone();
-        self.live = Some(live);
+        if !leaves_work {
+            self.live = Some(live);
+        }
         Ok(Worked { outcome, session })
     }
 

@@ -14,7 +14,7 @@ use ngb_core::{
 };
 use serde_json::Value;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// Longest text in a frame, in bytes. JSON may write one byte as six, and the line must stay under
@@ -67,6 +67,7 @@ pub(crate) struct Turn {
     calls: OpenCalls,
     effect_told: AtomicBool,
     steered: Mutex<Steered>,
+    more: Notify,
 }
 
 /// What people wrote while the prompt was worked on.
@@ -80,7 +81,8 @@ struct Steered {
 impl Turn {
     pub(crate) fn new(prompt: PromptId, out: mpsc::Sender<FromAgent>, calls: OpenCalls) -> Self {
         let (effect_told, steered) = (AtomicBool::new(false), Mutex::default());
-        Self { prompt, stop: CancellationToken::new(), out, calls, effect_told, steered }
+        let (stop, more) = (CancellationToken::new(), Notify::new());
+        Self { prompt, stop, out, calls, effect_told, steered, more }
     }
 
     fn steered(&self) -> MutexGuard<'_, Steered> {
@@ -90,6 +92,12 @@ impl Turn {
     /// Keeps what people wrote meanwhile, for a driver that asks for it.
     pub(crate) fn steer(&self, prompt: Prompt) {
         self.steered().waiting.push(prompt);
+        self.more.notify_one();
+    }
+
+    /// Waits until people have written something; it may have been taken since.
+    pub(crate) async fn more(&self) {
+        self.more.notified().await;
     }
 
     /// What people wrote since the last look. Whoever takes it answers it.

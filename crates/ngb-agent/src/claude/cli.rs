@@ -1,6 +1,12 @@
 //! The process of the command line: how it is started, and its lines.
 
-use std::{collections::BTreeMap, io, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+    time::Duration,
+};
 
 use futures_util::StreamExt as _;
 use ngb_core::{
@@ -139,7 +145,7 @@ impl Cli {
         let servers = servers(&host_calls, mcp).map_err(not_started)?;
         let mut command = child::command(program, folders);
         command
-            .args(["--print", "--verbose", "--include-partial-messages"])
+            .args(["--print", "--verbose", "--include-partial-messages", "--replay-user-messages"])
             .args(["--input-format", "stream-json", "--output-format", "stream-json"])
             .args(["--permission-prompt-tool", "stdio", "--disallowedTools", NOT_HERE])
             // The group's folder is shared by its lanes: settings that one of them wrote must not run in another.
@@ -172,12 +178,30 @@ impl Cli {
         }
     }
 
+    /// Says what a person wrote, and gives the id by which its taking up is heard of. No two have the same, also not in one
+    /// session's processes: what it has had it would pass over.
+    pub(super) async fn say_for_person(&mut self, text: &str) -> Result<String, Gone> {
+        let uuid = random_uuid()?;
+        self.say(&wire::user(&uuid, text)).await?;
+        Ok(uuid)
+    }
+
     pub(super) async fn say(&mut self, what: &Value) -> Result<(), Gone> {
         let mut line = what.to_string();
         line.push('\n');
         self.to.write_all(line.as_bytes()).await?;
         Ok(self.to.flush().await?)
     }
+}
+
+/// A random UUID (RFC 9562, version 4).
+fn random_uuid() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    bytes[6] = 0x40 | bytes[6] & 0x0f;
+    bytes[8] = 0x80 | bytes[8] & 0x3f;
+    let hex: String = bytes.iter().map(|it| format!("{it:02x}")).collect();
+    Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
 }
 
 /// What stands under the operator's rules (`/etc/claude-code/managed-settings.json`), which win.

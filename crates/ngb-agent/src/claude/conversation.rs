@@ -48,6 +48,8 @@ pub(super) struct Conversation<'a> {
     shown_elsewhere: HashSet<String>,
     answers: Vec<String>,
     failure: Option<(Failure, String)>,
+    /// What people wrote meanwhile and the command line has not taken up, by its ids.
+    untaken: HashSet<String>,
     running: bool,
     interrupted: bool,
     over: bool,
@@ -72,6 +74,7 @@ impl<'a> Conversation<'a> {
             shown_elsewhere: HashSet::new(),
             answers: Vec::new(),
             failure: None,
+            untaken: HashSet::new(),
             running: false,
             interrupted: false,
             over: false,
@@ -80,12 +83,11 @@ impl<'a> Conversation<'a> {
 
     /// Says `prompt`, and works until the command line and its sub-agents have nothing more to do.
     pub(super) async fn work(&mut self, cli: &mut Cli, prompt: &Prompt) -> Result<Outcome, Gone> {
-        let said = said(prompt);
         let text = match &prompt.resumed {
-            Some(note) => format!("[{note}]\n{said}"),
-            None => said,
+            Some(note) => format!("[{note}]\n{}", said(prompt)),
+            None => said(prompt),
         };
-        cli.say(&wire::user(&text)).await?;
+        cli.say_for_person(&text).await?;
         let turn = self.turn;
         while !self.over {
             let is_quiet = self.open.is_empty() && self.asked.is_empty();
@@ -96,10 +98,16 @@ impl<'a> Conversation<'a> {
                     self.interrupted = true;
                     cli.say(&wire::interrupt("interrupt")).await?;
                 }
+                // It stands in the model's next request, which may be another turn's.
+                () = turn.more(), if !self.interrupted => {
+                    for more in turn.take_steered() {
+                        self.untaken.insert(cli.say_for_person(&said(&more)).await?);
+                    }
+                }
                 Some(answer) = self.asked.next(), if !self.asked.is_empty() => {
                     cli.say(&answer).await?;
                 }
-                line = cli.next() => self.hear(cli, line?).await?,
+                line = cli.next() => self.hear(line?).await,
                 () = self.clock.sleep(HEARD_EVERY), if !is_quiet => {
                     turn.show(Step::Thinking { delta: String::new() }).await;
                 }
@@ -114,11 +122,14 @@ impl<'a> Conversation<'a> {
         })
     }
 
-    async fn hear(&mut self, cli: &mut Cli, line: FromCli) -> Result<(), Gone> {
+    async fn hear(&mut self, line: FromCli) {
         match line {
             FromCli::System(it) if it.subtype == "session_state_changed" => {
                 match it.state.as_deref() {
-                    Some("idle") => self.over = !self.answers.is_empty() || self.failure.is_some(),
+                    Some("idle") => {
+                        let is_answered = !self.answers.is_empty() || self.failure.is_some();
+                        self.over = is_answered && self.untaken.is_empty();
+                    }
                     _ => self.running = true,
                 }
             }
@@ -129,21 +140,23 @@ impl<'a> Conversation<'a> {
                 }
                 self.calls(&message).await;
             }
-            FromCli::User { message } => {
-                self.results(&message).await;
-                // The model is asked again now, and takes up what came meanwhile.
-                for more in self.turn.take_steered() {
-                    cli.say(&wire::user(&said(&more))).await?;
+            FromCli::User { message, uuid } => {
+                if let Some(uuid) = uuid {
+                    self.untaken.remove(&uuid);
                 }
+                self.results(&message).await;
             }
-            FromCli::Result(result) => self.turn_ended(*result).await,
+            FromCli::Result(result) => {
+                self.turn_ended(*result).await;
+                // It would begin with what it has not taken up.
+                self.over |= self.interrupted && self.leaves_work();
+            }
             FromCli::ControlRequest { request_id, request } => self.request(request_id, request),
             FromCli::System(_)
             | FromCli::StreamEvent { .. }
             | FromCli::ControlResponse { .. }
             | FromCli::Other => {}
         }
-        Ok(())
     }
 
     async fn piece(&self, event: &Value) {
@@ -184,6 +197,11 @@ impl<'a> Conversation<'a> {
             let output = crate::turn::cut_to(plain(&block["content"]), tools::MAX_SHOWN_BYTES);
             self.turn.show(Step::ToolEnd { id: id.to_owned(), ok, output }).await;
         }
+    }
+
+    /// Whether something was said that it would still work on.
+    pub(super) fn leaves_work(&self) -> bool {
+        !self.untaken.is_empty()
     }
 
     async fn turn_ended(&mut self, result: TurnResult) {

@@ -22,9 +22,10 @@ pub(super) enum FromCli {
         uuid: String,
         parent_tool_use_id: Option<String>,
     },
-    /// Results of tools.
+    /// Results of tools; or what was said to it, when it takes that up (`--replay-user-messages`).
     User {
         message: Message,
+        uuid: Option<String>,
     },
     Result(Box<TurnResult>),
     ControlRequest {
@@ -134,10 +135,10 @@ pub(super) fn cannot(request_id: &str) -> Value {
     json!({ "type": "control_response", "response": response })
 }
 
-/// What a person wrote.
-pub(super) fn user(text: &str) -> Value {
+/// What a person wrote. The command line names it by `uuid` when it takes it up.
+pub(super) fn user(uuid: &str, text: &str) -> Value {
     let message = json!({ "role": "user", "content": text });
-    json!({ "type": "user", "message": message, "parent_tool_use_id": null, "session_id": "" })
+    json!({ "type": "user", "uuid": uuid, "message": message, "parent_tool_use_id": null, "session_id": "" })
 }
 
 /// Whether a tool may go on.
