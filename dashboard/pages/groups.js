@@ -7,11 +7,11 @@ import { Icon } from "../icons.js";
 import { attempt, loadGroups, may as mayDo, useApp } from "../store.js";
 import { Act, Dialog, channelName } from "../ui.js";
 
-/** The one limit that may be no number: then there is no cap. Others that are none are lists or words. */
-const MAY_BE_NONE = "tokens_per_day";
+/** Limits that may be no number: then there is no cap. Others that are none are lists or words. */
+const MAY_BE_NONE = ["tokens_per_day", "cost_per_day"];
 
 /** The limits that are numbers. */
-const numbers = (limits) => Object.entries(limits).filter(([key, value]) => typeof value === "number" || key === MAY_BE_NONE);
+const numbers = (limits) => Object.entries(limits).filter(([key, value]) => typeof value === "number" || MAY_BE_NONE.includes(key));
 
 export function Groups() {
   const state = useApp();
@@ -201,7 +201,7 @@ function Change({ group, onClose, save }) {
       <fieldset class="grid"><legend>${t("limits")}</legend>
         ${Object.entries(limits).map(
           ([key, value]) => html`<label key=${key}>${t(`limit_${key}`)}
-            <input type="number" min="1" required=${key !== "tokens_per_day"} value=${value ?? ""} placeholder=${t("no_cap")} onInput=${set(key)} /></label>`,
+            <input type="number" min=${key === "cost_per_day" ? 0 : 1} step=${key === "cost_per_day" ? "any" : 1} required=${!MAY_BE_NONE.includes(key)} value=${value ?? ""} placeholder=${t("no_cap")} onInput=${set(key)} /></label>`,
         )}
       </fieldset>
       <label>${t("environment")}<textarea rows="3" spellcheck="false" placeholder="LANG=de_DE.UTF-8" value=${environment} onInput=${(event) => setEnvironment(event.target.value)}></textarea>

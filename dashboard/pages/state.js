@@ -74,17 +74,30 @@ export function State() {
 /** Who answers. What is entered here is tried with one answer before it is saved, and counts from the next message on. */
 function Model({ agent, open, refresh }) {
   const [shown, show] = useState(open);
-  const [kind, setKind] = useState("anthropic");
+  const [offers, setOffers] = useState([]);
+  const [name, setName] = useState("anthropic");
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
+  useEffect(() => {
+    if (!shown) return;
+    void get("/api/model/offers").then((all) => {
+      setOffers(all);
+      // What is here already comes first.
+      setName(all.find(isHere)?.name ?? "anthropic");
+    }, setProblem);
+  }, [shown]);
+  const offer = offers.find((it) => it.name === name);
+  const filled = (text) => (text?.includes("<") ? "" : text);
   const save = async (event) => {
     event.preventDefault();
     const form = new FormData(event.target);
     const text = (name) => form.get(name)?.trim() || undefined;
+    const api_key = text("api_key") ?? (offer.variable ? `env:${offer.variable}` : undefined);
     setBusy(true);
     setProblem(null);
     try {
-      const saved = await post("/api/model", { kind, model: text("model"), base_url: text("base_url"), api_key: text("api_key") });
+      const { kind, auth } = offer;
+      const saved = await post("/api/model", { provider: name, kind, auth, model: text("model"), base_url: text("base_url"), api_key });
       toast(t("model_saved", saved.agent, (saved.took_ms / 1000).toFixed(1)));
       show(false);
       await refresh();
@@ -98,22 +111,24 @@ function Model({ agent, open, refresh }) {
     <h2>${t("model")}</h2>
     <p><code>${agent}</code> ${!shown && html`<button class="quiet" onClick=${() => show(true)}>${t("model_change")}</button>`}</p>
     ${shown &&
-    html`<form onSubmit=${save}>
+    offer &&
+    html`<form key=${name} onSubmit=${save}>
       <p class="faint">${t("model_intro")}</p>
-      <label>${t("model_kind")}<select name="kind" value=${kind} onChange=${(event) => setKind(event.target.value)}>
-        ${["anthropic", "openai", "ollama"].map((it) => html`<option key=${it} value=${it}>${t(`kind_${it}`)}</option>`)}
+      <label>${t("model_provider")}<select name="provider" value=${name} onChange=${(event) => setName(event.target.value)}>
+        ${offers.map((it) => html`<option key=${it.name} value=${it.name}>${it.title}${isHere(it) ? ` (${t("model_here")})` : ""}</option>`)}
       </select></label>
-      <label>${t("model_name")}<input name="model" required autocomplete="off" spellcheck="false" placeholder=${MODELS[kind]} /></label>
-      <label>${t("model_key")}<input name="api_key" type="password" autocomplete="off" required=${kind === "anthropic"} /></label>
-      <label>${t("model_url")}<input name="base_url" type="url" autocomplete="off" placeholder=${ADDRESSES[kind]} /><small class="faint">${t("model_url_hint")}</small></label>
+      <label>${t("model_name")}<input name="model" required autocomplete="off" spellcheck="false" list="models-here" defaultValue=${filled(offer.models?.[0] ?? offer.model)} placeholder=${offer.model} /></label>
+      <datalist id="models-here">${(offer.models ?? []).map((it) => html`<option key=${it} value=${it}></option>`)}</datalist>
+      <label>${t("model_key")}<input name="api_key" type="password" autocomplete="off" required=${offer.needs_key && !offer.variable} placeholder=${offer.variable ? t("model_key_here", offer.variable) : ""} /></label>
+      <label>${t("model_url")}<input name="base_url" type="url" autocomplete="off" required defaultValue=${filled(offer.base_url)} placeholder=${offer.base_url} /></label>
       ${problem && html`<p class="problem" role="alert">${problem.message}${problem.hint && html`<br /><span class="faint">${problem.hint}</span>`}</p>`}
       <button class="primary" disabled=${busy}>${t(busy ? "model_asking" : "model_save")}</button>
     </form>`}
   </article>`;
 }
 
-const MODELS = { anthropic: "claude-sonnet-4-5", openai: "gpt-5-mini", ollama: "qwen3:8b" };
-const ADDRESSES = { anthropic: "https://api.anthropic.com", openai: "https://api.openai.com/v1", ollama: "http://127.0.0.1:11434" };
+/** Whether a key for it is in the environment, or its server runs on this machine. */
+const isHere = (offer) => Boolean(offer.variable || offer.models?.length);
 
 function Sandbox({ sandbox }) {
   const walls = ["memory", "cpu", "pids", "disk", "network"];

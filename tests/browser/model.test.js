@@ -52,7 +52,14 @@ test("a model is tried, saved, and answers the next message", async () => {
   await logIn(tab, it.link);
   await tab.locator("[data-banner=demo]").getByRole("link").click();
   const card = tab.locator("[data-card=model]");
-  await card.getByLabel("API").selectOption("openai");
+  // The address and a model of each are filled in; what is the account's own is left to be.
+  await card.getByLabel("Provider").selectOption("deepseek");
+  assert.equal(await card.getByLabel("Address").inputValue(), "https://api.deepseek.com/v1");
+  assert.equal(await card.getByLabel("Model", { exact: true }).inputValue(), "deepseek-chat");
+  await card.getByLabel("Provider").selectOption("azure");
+  assert.equal(await card.getByLabel("Address").inputValue(), "");
+  await shot(tab, "39-model-presets");
+  await card.getByLabel("Provider").selectOption("openai");
   await card.getByLabel("Model", { exact: true }).fill("m");
   await card.getByLabel("Address").fill(model.url);
   await card.getByLabel("Key").fill("bad-key");

@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Status,
     /// Look for what is missing or wrong, and name the command that mends it.
     Doctor(Doctor),
+    /// Choose a model, set what a day may cost, connect a chat; each is proved. Again: look at all of it.
+    Onboard(crate::onboard::Onboard),
     /// Make, list, show, rename and remove groups.
     #[command(subcommand)]
     Group(Group),
@@ -80,6 +82,9 @@ pub(crate) enum Command {
         /// The number behind `#` in what the chat was told, or from the page.
         message: i64,
     },
+    /// List messages, search in them, show one.
+    #[command(subcommand)]
+    Message(crate::message::Message),
     /// Show what is not as it should be, say a test, or have one be told no more.
     #[command(subcommand)]
     Alerts(crate::alerts::Alerts),

@@ -25,9 +25,9 @@ mod running;
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
-struct Finding {
-    what: &'static str,
-    ok: bool,
+pub(crate) struct Finding {
+    pub(crate) what: &'static str,
+    pub(crate) ok: bool,
     detail: String,
     /// The command or setting that mends it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,7 +71,10 @@ pub(crate) async fn doctor(ctx: &Context, args: &cli::Doctor) -> anyhow::Result<
 }
 
 /// Everything that can be looked at. What hangs on something that is not well is left out, so that each trouble is told once.
-async fn look(ctx: &Context, offline: bool) -> anyhow::Result<(Vec<Finding>, Option<Probe>)> {
+pub(crate) async fn look(
+    ctx: &Context,
+    offline: bool,
+) -> anyhow::Result<(Vec<Finding>, Option<Probe>)> {
     let (home, settings) = (machine::home(ctx), settings(ctx));
     let has_home = home.ok;
     let mut all = vec![home];

@@ -206,7 +206,7 @@ fn hosts(limits: &[&String]) -> Result<(bool, Option<Vec<Value>>), BadArgument> 
 const WORDS: &[&str] = &["approve_role", "egress", "session_reset"];
 
 /// `name=value` as the API takes them; `none` takes a limit away where there need not be one.
-fn limit_values(limits: &[&String]) -> Result<Value, BadArgument> {
+pub(crate) fn limit_values(limits: &[&String]) -> Result<Value, BadArgument> {
     let mut res = serde_json::Map::new();
     for limit in limits {
         let (name, value) = parts(limit)?;
@@ -222,6 +222,10 @@ fn limit_values(limits: &[&String]) -> Result<Value, BadArgument> {
             (word, _) if WORDS.contains(&name) => word.into(),
             ("none", _) => Value::Null,
             (_, Ok(number)) => number.into(),
+            (_, Err(_)) if name == "cost_per_day" => {
+                let units = value.parse::<f64>();
+                units.map_err(|_| BadArgument(format!("`{value}` is no amount of money")))?.into()
+            }
             (_, Err(_)) => return Err(BadArgument(format!("`{value}` is no number"))),
         };
         res.insert(name.to_owned(), value);
@@ -294,6 +298,8 @@ mod tests {
         assert_eq!(values("pids=64").unwrap(), json!({ "pids": 64 }));
         let rule = values("session_reset=daily 04:00").unwrap();
         assert_eq!(rule, json!({ "session_reset": "daily 04:00" }));
+        assert_eq!(values("cost_per_day=0.5").unwrap(), json!({ "cost_per_day": 0.5 }));
+        assert!(values("cost_per_day=much").is_err());
         assert_eq!(values("egress=none").unwrap(), json!({ "egress": "none" }));
         assert_eq!(values("tools=read, bash").unwrap(), json!({ "tools": ["read", "bash"] }));
         assert_eq!(values("tools=none").unwrap(), json!({ "tools": null }));

@@ -27,9 +27,12 @@ mod log;
 mod logs;
 mod make;
 mod memory;
+mod message;
+mod model_book;
 mod models;
 mod mount;
 mod net;
+mod onboard;
 mod original;
 mod people;
 mod plugin;
@@ -37,7 +40,6 @@ mod print;
 mod serve;
 mod service;
 mod session;
-mod set_model;
 mod settings;
 mod shell;
 mod shown;
@@ -136,6 +138,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Approve(args) => commands::approve(&ctx, &args).await,
         Command::Why { message } => commands::why(&ctx, message).await,
         Command::Alerts(command) => alerts::alerts(&ctx, &command).await,
+        Command::Onboard(args) => onboard::onboard(&ctx, &args).await,
+        Command::Message(command) => message::message(&ctx, &command).await,
         Command::Dead(command) => dead::dead(&ctx, &command).await,
         Command::Task(command) => task::task(&ctx, &command).await,
         Command::People(command) => people::people(&ctx, &command).await,

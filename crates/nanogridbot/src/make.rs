@@ -29,9 +29,10 @@ use crate::{
     home::{Home, Lock},
     installed::Installed,
     log,
+    model_book::ModelFile,
     models::{self, Models},
     net::Net,
-    original, set_model,
+    original,
     settings::{Environment, Settings},
     standby::{self, Keeper},
     way_out,
@@ -143,10 +144,13 @@ pub(crate) async fn make(
     };
     let broker =
         Broker::new(broker, clock.clone()).context("could not make the broker's folder")?;
-    let set_model = (purpose == Purpose::Serve).then(|| {
-        let place = set_model::Place { home: home.clone(), serve: serve.clone() };
-        place.setter(broker.clone(), redactor.clone(), clock.clone())
-    });
+    let model_book = ModelFile {
+        home: home.clone(),
+        serve: serve.clone(),
+        broker: broker.clone(),
+        redactor: redactor.clone(),
+        clock: clock.clone(),
+    };
     if serve.is_trial {
         // What the accounts are made of is part of what is tried.
         drop(configured(&settings, &env, &net, &clock)?);
@@ -185,7 +189,7 @@ pub(crate) async fn make(
         },
         answers: Answers { driver, model },
         programs: models::programs(&settings.agent, &env),
-        set_model,
+        model_book: Some(Box::new(model_book)),
         caps: Caps {
             max_runs: match purpose {
                 Purpose::Command { agents: false } => 0,

@@ -43,16 +43,16 @@ pub(crate) fn estimate(bytes: usize) -> u64 {
 
 impl Counter {
     /// Counts the answer to a request of `request_bytes`; until the provider says otherwise they are the input.
-    pub(crate) fn new(kind: ProviderKind, request_bytes: usize, entry: LedgerLine) -> (Self, u64) {
+    pub(crate) fn new(kind: ProviderKind, request_bytes: usize, entry: LedgerLine) -> Self {
         let input = Tokens { input: estimate(request_bytes), ..Tokens::default() };
-        let more = entry.set(input, false);
+        entry.set(input, false);
         let told = Told { input: Some(input), ..Told::default() };
         let (line, skipping) = (Vec::new(), false);
-        (Self { kind, line, skipping, told, answer_bytes: 0, entry }, more)
+        Self { kind, line, skipping, told, answer_bytes: 0, entry }
     }
 
-    /// Takes a piece of the stream before it is passed on; returns how many more tokens are known.
-    pub(crate) fn take(&mut self, piece: &[u8]) -> u64 {
+    /// Takes a piece of the stream before it is passed on; returns what is known now.
+    pub(crate) fn take(&mut self, piece: &[u8]) -> Tokens {
         for part in piece.split_inclusive(|it| *it == b'\n') {
             if !self.skipping {
                 self.line.extend_from_slice(part);
@@ -71,7 +71,7 @@ impl Counter {
     }
 
     /// Takes an answer that is one JSON document.
-    pub(crate) fn take_whole(&mut self, body: &[u8]) -> u64 {
+    pub(crate) fn take_whole(&mut self, body: &[u8]) -> Tokens {
         if let Ok(body) = serde_json::from_slice::<Value>(body) {
             match self.kind {
                 ProviderKind::Anthropic => self.anthropic_content(&body),
@@ -90,7 +90,7 @@ impl Counter {
         self.note()
     }
 
-    fn note(&self) -> u64 {
+    fn note(&self) -> Tokens {
         let mut now = self.told.input.unwrap_or_default();
         // A model says "1" at the start and the truth at the end.
         let estimated = estimate(self.answer_bytes);
@@ -99,7 +99,8 @@ impl Counter {
             Some(output) => output.max(estimated),
             None => estimated,
         };
-        self.entry.set(now, self.told.complete)
+        self.entry.set(now, self.told.complete);
+        now
     }
 
     fn look_at(&mut self, line: &[u8]) {
@@ -239,7 +240,7 @@ mod tests {
         ];
         for (kind, body, output) in table {
             let ledger = Ledger::default();
-            let (mut counter, _) = Counter::new(kind, 40, ledger.begin(RunId(1), "p", "m"));
+            let mut counter = Counter::new(kind, 40, ledger.begin(RunId(1), "p", "m"));
             counter.take_whole(body.to_string().as_bytes());
             drop(counter);
             let used = &ledger.take()[0];

@@ -20,6 +20,7 @@ use ngb_core::{
     clock::Clock,
     egress::Rules,
     id::{GroupId, LaneId, RunId},
+    price::Price,
     role::Role,
     secret::Redactor,
     tasks::Crew,
@@ -30,6 +31,7 @@ use tracing::{debug, warn};
 
 use crate::{
     Shared, model,
+    purse::Purse,
     reply::{Body, Why, full, refuse},
     tunnel::{self, Tunnel},
     usage::{Ledger, Usage},
@@ -48,24 +50,26 @@ pub(crate) const MAX_REQUEST_BYTES: usize = 32 * 1024 * 1024;
 const MAX_SOCKET_PATH_BYTES: usize = 107;
 
 /// The run that may use a door now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Current {
     pub run: RunId,
     /// The one model that it may ask; none is no model at all.
     pub model: Option<Allowed>,
     /// The least role of those who asked.
     pub role: Role,
-    /// What the run may still spend, in tokens; none is without end.
-    pub tokens_left: Option<u64>,
+    /// What its group may still spend today.
+    pub purse: Purse,
     /// Which hosts it may reach.
     pub rules: Rules,
 }
 
 /// A model by its provider's name in the settings and its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Allowed {
     pub provider: String,
     pub model: String,
+    /// What it costs, where the operator's table says.
+    pub price: Option<Price>,
 }
 
 /// A way out for one agent process. Dropping it closes the socket and everything that goes through it.
@@ -86,7 +90,6 @@ struct DoorState {
 #[derive(Clone)]
 struct Admission {
     current: Current,
-    budget: Budget,
     reads: Arc<AtomicU32>,
     over: CancellationToken,
 }
@@ -97,32 +100,11 @@ impl DoorState {
     }
 }
 
-/// What a run may still spend; requests under way share it.
-#[derive(Clone)]
-pub(crate) struct Budget(Arc<Mutex<Option<u64>>>);
-
-impl Budget {
-    fn left(&self) -> MutexGuard<'_, Option<u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn allows(&self, tokens: u64) -> bool {
-        self.left().is_none_or(|left| tokens <= left)
-    }
-
-    pub(crate) fn spend(&self, tokens: u64) {
-        if let Some(left) = self.left().as_mut() {
-            *left = left.saturating_sub(tokens);
-        }
-    }
-}
-
 /// What the parts of the broker need to know of a request.
 pub(crate) struct Asking<'a> {
     pub(crate) lane: LaneId,
     pub(crate) group: GroupId,
     pub(crate) current: Current,
-    pub(crate) budget: Budget,
     /// Pages of hosts that are on no list, so far.
     pub(crate) reads: Arc<AtomicU32>,
     /// Fires when the run may use the door no longer.
@@ -154,10 +136,10 @@ impl Door {
     /// Lets requests through in the name of `current`, or none. Those that were let through before are cut, also in the
     /// middle of an answer; what came of it is counted.
     pub fn admit(&self, current: Option<Current>) {
-        let admission = current.map(|current| {
-            let budget = Budget(Arc::new(Mutex::new(current.tokens_left)));
-            let reads = Arc::default();
-            Admission { current, budget, reads, over: CancellationToken::new() }
+        let admission = current.map(|current| Admission {
+            current,
+            reads: Arc::default(),
+            over: CancellationToken::new(),
         });
         let before = std::mem::replace(&mut *self.state.admitted(), admission);
         if let Some(before) = before {
@@ -263,14 +245,13 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let admitted = state.admitted().clone();
-    let Some(Admission { current, budget, reads, over }) = admitted else {
+    let Some(Admission { current, reads, over }) = admitted else {
         return Ok(refuse(Why::Closed, "no run is current: nothing goes out between runs"));
     };
     let asking = Asking {
         lane: at.lane,
         group: at.group,
         current,
-        budget,
         reads,
         over: over.clone(),
         ledger: &state.ledger,

@@ -38,6 +38,7 @@ mod egress;
 mod failure;
 mod model;
 mod prove;
+mod purse;
 mod tunnel;
 
 mod door;
@@ -47,6 +48,7 @@ pub use door::{Allowed, Current, Door};
 pub use egress::{Answered, Ask, WayOut};
 pub use failure::Unreached;
 pub use prove::{Unproved, prove};
+pub use purse::{Amount, Caps, Purse};
 pub use reply::REFUSED;
 pub use usage::Usage;
 

@@ -19,8 +19,10 @@ use tracing::{info, warn};
 use crate::{
     Auth, Provider,
     count::{Counter, estimate},
-    door::{Asking, Budget},
+    door::{Allowed, Asking},
+    purse::{Amount, Reserved},
     reply::{Body, Why, full, refuse},
+    usage::Tokens,
 };
 
 /// Longest error of a provider that is passed on, in bytes.
@@ -52,10 +54,50 @@ fn path_of(kind: ProviderKind) -> &'static str {
     }
 }
 
+/// What an answer may cost at most where the request doesn't say, in tokens: what most models write at most, unless told.
+const MAX_OUTPUT_TOKENS: u64 = 8_192;
+
 /// What the broker reads of a request.
 #[derive(Deserialize)]
 struct Request {
     model: String,
+    /// Longest answer, in tokens, as each of the APIs says it.
+    max_tokens: Option<u64>,
+    max_completion_tokens: Option<u64>,
+    #[serde(default)]
+    options: Options,
+}
+
+/// Ollama's.
+#[derive(Default, Deserialize)]
+struct Options {
+    /// Below zero is without end.
+    num_predict: Option<i64>,
+}
+
+impl Request {
+    fn max_output(&self) -> u64 {
+        let predicted = self.options.num_predict.and_then(|it| u64::try_from(it).ok());
+        self.max_completion_tokens.or(self.max_tokens).or(predicted).unwrap_or(MAX_OUTPUT_TOKENS)
+    }
+}
+
+/// What `tokens` of a model take out of the purse.
+fn cost(bought: &Allowed, tokens: Tokens) -> Amount {
+    let micros = bought.price.map_or(0, |it| it.cost_micros(tokens.told_apart()));
+    Amount { tokens: tokens.sum(), micros }
+}
+
+/// What one call costs, taken out of the purse as it becomes known.
+struct Bill {
+    bought: Allowed,
+    reserved: Reserved,
+}
+
+impl Bill {
+    fn set(&mut self, used: Tokens) {
+        self.reserved.set(cost(&self.bought, used));
+    }
 }
 
 /// Forwards a request to `path`, which is what stood after `/model/`.
@@ -78,8 +120,8 @@ pub(crate) async fn forward(
         return refuse(Why::NotOffered, "the request is not JSON with a `model`");
     };
     // A run has one model: a dearer one, or one of another provider, is not the agent's to choose.
-    match &asking.current.model {
-        Some(it) if it.provider == name && it.model == request.model => (),
+    let bought = match &asking.current.model {
+        Some(it) if it.provider == name && it.model == request.model => it,
         Some(it) => {
             let message = format!(
                 "this run's model is `{}/{}`, not `{name}/{}`",
@@ -88,12 +130,20 @@ pub(crate) async fn forward(
             return refuse(Why::NotOffered, &message);
         }
         None => return refuse(Why::NotOffered, "this run has no model"),
-    }
-    if !asking.budget.allows(estimate(body.len())) {
-        let message = "the token budget of this group for today is used up";
-        return refuse(Why::OverBudget, message);
+    };
+    let purse = &asking.current.purse;
+    if purse.counts_money() && bought.price.is_none() {
+        let message =
+            format!("`{name}/{}` has no price, and this group's money is capped", request.model);
+        return refuse(Why::OverBudget, &message);
     }
     let request_bytes = body.len();
+    let asked = Tokens { input: estimate(request_bytes), ..Tokens::default() };
+    let answered = Tokens { output: request.max_output(), ..asked };
+    let Ok(reserved) = purse.reserve(cost(bought, asked), cost(bought, answered)).await else {
+        let message = "the budget of this group for today is used up";
+        return refuse(Why::OverBudget, message);
+    };
     let answer = match provider.http.send(build(provider, inside).body(body)).await {
         Ok(answer) => answer,
         Err(err) => {
@@ -122,22 +172,22 @@ pub(crate) async fn forward(
         return head.map(|()| full(text));
     }
     let entry = asking.ledger.begin(asking.current.run, name, &request.model);
-    let (mut counter, more) = Counter::new(provider.kind, request_bytes, entry);
-    asking.budget.spend(more);
+    let mut bill = Bill { bought: bought.clone(), reserved };
+    bill.set(asked);
+    let mut counter = Counter::new(provider.kind, request_bytes, entry);
     let kind = head.headers().get(header::CONTENT_TYPE);
     let whole = kind.is_some_and(|it| it.as_bytes().starts_with(b"application/json"));
     if whole {
         let body = collect(answer, MAX_WHOLE_BYTES).await;
-        asking.budget.spend(counter.take_whole(&body));
+        bill.set(counter.take_whole(&body));
         return head.map(|()| full(body));
     }
     let stream = answer.bytes_stream().fuse();
-    let budget = asking.budget.clone();
     let over = Box::pin(asking.over.clone().cancelled_owned());
     let mut counted = Counted {
         stream,
         counter,
-        budget,
+        bill,
         over,
         passed: 0,
         held: BytesMut::new(),
@@ -205,7 +255,7 @@ pub(crate) async fn collect(mut answer: reqwest::Response, max: usize) -> Bytes 
 struct Counted<S> {
     stream: S,
     counter: Counter,
-    budget: Budget,
+    bill: Bill,
     /// Comes when the run may use the door no longer.
     over: Pin<Box<WaitForCancellationFutureOwned>>,
     passed: usize,
@@ -269,7 +319,8 @@ where
             }
         };
         this.passed += piece.len();
-        this.budget.spend(this.counter.take(&piece));
+        let used = this.counter.take(&piece);
+        this.bill.set(used);
         if MAX_STREAM_BYTES < this.passed {
             return this.break_off(cx, io::Error::other("the answer is too long"));
         }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use ngb_core::id::RunId;
+use ngb_core::{id::RunId, price::TokenCounts};
 
 /// Tokens of one request, or of a part of it when it was still under way when [`crate::Door::take_usage`] asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,12 @@ pub(crate) struct Tokens {
 impl Tokens {
     pub(crate) fn sum(self) -> u64 {
         self.input + self.output + self.cache_read + self.cache_write
+    }
+
+    /// The same numbers as a price has them.
+    pub(crate) fn told_apart(self) -> TokenCounts {
+        let Self { input, output, cache_read, cache_write } = self;
+        TokenCounts { input, output, cache_read, cache_write }
     }
 
     /// What is more here than in `before`.
@@ -148,14 +154,12 @@ pub(crate) struct LedgerLine {
 }
 
 impl LedgerLine {
-    /// Sets what is known now; returns by how many tokens that is more.
-    pub(crate) fn set(&self, now: Tokens, complete: bool) -> u64 {
-        let mut entries = self.ledger.entries();
-        let Some(entry) = entries.list.get_mut(&self.key) else { return 0 };
-        let more = now.since(entry.now).sum();
-        entry.now = now;
-        entry.complete = complete;
-        more
+    /// Sets what is known now.
+    pub(crate) fn set(&self, now: Tokens, complete: bool) {
+        if let Some(entry) = self.ledger.entries().list.get_mut(&self.key) {
+            entry.now = now;
+            entry.complete = complete;
+        }
     }
 }
 

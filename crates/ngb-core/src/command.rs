@@ -45,18 +45,18 @@ commands! {
     Stop: "stop" "停止", StopOwn, "stop what the agent does here", "停止当前任务";
     /// About the message that it answers, that it names, or else the one before it.
     Why: "why" "为什么", Speak, "what became of a message: answer one, or name it as in `/why 42`", "消息的处理情况：回复某条消息，或写 `/why 42`";
-    Status: "status" "状态", Command, "how the agent of this chat is doing", "本聊天的代理状态";
+    Status: "status" "状态", Command, "how the agent of this chat is doing", "本聊天的智能体状态";
     Queue: "queue" "队列", Command, "what waits here", "等待中的消息";
     New: "new" "新会话", Stop, "begin a new conversation; what the agent remembers stays", "开始新会话；记忆保留";
     Tasks: "tasks" "任务", Command, "what is scheduled for this chat", "本聊天的定时任务";
-    Memory: "memory" "记忆", Command, "what the agent remembers of this chat", "代理记住的内容";
+    Memory: "memory" "记忆", Command, "what the agent remembers of this chat", "智能体记住的内容";
     Usage: "usage" "用量", Command, "runs and tokens of today", "今天的用量";
     /// With a code behind it it makes one person of two addresses; with `undo` it takes that back.
     Pair: "pair" "配对", Speak, "say who you are on another platform: `/pair` here, `/pair CODE` there, `/pair undo`", "关联你在其他平台的账号：这里写 `/配对`，那边写 `/配对 代码`；`/配对 撤销`";
     /// `/forget me` says what goes, `/forget me yes` does it.
     Forget: "forget" "忘记", Speak, "have me forget all that you said: `/forget me`", "让我忘记你说过的一切：`/忘记 我`";
-    Pause: "pause" "暂停", Operate, "have the agent rest: messages are kept and wait", "暂停代理：消息保留并等待";
-    Resume: "resume" "继续", Operate, "have it go on", "恢复代理";
+    Pause: "pause" "暂停", Operate, "have the agent rest: messages are kept and wait", "暂停智能体：消息保留并等待";
+    Resume: "resume" "继续", Operate, "have it go on", "恢复智能体";
     Approve: "approve" "批准", ApproveChat, "let a chat in: `/approve CODE`", "批准聊天：`/approve 代码`";
     Deny: "deny" "拒绝", ApproveChat, "refuse a chat: `/deny CODE`", "拒绝聊天：`/deny 代码`";
 }

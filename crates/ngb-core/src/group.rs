@@ -11,6 +11,7 @@ use crate::{
     egress::{Egress, HostRule},
     id::{BindingId, GroupId},
     mount::Mount,
+    price::Money,
     queue::Queue,
     reset::Reset,
     role::Role,
@@ -55,6 +56,9 @@ pub struct Limits {
     pub runs_per_day: u64,
     /// Tokens a day, in and out together; none is no cap.
     pub tokens_per_day: Option<u64>,
+    /// What its models may cost a day, in the currency of `[prices]`; none is no cap. What has no price there is not bought then.
+    #[schemars(with = "Option<f64>")]
+    pub cost_per_day: Option<Money>,
     /// When a conversation begins anew by itself.
     pub session_reset: Reset,
     /// Folders and files of the host that its agents see besides their own.
@@ -89,6 +93,7 @@ impl Default for Limits {
             silence_seconds: 5 * 60,
             runs_per_day: 200,
             tokens_per_day: None,
+            cost_per_day: None,
             session_reset: Reset::Never,
             mounts: Vec::new(),
             environment: BTreeMap::new(),

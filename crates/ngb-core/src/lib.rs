@@ -23,6 +23,7 @@ pub mod role;
 pub mod decision;
 pub mod job;
 pub mod notice;
+pub mod preset;
 pub mod price;
 pub mod queue;
 pub mod reaction;

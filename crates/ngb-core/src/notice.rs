@@ -81,7 +81,9 @@ pub enum Notice {
         minutes: u64,
         begins: String,
     },
-    /// The group has had its runs or tokens of the day.
+    /// The group's money is capped, and its model has no price.
+    NoPrice,
+    /// The group has had its runs, tokens or money of the day.
     DailyCap {
         setting: &'static str,
     },
@@ -213,6 +215,9 @@ impl Notice {
                 f,
                 "This group has used what it may today ({setting}). Try again tomorrow, or ask whoever runs me."
             ),
+            Self::NoPrice => f.write_str(
+                "What this group may cost is limited (cost_per_day), and its model has no price. Whoever runs me: add it to `[prices]`.",
+            ),
             Self::Answered { by, answer } => write!(f, "{by}: {answer}"),
             Self::NotYours => f.write_str("This is not yours to decide."),
             Self::MayI { tool, shown } => {
@@ -289,12 +294,12 @@ impl Notice {
                 write!(f, "{minutes} 分钟内没有结果，已停止。请把任务拆小。")
             }
             Self::Cancelled { by } => write!(f, "插件 `{by}` 不允许执行此任务，请联系管理员。"),
-            Self::Flooded => f.write_str("已停止：代理的输出远超限额。请把任务拆小，或联系管理员。"),
+            Self::Flooded => f.write_str("已停止：智能体的输出远超限额。请把任务拆小，或联系管理员。"),
             Self::NoSandbox => {
                 f.write_str("目前无法在这台机器上安全运行。管理员可运行 `nanogridbot doctor`。")
             }
             Self::NoProgram => {
-                f.write_str("无法开始：所选的代理程序没有安装。管理员可运行 `nanogridbot doctor`。")
+                f.write_str("无法开始：所选的智能体程序没有安装。管理员可运行 `nanogridbot doctor`。")
             }
             Self::MountRefused => {
                 f.write_str("无法开始：分配给这个群组的一个文件夹不允许挂载。管理员可查询原因。")
@@ -312,6 +317,7 @@ impl Notice {
             Self::DailyCap { setting } => {
                 write!(f, "这个群组今天的用量已到上限（{setting}）。请明天再试，或联系管理员。")
             }
+            Self::NoPrice => f.write_str("这个群组的费用有上限（cost_per_day），但其模型没有价格。请管理员在 `[prices]` 中补上。"),
             Self::Answered { by, answer } => write!(f, "{by}：{answer}"),
             Self::NotYours => f.write_str("这不由你决定。"),
             Self::MayI { tool, shown } => {
@@ -366,6 +372,7 @@ impl Notice {
                 | Self::MountRefused
                 | Self::QueueFull { .. }
                 | Self::DailyCap { .. }
+                | Self::NoPrice
         )
     }
 }
@@ -414,6 +421,7 @@ mod tests {
             Notice::TooOld { messages: 1, minutes: 16, begins: "is the shop open?".into() },
             Notice::TooOld { messages: 3, minutes: 16, begins: "is the shop open?".into() },
             Notice::DailyCap { setting: "runs_per_day" },
+            Notice::NoPrice,
             Notice::Answered { by: "Ann".into(), answer: "yes".into() },
             Notice::NotYours,
             Notice::AnswerInWords,

@@ -1,6 +1,6 @@
 //! What tokens cost: a table that the operator keeps. What is not in it has no price, which is not the same as none.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,19 +28,10 @@ pub struct Price {
     pub cache_write: Option<f64>,
 }
 
-/// The table.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Prices {
-    /// `USD`, `CNY`, …; only shown.
-    pub currency: String,
-    /// By `<provider>/<model>`; one that ends with `*` is for all that begin so.
-    pub models: BTreeMap<String, Price>,
-}
-
-impl Prices {
-    /// What `tokens` of a model cost, in millionths of the currency's unit; none where the table doesn't say.
-    pub fn cost_micros(&self, provider: &str, model: &str, tokens: TokenCounts) -> Option<u64> {
-        let Price { input, output, cache_read, cache_write } = *self.of(provider, model)?;
+impl Price {
+    /// What `tokens` cost, in millionths of the currency's unit.
+    pub fn cost_micros(&self, tokens: TokenCounts) -> u64 {
+        let Self { input, output, cache_read, cache_write } = *self;
         let parts = [
             (tokens.input, input),
             (tokens.output, output),
@@ -57,18 +48,78 @@ impl Prices {
             clippy::cast_sign_loss,
             reason = "prices are checked not to be negative, and a cast stops at the largest number"
         )]
-        Some(cost.round() as u64)
+        let micros = cost.round() as u64;
+        micros
+    }
+}
+
+/// An amount of money, in millionths of the currency's unit; written as a number of whole units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Money {
+    pub micros: u64,
+}
+
+/// Most that can be written exactly: a billion units.
+const MAX_MONEY: f64 = 1e9;
+
+impl TryFrom<f64> for Money {
+    type Error = String;
+
+    fn try_from(units: f64) -> Result<Self, String> {
+        if !(0.0..=MAX_MONEY).contains(&units) {
+            return Err(format!("{units} is no amount of money: it is from 0 to {MAX_MONEY}"));
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it was just found to be in range"
+        )]
+        let micros = (units * 1e6).round() as u64;
+        Ok(Self { micros })
+    }
+}
+
+impl From<Money> for f64 {
+    fn from(it: Money) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "2^53 millionths are 9 billion units")]
+        let micros = it.micros as Self;
+        micros / 1e6
+    }
+}
+
+/// As it is written: `5`, `0.25`.
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f64::from(*self).fmt(f)
+    }
+}
+
+/// The table.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Prices {
+    /// `USD`, `CNY`, …; only shown.
+    pub currency: String,
+    /// By `<provider>/<model>`; one that ends with `*` is for all that begin so.
+    pub models: BTreeMap<String, Price>,
+}
+
+impl Prices {
+    /// What `tokens` of a model cost, in millionths of the currency's unit; none where the table doesn't say.
+    pub fn cost_micros(&self, provider: &str, model: &str, tokens: TokenCounts) -> Option<u64> {
+        Some(self.of(provider, model)?.cost_micros(tokens))
     }
 
     /// The price of a model: by its whole name, else by the longest beginning.
-    fn of(&self, provider: &str, model: &str) -> Option<&Price> {
+    pub fn of(&self, provider: &str, model: &str) -> Option<Price> {
         let name = format!("{provider}/{model}");
-        self.models.get(&name).or_else(|| {
+        let found = self.models.get(&name).or_else(|| {
             let beginning =
                 |it: &&String| it.strip_suffix('*').is_some_and(|it| name.starts_with(it));
             let longest = self.models.keys().filter(beginning).max_by_key(|it| it.len())?;
             self.models.get(longest)
-        })
+        });
+        found.copied()
     }
 
     /// What of the table can't be.
@@ -123,6 +174,11 @@ mod tests {
         ];
         for (provider, model, tokens, want) in table {
             assert_eq!(prices.cost_micros(provider, model, tokens), want, "{provider}/{model}");
+        }
+        assert_eq!(Money::try_from(0.25), Ok(Money { micros: 250_000 }));
+        assert_eq!(serde_json::to_string(&Money { micros: 5_250_000 }).unwrap(), "5.25");
+        for bad in ["-1", "1e10", "\"5\""] {
+            assert!(serde_json::from_str::<Money>(bad).is_err(), "{bad}");
         }
         assert!(prices.check().is_ok());
         for bad in [-1.0, f64::NAN, f64::INFINITY] {

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::{command::Verb, id::MessageId, notice::Lang, role::Role, text::shorten};
+use crate::{command::Verb, id::MessageId, notice::Lang, price::Money, role::Role, text::shorten};
 
 /// Characters of a waiting message, or of a task's text, that a list shows.
 const LINE_CHARS: usize = 60;
@@ -110,6 +110,9 @@ pub struct Used {
     pub runs_per_day: u64,
     pub tokens: u64,
     pub tokens_per_day: Option<u64>,
+    /// Of what has a price.
+    pub cost: Money,
+    pub cost_per_day: Option<Money>,
 }
 
 /// A message that waits.
@@ -240,12 +243,12 @@ impl Reply {
                 };
                 writeln!(f, "{}：{state}", it.group)?;
                 writeln!(f, "等待中：{}", it.waiting)?;
-                writeln!(f, "代理：{}", it.agent)?;
+                writeln!(f, "智能体：{}", it.agent)?;
                 writeln!(f, "沙箱：{}", it.sandbox)?;
                 write!(f, "今天：{}", used(it.used, Lang::Zh))
             }
             Self::Queue { working, head, waiting } => {
-                let working = if *working { "代理正在处理。" } else { "代理空闲。" };
+                let working = if *working { "智能体正在处理。" } else { "智能体空闲。" };
                 if *waiting == 0 {
                     return write!(f, "{working}没有等待的消息。");
                 }
@@ -256,7 +259,7 @@ impl Reply {
             Self::Tasks(tasks) if tasks.is_empty() => f.write_str("本聊天没有定时任务。"),
             Self::Tasks(tasks) => scheduled(f, tasks, "已暂停"),
             Self::Memory(text) if text.trim().is_empty() => {
-                f.write_str("代理还没有记住本聊天的内容。")
+                f.write_str("智能体还没有记住本聊天的内容。")
             }
             Self::Memory(text) => f.write_str(&shorten(text.trim(), MEMORY_CHARS)),
             Self::Usage(it) => write!(f, "今天：{}", used(*it, Lang::Zh)),
@@ -286,7 +289,7 @@ impl Reply {
             Self::Unpaired { other } => write!(f, "你和 {other} 不再是同一个人。"),
             Self::NotPaired => f.write_str("你还没有关联其他平台的账号。"),
             Self::ForgetHow => f.write_str(
-                "我可以忘记你在所有已知账号上对我说过的一切：你的消息和我的回答、附带的文件、代理的会话记录，以及它当时记下的内容。\
+                "我可以忘记你在所有已知账号上对我说过的一切：你的消息和我的回答、附带的文件、智能体的会话记录，以及它当时记下的内容。\
                  你的身份保留。此操作无法撤销。确认请发送 `/忘记 我 确定`",
             ),
             Self::ForgetBegun => f.write_str("正在忘记，完成后告诉你。"),
@@ -323,10 +326,18 @@ fn used(it: Used, lang: Lang) -> String {
         Lang::Zh => format!("/{cap}"),
     };
     let cap = it.tokens_per_day.map(of).unwrap_or_default();
-    match lang {
+    let mut text = match lang {
         Lang::En => format!("{runs} of {runs_per_day} runs, {tokens}{cap} tokens"),
         Lang::Zh => format!("运行 {runs}/{runs_per_day} 次，token {tokens}{cap}"),
+    };
+    if let Some(cap) = it.cost_per_day {
+        let cost = it.cost;
+        text += &match lang {
+            Lang::En => format!(", costs {cost} of {cap}"),
+            Lang::Zh => format!("，费用 {cost}/{cap}"),
+        };
     }
+    text
 }
 
 fn queue(f: &mut String, head: &[Waiting]) -> fmt::Result {
@@ -360,7 +371,7 @@ mod tests {
 
     #[test]
     fn the_catalogue() {
-        let used = Used { runs: 12, runs_per_day: 200, tokens: 3_400, tokens_per_day: None };
+        let used = Used { runs: 12, runs_per_day: 200, tokens: 3_400, ..Used::default() };
         let status = Status {
             group: "home".into(),
             agent: "builtin, anthropic/opus".into(),
@@ -392,6 +403,11 @@ mod tests {
             Reply::Memory("Ann likes tea.\n".into()),
             Reply::Memory(String::new()),
             Reply::Usage(Used { tokens_per_day: Some(10_000), ..used }),
+            Reply::Usage(Used {
+                cost: Money { micros: 250_000 },
+                cost_per_day: Some(Money { micros: 5_000_000 }),
+                ..used
+            }),
             Reply::Paused { group: "home".into() },
             Reply::Resumed { group: "home".into() },
             Reply::Approved { title: "family".into() },

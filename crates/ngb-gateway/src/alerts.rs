@@ -7,6 +7,7 @@ use ngb_core::{
     alert::{Book, Found, Open},
     clock::Timestamp,
     message::Outbound,
+    price::Money,
     tasks::blocking,
 };
 use ngb_store::{Disk, NewOutbox, StoreError, TaskState};
@@ -275,6 +276,7 @@ async fn budgets(gateway: &Gateway, now: Timestamp) -> Result<Vec<Found>, StoreE
         let parts = [
             ("runs", used.runs, Some(limits.runs_per_day)),
             ("tokens", used.tokens, limits.tokens_per_day),
+            ("cost", used.cost_micros, limits.cost_per_day.map(|it| it.micros)),
         ];
         for (what, used, limit) in parts {
             let Some(limit) = limit else { continue };
@@ -284,7 +286,13 @@ async fn budgets(gateway: &Gateway, now: Timestamp) -> Result<Vec<Found>, StoreE
                 _ => continue,
             };
             let name = &group.name;
-            let says = format!("Group `{name}` used {used} of {limit} {what} of today.");
+            let says = match what {
+                "cost" => {
+                    let (used, limit) = (Money { micros: used }, Money { micros: limit });
+                    format!("Group `{name}` cost {used} of {limit} of today.")
+                }
+                _ => format!("Group `{name}` used {used} of {limit} {what} of today."),
+            };
             let remedy =
                 "`nanogridbot group set` changes the limit; the day ends at midnight, UTC.";
             all.push(found(format!("budget-{level}:{what}:{}", group.folder), says, remedy));

@@ -9,6 +9,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use ngb_core::{
     frame::{ModelSpec, ProviderKind},
+    preset::Preset,
     secret::Secret,
 };
 
@@ -36,13 +37,27 @@ impl fmt::Display for Answers {
 /// A model that somebody wants to answer.
 #[derive(Clone, Debug)]
 pub struct NewModel {
+    /// The provider's name in the settings; none is that of its kind.
+    pub provider: Option<String>,
     pub kind: ProviderKind,
     /// By its name at the provider.
     pub model: String,
     /// None is the provider's own address.
     pub base_url: Option<String>,
-    /// None keeps the one that is set, if any.
+    /// A key, or where it is found (`env:NAME`, `file:PATH`). None keeps the one that is set, if any.
     pub api_key: Option<Secret>,
+    /// How the provider wants it, as the setting `auth` says; none is as its kind usually does.
+    pub auth: Option<String>,
+}
+
+/// A provider, and what of it is here already.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    pub preset: &'static Preset,
+    /// The variable of the gateway's environment that holds a key for it.
+    pub variable: Option<&'static str>,
+    /// The models that a server on this machine has; none where none answers.
+    pub models: Option<Vec<String>>,
 }
 
 /// A model that was proved and saved.
@@ -61,20 +76,26 @@ pub struct NotTaken {
     pub hint: Option<String>,
 }
 
-/// Proves a model by one completion and writes it into the settings.
-pub type SetModel = dyn Fn(NewModel) -> BoxFuture<'static, Result<Saved, NotTaken>> + Send + Sync;
+/// The models of the settings.
+pub trait ModelBook: Send + Sync {
+    /// Proves a model by one completion and writes it into the settings.
+    fn set(&self, new: NewModel) -> BoxFuture<'_, Result<Saved, NotTaken>>;
+
+    /// Where models are to be had, and what of it is found here.
+    fn offers(&self) -> BoxFuture<'_, Vec<Offer>>;
+}
 
 /// What answers now. A run keeps what it began with.
 pub(crate) struct Current {
     now: RwLock<Arc<Answers>>,
-    set: Option<Box<SetModel>>,
+    book: Option<Box<dyn ModelBook>>,
     /// One change of the settings at a time: each reads and writes the same file.
     changing: tokio::sync::Mutex<()>,
 }
 
 impl Current {
-    pub(crate) fn new(answers: Answers, set: Option<Box<SetModel>>) -> Self {
-        Self { now: RwLock::new(Arc::new(answers)), set, changing: tokio::sync::Mutex::default() }
+    pub(crate) fn new(answers: Answers, book: Option<Box<dyn ModelBook>>) -> Self {
+        Self { now: RwLock::new(Arc::new(answers)), book, changing: tokio::sync::Mutex::default() }
     }
 
     /// Held while the settings are written.
@@ -100,15 +121,23 @@ impl Gateway {
     /// [`HandleError::Model`] when it doesn't answer or can't be saved; then nothing changes.
     pub async fn set_model(&self, new: NewModel) -> Result<Saved, HandleError> {
         let current = &self.0.answers;
-        let Some(set) = &current.set else {
-            let message = "this gateway lives only for one command and has no settings to write";
+        let Some(book) = &current.book else {
+            let message = "this gateway has no settings to write";
             return Err(NotTaken { message: message.to_owned(), hint: None }.into());
         };
         let _alone = current.changing_settings().await;
-        let saved = set(new).await?;
+        let saved = book.set(new).await?;
         let answers = Arc::new(saved.answers.clone());
         *current.now.write().unwrap_or_else(PoisonError::into_inner) = answers;
         tracing::info!("from now on {} answers", saved.answers);
         Ok(saved)
+    }
+
+    /// Where models are to be had.
+    pub async fn model_offers(&self) -> Vec<Offer> {
+        match &self.0.answers.book {
+            Some(book) => book.offers().await,
+            None => Vec::new(),
+        }
     }
 }

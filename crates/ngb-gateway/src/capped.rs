@@ -27,11 +27,12 @@ pub(crate) fn telling(
     else {
         return None;
     };
-    let (runs, tokens) = (limits.runs_per_day, limits.tokens_per_day);
-    let tokens = tokens.map_or_else(|| "none".to_owned(), |it| it.to_string());
+    let cap = |it: Option<u64>| it.map_or_else(|| "none".to_owned(), |it| it.to_string());
+    let (runs, tokens) = (limits.runs_per_day, cap(limits.tokens_per_day));
+    let cost = cap(limits.cost_per_day.map(|it| it.micros));
     Some(Telling {
         key: format!("capped:{lane}"),
-        value: format!("{} {runs} {tokens}", now.day_start().0),
+        value: format!("{} {runs} {tokens} {cost}", now.day_start().0),
     })
 }
 

@@ -7,6 +7,7 @@ use ngb_core::{
     id::{LaneId, MessageId},
     message::{Happening, Inbound},
     notice::{Lang, Notice},
+    price::Money,
     reply::{Reply, Scheduled, Status, Used, Waiting},
     role::{Role, wide_role},
 };
@@ -165,6 +166,8 @@ async fn used(gateway: &Gateway, asked: &Asked<'_>) -> Result<Used, HandleError>
         runs_per_day: limits.runs_per_day,
         tokens: used.tokens,
         tokens_per_day: limits.tokens_per_day,
+        cost: Money { micros: used.cost_micros },
+        cost_per_day: limits.cost_per_day,
     })
 }
 

@@ -55,6 +55,7 @@ pub mod plugin_state;
 pub mod plugins;
 pub mod programs;
 mod prompt;
+mod purses;
 mod questions;
 mod reach;
 mod reactions;

@@ -5,6 +5,7 @@ use ngb_core::{
     clock::Timestamp,
     frame::{HostCall, TaskWish},
     id::TaskId,
+    price::Money,
     role::{Right, Role},
     schedule::{Misfire, Overlap, Schedule, ScheduleError, Zone, parse_interval},
     text::shorten,
@@ -143,6 +144,7 @@ async fn usage(turn: &Turn<'_>) -> Result<Value, String> {
     Ok(json!({
         "runs": used.runs, "runs_per_day": limits.runs_per_day,
         "tokens": used.tokens, "tokens_per_day": limits.tokens_per_day,
+        "cost": Money { micros: used.cost_micros }, "cost_per_day": limits.cost_per_day,
     }))
 }
 

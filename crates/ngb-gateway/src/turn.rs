@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use ngb_broker::{Allowed, Current};
+use ngb_broker::Current;
 use ngb_core::{
     clock::Timestamp,
     decision::Decision,
@@ -16,7 +16,7 @@ use ngb_core::{
 };
 use ngb_plugins::hook::Hook;
 use ngb_sandbox::HostMount;
-use ngb_store::{Claim, DayUse, Finish, JobKind, NewDecision, StoreError, Usage, Work, WorkJob};
+use ngb_store::{Claim, Finish, JobKind, NewDecision, StoreError, Usage, Work, WorkJob};
 use tokio::sync::mpsc;
 use tracing::{debug, error, warn};
 
@@ -330,8 +330,8 @@ impl Turn<'_> {
         if let JobKind::Say { text } = &self.work.jobs[0].kind {
             return (Some(Ended::Answered { text: text.clone() }), Over::Alive);
         }
-        let tokens_left = match self.budget() {
-            Ok(left) => left,
+        let purse = match self.budget() {
+            Ok(purse) => purse,
             Err(ended) => return (Some(ended), Over::Alive),
         };
         let mounts = match self.mounts().await {
@@ -367,36 +367,15 @@ impl Turn<'_> {
         let memory = std::sync::Arc::clone(&agent.memory);
         self.shared().dispatcher.live(self.claim.lane, Some(memory));
         let role = self.work.jobs[0].role;
-        let model = self.answers.model.as_ref();
-        let model =
-            model.map(|it| Allowed { provider: it.provider.clone(), model: it.model.clone() });
+        let model = self.allowed();
         let rules = way_out::rules(&self.group, &self.work);
-        agent.door.admit(Some(Current { run: self.claim.run, model, role, tokens_left, rules }));
+        agent.door.admit(Some(Current { run: self.claim.run, model, role, purse, rules }));
         match self.converse(agent, orders).await {
             Ok((ended, over)) => (ended, over),
             Err(err) => {
                 let reason = format!("{:#}", anyhow::Error::from(err));
                 (Some(Ended::Passing(reason)), Over::Useless)
             }
-        }
-    }
-
-    /// Tokens that are left of what the group may use today; the end of the run where
-    /// nothing is.
-    fn budget(&self) -> Result<Option<u64>, Ended> {
-        let limits = &self.group.limits;
-        let DayUse { runs, tokens } = self.work.used_today;
-        let capped = |setting: &'static str, cap: u64| Ended::Permanent {
-            reason: format!("the group's `{setting}` of {cap} is used up"),
-            notice: Notice::DailyCap { setting },
-        };
-        // This run is counted already.
-        if limits.runs_per_day < runs {
-            return Err(capped("runs_per_day", limits.runs_per_day));
-        }
-        match limits.tokens_per_day {
-            Some(cap) if cap <= tokens => Err(capped("tokens_per_day", cap)),
-            cap => Ok(cap.map(|it| it - tokens)),
         }
     }
 

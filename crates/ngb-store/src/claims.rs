@@ -58,7 +58,7 @@ pub(crate) async fn claim(tx: &mut Tx, wanted: &Wanted) -> Result<Vec<Claim>, St
         res.extend(opened);
     }
     for it in &res {
-        work::count(tx, it.group, wanted.now, DayUse { runs: 1, tokens: 0 });
+        work::count(tx, it.group, wanted.now, DayUse { runs: 1, ..DayUse::default() });
     }
     let lanes_a_read = match tx.dialect() {
         Dialect::Sqlite => 1,

@@ -148,12 +148,15 @@ pub(crate) fn used_since(group: GroupId, day_start: Timestamp) -> Sql {
     let text = "SELECT (SELECT count(*) FROM runs
                      WHERE group_id = $1 AND started_at >= $2 AND state <> 'lost') AS runs_n,
                     (SELECT CAST(coalesce(sum(input_tokens + output_tokens), 0) AS BIGINT) FROM usage_counts
-                     WHERE group_id = $1 AND at >= $2 AND is_open = 0) AS tokens";
+                     WHERE group_id = $1 AND at >= $2 AND is_open = 0) AS tokens,
+                    (SELECT CAST(coalesce(sum(cost_micros), 0) AS BIGINT) FROM usage_counts
+                     WHERE group_id = $1 AND at >= $2 AND is_open = 0) AS cost";
     sql("count a day's use", text).bind(group).bind(day_start)
 }
 
 pub(crate) fn used(row: &Row) -> Result<DayUse, StoreError> {
-    Ok(DayUse { runs: row.count("runs_n")?, tokens: row.count("tokens")? })
+    let (runs, tokens) = (row.count("runs_n")?, row.count("tokens")?);
+    Ok(DayUse { runs, tokens, cost_micros: row.count("cost")? })
 }
 
 impl Store {

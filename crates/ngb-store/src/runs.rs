@@ -151,7 +151,16 @@ fn usage_rows(
     let mut row = |used: &Usage| {
         let (input, output) = (used.input_tokens, used.output_tokens);
         if !open {
-            work::count(tx, claim.group, at, DayUse { runs: 0, tokens: input + output });
+            work::count(
+                tx,
+                claim.group,
+                at,
+                DayUse {
+                    runs: 0,
+                    tokens: input + output,
+                    cost_micros: used.cost_micros.unwrap_or(0),
+                },
+            );
         }
         let (provider, model) = (&used.provider, &used.model);
         let (cached, estimated) = (used.cached_tokens, used.is_estimated);

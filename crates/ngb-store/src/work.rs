@@ -116,6 +116,7 @@ pub(crate) fn count(tx: &mut Tx, group: GroupId, at: Timestamp, more: DayUse) {
     {
         used.runs += more.runs;
         used.tokens += more.tokens;
+        used.cost_micros += more.cost_micros;
     }
 }
 

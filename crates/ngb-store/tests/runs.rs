@@ -461,7 +461,10 @@ async fn use_is_counted(fix: Fix) {
         Usage { cost_micros: Some(7), cached_tokens: 4, is_estimated: true, ..used.clone() };
     finish.usage = vec![used.clone(), priced.clone()];
     fix.store.finish(finish).await.unwrap();
-    assert_eq!(fix.store.used_today(group, T0).await.unwrap(), DayUse { runs: 1, tokens: 30 });
+    assert_eq!(
+        fix.store.used_today(group, T0).await.unwrap(),
+        DayUse { runs: 1, tokens: 30, cost_micros: 7 }
+    );
     assert_eq!(fix.store.used_today(group, Timestamp(T0.0 + 1)).await.unwrap(), DayUse::default());
     // Of a run that was let go: what it had used was paid for all the same.
     fix.store.count_use(&claim, T0, vec![used.clone()], vec![]).await.unwrap();

@@ -160,6 +160,7 @@ table! {
     post   "/api/restored/release"                 CONFIGURE, restored::release,  "Have it go on; with `give_up` what waits becomes dead letters.";
     post   "/api/imports"                          CONFIGURE, imports::add,       "Keep messages of another program's history: `group`, `messages`; none is answered or sent.";
     post   "/api/prune"                            CONFIGURE, prune::prune,       "Forget what is older than `before_ms`; only count with `dry_run`.";
+    get    "/api/model/offers"                     CONFIGURE, model::offers,       "Where models are to be had, and what of it is found on this machine.";
     post   "/api/model"                            CONFIGURE, model::set,          "Have a model answer from now on, once it has answered: `kind`, `model`, `base_url`, `api_key`.";
     get    "/api/log"                              READ_ALL,  log::show,          "What is logged: a level, and others for parts of the program.";
     get    "/api/log/lines"                        OPERATE,   log::lines,         "The newest lines of the log: `after`, `wait_s`.";

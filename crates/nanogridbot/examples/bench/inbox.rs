@@ -211,7 +211,7 @@ async fn start(home: &Path, store: &Store, clock: &Clock, flood: Flood) -> anyho
         },
         answers: Answers { driver: Driver::Demo, model: None },
         programs: ngb_gateway::programs::Programs::default(),
-        set_model: None,
+        model_book: None,
         caps: Caps { max_runs: 0, max_live_bytes: 0 },
         alerts: ngb_gateway::alerts::AlertSettings::default(),
         retention: ngb_gateway::retention::Retention::default(),

@@ -15,6 +15,7 @@ mod hooks;
 mod import;
 mod installed;
 mod logs;
+mod onboard;
 mod output;
 mod pages;
 mod people;

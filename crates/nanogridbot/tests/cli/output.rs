@@ -135,6 +135,8 @@ fn each_command_prints_one_json_document() {
         &["unbind", "telegram@main:5", "b"],
         &["group", "remove", "b"],
         &["why", &message],
+        &["message", "list", "-g", "main", "--search", "hi"],
+        &["message", "show", &message],
         &["dead", "list"],
         &["alerts", "list"],
         &["session", "search", "hi"],

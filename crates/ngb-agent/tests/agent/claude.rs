@@ -195,25 +195,40 @@ async fn an_interrupt_ends_the_work_and_not_the_session() {
     assert!(at.ask("recall:5521").await.contains("the fact is 5521"));
 }
 
+/// Steers into `id`, and gives what was answered at the end.
+async fn steered(at: &mut Kitchen, id: PromptId, text: &str) -> (Vec<PromptId>, Outcome) {
+    let more = prompt(PromptId(id.0 + 500), text, None, None);
+    at.agent.send(ToAgent::Steer { into: id, prompt: Box::new(more) }).await;
+    let done = |frame: &FromAgent| match frame {
+        FromAgent::Done { prompts, outcome, .. } => Some((prompts.clone(), outcome.clone())),
+        _ => None,
+    };
+    at.agent.until(done).await
+}
+
 #[tokio::test]
 async fn what_is_written_meanwhile_is_taken_up() {
     let mut at = kitchen().await;
-    let id = at
-        .agent
-        .ask(&format!("{}say:first", bash("sleep 0.4; echo a")), None, Some(at.spec.clone()))
-        .await;
+    let work = format!("{}say:first", bash("sleep 0.4; echo a"));
+    let id = at.agent.ask(&work, None, Some(at.spec.clone())).await;
     at.agent.step(|it| matches!(it, Step::ToolStart { .. })).await;
-    let more = prompt(PromptId(500), "and the window, please", None, None);
-    at.agent.send(ToAgent::Steer { into: id, prompt: Box::new(more) }).await;
-    let prompts = at
-        .agent
-        .until(|frame| match frame {
-            FromAgent::Done { prompts, .. } => Some(prompts.clone()),
-            _ => None,
-        })
-        .await;
-    assert_eq!(prompts, [id, PromptId(500)]);
+    let (prompts, outcome) = steered(&mut at, id, "and the window, please").await;
+    assert_eq!(prompts, [id, PromptId(id.0 + 500)], "{outcome:?}");
     assert!(told(&at).contains("and the window, please"));
+}
+
+/// Its last request is on its way already: the model is asked once more, before anything is called answered.
+#[tokio::test]
+async fn what_is_written_during_the_last_reply_is_taken_up_too() {
+    let mut at = kitchen().await;
+    at.sim.behave(|it| it.first_token_ms = 300);
+    let work = format!("{}say:first", bash("echo a"));
+    let id = at.agent.ask(&work, None, Some(at.spec.clone())).await;
+    at.agent.step(|it| matches!(it, Step::ToolEnd { .. })).await;
+    let (prompts, outcome) = steered(&mut at, id, "say:and the window").await;
+    assert_eq!(prompts, [id, PromptId(id.0 + 500)], "{outcome:?}");
+    let Outcome::Answered { text } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(text, "first\n\nand the window");
 }
 
 #[tokio::test]
@@ -268,7 +283,7 @@ async fn failures_are_told_apart() {
     let over = |it: &Outcome| matches!(it, Outcome::Failed { failure: Failure::OverBudget, .. });
     assert!(over(&outcome), "{outcome:?}");
     // What the broker refuses by itself says nothing of the key.
-    let other = Allowed { provider: "sim".into(), model: "sim-2".into() };
+    let other = Allowed { provider: "sim".into(), model: "sim-2".into(), price: None };
     #[rustfmt::skip]
     let table = [
         (Some(Current { model: Some(other), ..current(None).unwrap() }), Failure::Permanent, "this run's model is"),

@@ -2,10 +2,11 @@
 
 use futures_util::future::join_all;
 use ngb_broker::{
-    Allowed, Auth, Broker, BrokerConfig, Client, Credential, Current, Door, Provider, WayOut,
+    Allowed, Amount, Auth, Broker, BrokerConfig, Caps, Client, Credential, Current, Door, Provider,
+    Purse, WayOut,
 };
 use ngb_core::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     frame::{ModelSpec, Outcome, ProviderKind, SessionMark},
     id::{GroupId, LaneId, RunId},
     proxy::Way,
@@ -36,14 +37,11 @@ pub(crate) struct Kitchen {
 }
 
 pub(crate) fn current(tokens_left: Option<u64>) -> Option<Current> {
-    let model = Some(Allowed { provider: "sim".into(), model: "sim-1".into() });
-    Some(Current {
-        run: RunId(1),
-        model,
-        role: Role::Member,
-        tokens_left,
-        rules: Default::default(),
-    })
+    let model = Some(Allowed { provider: "sim".into(), model: "sim-1".into(), price: None });
+    let purse = Purse::default();
+    let caps = Caps { tokens: tokens_left, micros: None };
+    purse.renew(Timestamp(0), caps, Amount::default());
+    Some(Current { run: RunId(1), model, role: Role::Member, purse, rules: Default::default() })
 }
 
 impl Kitchen {

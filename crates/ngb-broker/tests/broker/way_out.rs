@@ -7,13 +7,15 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use ngb_broker::{
-    Allowed, Auth, Broker, BrokerConfig, Client, Current, Door, Provider, REFUSED, WayOut,
+    Allowed, Amount, Auth, Broker, BrokerConfig, Caps, Client, Current, Door, Provider, Purse,
+    REFUSED, WayOut,
 };
 use ngb_core::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     egress::Rules,
     frame::ProviderKind,
     id::{GroupId, LaneId, RunId},
+    price::Price,
     proxy::Way,
     role::Role,
     secret::Secret,
@@ -116,7 +118,11 @@ impl Bench {
     }
 
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> (Response<()>, Vec<u8>) {
-        let stream = UnixStream::connect(self.door.dir().join("broker.sock")).await.unwrap();
+        Self::send_to(&self.door, request).await
+    }
+
+    async fn send_to(door: &Door, request: Request<Full<Bytes>>) -> (Response<()>, Vec<u8>) {
+        let stream = UnixStream::connect(door.dir().join("broker.sock")).await.unwrap();
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         let mut crew = Crew::default();
@@ -134,12 +140,16 @@ impl Bench {
     /// Asks in a run whose model is the one that is asked for.
     async fn ask_admitted(&self, case: &Case, body: &Value) -> (Response<()>, String) {
         let model = body["model"].as_str().unwrap().to_owned();
-        let model = Some(Allowed { provider: case.name.into(), model });
+        let model = Some(Allowed { provider: case.name.into(), model, price: None });
         self.door.admit(Some(Current { model, ..current(case, None) }));
         self.ask(case, body).await
     }
 
     async fn ask(&self, case: &Case, body: &Value) -> (Response<()>, String) {
+        Self::ask_at(&self.door, case, body).await
+    }
+
+    async fn ask_at(door: &Door, case: &Case, body: &Value) -> (Response<()>, String) {
         let request = Request::post(format!("/model/{}/{}", case.name, case.path))
             .header("host", "broker")
             .header("content-type", "application/json")
@@ -148,7 +158,7 @@ impl Bench {
             .header("x-spy", "from-inside")
             .body(Full::from(body.to_string()))
             .unwrap();
-        let (head, body) = self.send(request).await;
+        let (head, body) = Self::send_to(door, request).await;
         (head, String::from_utf8(body).unwrap())
     }
 
@@ -163,8 +173,11 @@ impl Bench {
 pub(crate) fn current(case: &Case, tokens_left: Option<u64>) -> Current {
     let body = (case.body)("");
     let model = body["model"].as_str().unwrap().to_owned();
-    let model = Some(Allowed { provider: case.name.into(), model });
-    Current { run: RunId(11), model, role: Role::Member, tokens_left, rules: Rules::default() }
+    let model = Some(Allowed { provider: case.name.into(), model, price: None });
+    let caps = Caps { tokens: tokens_left, micros: None };
+    let purse = Purse::default();
+    purse.renew(Timestamp(0), caps, Amount::default());
+    Current { run: RunId(11), model, role: Role::Member, purse, rules: Rules::default() }
 }
 
 pub(crate) fn why(head: &Response<()>) -> &str {
@@ -230,6 +243,49 @@ async fn tokens_are_counted_to_the_token() {
         bench.ask_admitted(case, &whole).await;
         let usage = &bench.door.take_usage()[0];
         assert!(usage.complete && usage.model == "m" && usage.output_tokens == 1, "{usage:?}");
+    }
+}
+
+/// Fifty calls at once, in two lanes of a group, with money for ten: what they cost is never more, and who got no answer was
+/// told that the budget is used up.
+#[tokio::test]
+async fn calls_at_once_never_spend_the_same_money() {
+    for case in CASES {
+        let bench = Bench::start(&[]).await;
+        let other = bench.broker.open(LaneId(8), GroupId(3)).unwrap();
+        let each = 100;
+        let caps = Caps { tokens: None, micros: Some(10 * each) };
+        let purse = Purse::default();
+        purse.renew(Timestamp(0), caps, Amount::default());
+        let price = Price { input: 0.0, output: 1.0, cache_read: None, cache_write: None };
+        let mut now = Current { purse: purse.clone(), ..current(case, None) };
+        now.model = now.model.map(|it| Allowed { price: Some(price), ..it });
+        for door in [&bench.door, &other] {
+            door.admit(Some(now.clone()));
+        }
+        bench.sim.behave(|it| it.first_token_ms = 20);
+        let body = (case.body)("long:400");
+        let doors = [&bench.door, &other].into_iter().cycle().take(50);
+        let answers =
+            futures_util::future::join_all(doors.map(|it| Bench::ask_at(it, case, &body))).await;
+        let answered = answers.iter().filter(|it| it.0.status() == 200).count();
+        let refused = answers.iter().filter(|it| why(&it.0) == "over_budget").count();
+        let (_, cost) = total(&bench);
+        assert_eq!(
+            (answered + refused, bench.sim.requests().len()),
+            (50, answered),
+            "{}",
+            case.name
+        );
+        assert!(cost <= 10 * each, "{}: {cost}", case.name);
+        // Who was refused would have gone over, or the answer's length was not known before.
+        assert!(9 * each < cost, "{}: {cost} by {answered}", case.name);
+
+        now.model = now.model.map(|it| Allowed { price: None, ..it });
+        bench.door.admit(Some(now));
+        let (head, text) = bench.ask(case, &body).await;
+        assert_eq!(why(&head), "over_budget");
+        assert!(text.contains("has no price"), "{text}");
     }
 }
 

@@ -347,7 +347,7 @@ impl Stage {
             },
             answers: Answers { driver: Driver::Demo, model: None },
             programs: Programs::default(),
-            set_model: None,
+            model_book: None,
             caps: Caps { max_runs: setting.max_runs, max_live_bytes: 1 << 40 },
             retention: Retention::default(),
             plugins: Given { chain: row.now(), keeper: Some(row.clone()), ..Given::default() },

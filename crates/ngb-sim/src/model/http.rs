@@ -38,6 +38,8 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/v1/messages", ask(Shape::Anthropic, "/v1/messages"))
         .route("/v1/chat/completions", ask(Shape::OpenAi, "/v1/chat/completions"))
         .route("/api/chat", ask(Shape::Ollama, "/api/chat"))
+        .route("/v1/models", get(models))
+        .route("/api/tags", get(tags))
         .route("/sim/requests", get(requests))
         .route("/sim/totals", get(totals))
         .route("/sim/behaviour", post(behave))
@@ -45,6 +47,25 @@ pub(super) fn router(shared: Shared) -> Router {
         .route("/sim/reset", post(reset))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(shared)
+}
+
+/// The names of what it has; where any model is had, one.
+fn names(shared: &Shared) -> Vec<String> {
+    shared.state().behaviour.models.clone().unwrap_or_else(|| vec!["sim-1".to_owned()])
+}
+
+/// <https://platform.openai.com/docs/api-reference/models/list>
+async fn models(Extract(shared): Extract<Shared>) -> Json<Value> {
+    let model = |it: String| json!({ "id": it, "object": "model", "created": 0, "owned_by": "sim" });
+    let all: Vec<Value> = names(&shared).into_iter().map(model).collect();
+    Json(json!({ "object": "list", "data": all }))
+}
+
+/// <https://docs.ollama.com/api/tags>
+async fn tags(Extract(shared): Extract<Shared>) -> Json<Value> {
+    let model = |it: String| json!({ "name": it, "model": it, "size": 1 });
+    let all: Vec<Value> = names(&shared).into_iter().map(model).collect();
+    Json(json!({ "models": all }))
 }
 
 async fn requests(Extract(shared): Extract<Shared>) -> Json<Vec<Recorded>> {

@@ -45,6 +45,8 @@ pub struct Work {
 pub struct DayUse {
     pub runs: u64,
     pub tokens: u64,
+    /// In millionths of the currency's unit, of what has a price.
+    pub cost_micros: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
