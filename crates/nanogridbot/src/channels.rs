@@ -6,6 +6,7 @@ use ngb_channels::{
     Channel, dingtalk, discord, feishu, http::Http, qq, slack, telegram, wecom, whatsapp,
 };
 use ngb_core::{address::Account, clock::Clock, route::NewChats, secret::Secret};
+use ngb_gateway::canary::{self, Canary};
 use tracing::warn;
 
 use crate::{
@@ -16,8 +17,12 @@ use crate::{
     },
 };
 
-/// A channel, and what it does with chats that nobody approved.
-pub(crate) type Made = (Arc<dyn Channel>, NewChats);
+/// A channel, what it does with chats that nobody approved, and what proves that it works.
+pub(crate) struct Made {
+    pub(crate) channel: Arc<dyn Channel>,
+    pub(crate) new_chats: NewChats,
+    pub(crate) canary: Option<Canary>,
+}
 
 /// Makes every account of the settings.
 pub(crate) fn make(
@@ -78,8 +83,10 @@ impl Maker<'_> {
                     "`{account}` makes a group for everybody who writes to it (`new_chats = \"own-group\"`)"
                 );
             }
+            let canary = canary(&account, it)?;
             let hand = Hand { account, http, env, clock: clock.clone(), public_url };
-            self.made.push((Arc::new(open(it, hand)?), new_chats));
+            let channel = Arc::new(open(it, hand)?);
+            self.made.push(Made { channel, new_chats, canary });
         }
         Ok(())
     }
@@ -107,6 +114,25 @@ impl Hand<'_> {
 /// Where an account's settings are: `channels.telegram.main`.
 fn path(account: &Account) -> String {
     format!("channels.{}.{}", account.channel(), account.name())
+}
+
+/// What proves that an account works: a chat of its own, and not too often.
+fn canary(account: &Account, it: &impl Section) -> Result<Option<Canary>, SettingsError> {
+    let bad = |key: &str, why: String| SettingsError::BadValue {
+        from: format!("[{}] {key}", path(account)),
+        why,
+    };
+    let (to, every) = it.canary();
+    let every = every.unwrap_or(canary::EVERY);
+    if every < canary::MIN_EVERY {
+        return Err(bad("canary_every", "at least `1m`".to_owned()));
+    }
+    match to {
+        Some(to) if to.account() != account => {
+            Err(bad("canary", format!("`{to}` is no chat of `{account}`")))
+        }
+        to => Ok(to.map(|to| Canary { to: to.clone(), every })),
+    }
 }
 
 fn or(it: &Option<String>, default: &str) -> String {

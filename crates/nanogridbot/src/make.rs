@@ -25,7 +25,8 @@ use crate::{
     account_file::AccountFile,
     backup::Schedule,
     chain::Wanted,
-    channels, cli, engine,
+    channels::{self, Made},
+    cli, engine,
     home::{Home, Lock},
     installed::Installed,
     log,
@@ -289,7 +290,7 @@ pub(crate) fn configured(
 ) -> anyhow::Result<Vec<Configured>> {
     let sections = settings.channels.all();
     let mut all = Vec::new();
-    for (channel, new_chats) in channels::make(settings, env, net, clock)? {
+    for Made { channel, new_chats, canary } in channels::make(settings, env, net, clock)? {
         let account = channel.profile().account.to_string();
         let mut hash = Sha256::new();
         if let Some(section) = sections.iter().find(|it| it.account == account) {
@@ -301,7 +302,7 @@ pub(crate) fn configured(
             hash.update(settings.web.public_url.as_deref().unwrap_or_default());
         }
         let fingerprint = format!("{:x}", hash.finalize());
-        all.push(Configured { channel, new_chats, fingerprint });
+        all.push(Configured { channel, new_chats, canary, fingerprint });
     }
     Ok(all)
 }

@@ -262,6 +262,19 @@ pub struct Profile {
     pub idempotent_sends: bool,
     /// Whether the platform calls us, at `/hooks/<channel>/<account>`.
     pub webhook: bool,
+    pub returns: Returns,
+}
+
+/// What the platform gives back of what was sent, on the line that brings what people write: proof that both ways are
+/// open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returns {
+    /// Nothing: that it took what was sent is all there is to see.
+    Nothing,
+    /// The answer to a send comes on that line.
+    Answer,
+    /// Our own message, or a receipt for it, comes as an event.
+    Event,
 }
 
 impl Profile {

@@ -25,6 +25,7 @@ pub mod answers;
 mod approvals;
 mod batch;
 mod calls;
+pub mod canary;
 mod capped;
 pub mod codes;
 mod commands;

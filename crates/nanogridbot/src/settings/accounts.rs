@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use ngb_core::route::NewChats;
+use ngb_core::{address::Jid, route::NewChats};
 use serde::{Deserialize, Serialize};
 
-use super::{Network, SecretSetting};
+use super::{Network, SecretSetting, value::Span};
 use crate::shown;
 
 /// One section a bot: `[channels.<kind>.<account>]`.
@@ -36,6 +36,11 @@ pub(crate) struct Telegram {
     pub(crate) new_chats: NewChats,
     /// Receive by webhook under `[web] public_url` instead of polling; the secret that Telegram has to show.
     pub(crate) webhook_secret: Option<SecretSetting>,
+    /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
+    /// See docs/operations.md.
+    pub(crate) canary: Option<Jid>,
+    /// How often, at least `1m`; default `15m`.
+    pub(crate) canary_every: Option<Span>,
     /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
     #[serde(default)]
     pub(crate) network: Network,
@@ -55,6 +60,11 @@ pub(crate) struct Slack {
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,
+    /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
+    /// See docs/operations.md.
+    pub(crate) canary: Option<Jid>,
+    /// How often, at least `1m`; default `15m`.
+    pub(crate) canary_every: Option<Span>,
     /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
     #[serde(default)]
     pub(crate) network: Network,
@@ -72,6 +82,11 @@ pub(crate) struct Discord {
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,
+    /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
+    /// See docs/operations.md.
+    pub(crate) canary: Option<Jid>,
+    /// How often, at least `1m`; default `15m`.
+    pub(crate) canary_every: Option<Span>,
     /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
     #[serde(default)]
     pub(crate) network: Network,
@@ -99,6 +114,11 @@ pub(crate) struct Feishu {
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,
+    /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
+    /// See docs/operations.md.
+    pub(crate) canary: Option<Jid>,
+    /// How often, at least `1m`; default `15m`.
+    pub(crate) canary_every: Option<Span>,
     /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
     #[serde(default)]
     pub(crate) network: Network,
@@ -140,6 +160,11 @@ pub(crate) struct Whatsapp {
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,
+    /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
+    /// See docs/operations.md.
+    pub(crate) canary: Option<Jid>,
+    /// How often, at least `1m`; default `15m`.
+    pub(crate) canary_every: Option<Span>,
     /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
     #[serde(default)]
     pub(crate) network: Network,
@@ -175,6 +200,11 @@ pub(crate) struct Wecom {
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,
+    /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
+    /// See docs/operations.md.
+    pub(crate) canary: Option<Jid>,
+    /// How often, at least `1m`; default `15m`.
+    pub(crate) canary_every: Option<Span>,
     /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
     #[serde(default)]
     pub(crate) network: Network,
@@ -204,6 +234,11 @@ pub(crate) struct Dingtalk {
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,
+    /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
+    /// See docs/operations.md.
+    pub(crate) canary: Option<Jid>,
+    /// How often, at least `1m`; default `15m`.
+    pub(crate) canary_every: Option<Span>,
     /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
     #[serde(default)]
     pub(crate) network: Network,
@@ -238,6 +273,11 @@ pub(crate) struct Qq {
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,
+    /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
+    /// See docs/operations.md.
+    pub(crate) canary: Option<Jid>,
+    /// How often, at least `1m`; default `15m`.
+    pub(crate) canary_every: Option<Span>,
     /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
     #[serde(default)]
     pub(crate) network: Network,

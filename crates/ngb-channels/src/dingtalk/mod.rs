@@ -26,7 +26,7 @@ use async_trait::async_trait;
 use ngb_core::{
     address::Account,
     clock::{Clock, Timestamp},
-    message::{MediaRef, Outbound, Profile, Sent},
+    message::{MediaRef, Outbound, Profile, Returns, Sent},
     reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
@@ -108,6 +108,7 @@ impl Dingtalk {
             reactions: Reactions::Any,
             idempotent_sends: false,
             webhook: false,
+            returns: Returns::Nothing,
         };
         Self {
             profile,

@@ -29,7 +29,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ngb_core::{
     address::Account,
-    message::{MediaRef, Outbound, Profile, Sent},
+    message::{MediaRef, Outbound, Profile, Returns, Sent},
     reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
@@ -92,6 +92,7 @@ impl Discord {
             reactions: Reactions::Any,
             idempotent_sends: true,
             webhook: false,
+            returns: Returns::Event,
         };
         Self {
             profile,

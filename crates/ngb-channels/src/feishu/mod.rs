@@ -32,7 +32,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ngb_core::{
     address::Account,
-    message::{MediaRef, Outbound, Profile, Sent},
+    message::{MediaRef, Outbound, Profile, Returns, Sent},
     reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
@@ -108,6 +108,7 @@ impl Feishu {
             reactions: Reactions::These(emoji::FEISHU),
             idempotent_sends: true,
             webhook: config.callbacks.is_some(),
+            returns: Returns::Nothing,
         };
         Self {
             profile,

@@ -32,7 +32,7 @@ use async_trait::async_trait;
 use ngb_core::{
     address::Account,
     clock::Timestamp,
-    message::{MediaRef, Outbound, Profile, Sent},
+    message::{MediaRef, Outbound, Profile, Returns, Sent},
     reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
@@ -108,6 +108,7 @@ impl Qq {
             reactions: Reactions::InGroups(react::ALLOWED),
             idempotent_sends: false,
             webhook: false,
+            returns: Returns::Answer,
         };
         Self {
             profile,

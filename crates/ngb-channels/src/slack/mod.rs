@@ -25,7 +25,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ngb_core::{
     address::Account,
-    message::{MediaRef, Outbound, Profile, Sent},
+    message::{MediaRef, Outbound, Profile, Returns, Sent},
     reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
@@ -90,6 +90,7 @@ impl Slack {
             reactions: Reactions::These(emoji::SLACK),
             idempotent_sends: false,
             webhook: false,
+            returns: Returns::Event,
         };
         Self {
             profile,

@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use ngb_core::{
     address::Account,
     clock::Clock,
-    message::{MediaRef, Outbound, Profile, Sent},
+    message::{MediaRef, Outbound, Profile, Returns, Sent},
     reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
@@ -60,6 +60,7 @@ pub struct TelegramConfig {
     pub api_url: String,
     /// Updates are posted to us instead of polled.
     pub webhook: Option<WebhookConfig>,
+    returns: Returns::Nothing,
 }
 
 /// How Telegram reaches us.

@@ -26,7 +26,7 @@ use async_trait::async_trait;
 use ngb_core::{
     address::Account,
     clock::Clock,
-    message::{MediaRef, Outbound, Profile, Sent},
+    message::{MediaRef, Outbound, Profile, Returns, Sent},
     reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
@@ -106,6 +106,7 @@ impl Whatsapp {
             reactions: Reactions::Any,
             idempotent_sends: false,
             webhook: true,
+            returns: Returns::Event,
         };
         let graph = Graph {
             url: format!("{}/{}", config.api_url.trim_end_matches('/'), config.api_version),

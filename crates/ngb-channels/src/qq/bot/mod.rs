@@ -23,7 +23,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ngb_core::{
     address::Account,
-    message::{MediaRef, Outbound, Profile, Sent},
+    message::{MediaRef, Outbound, Profile, Returns, Sent},
     reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
@@ -92,6 +92,7 @@ impl QqBot {
             // Answers are dropped when they come again, what is said of itself is not.
             idempotent_sends: false,
             webhook: config.webhook,
+            returns: Returns::Nothing,
         };
         Self {
             profile,
