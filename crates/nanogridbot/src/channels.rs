@@ -21,6 +21,8 @@ use crate::{
 pub(crate) struct Made {
     pub(crate) channel: Arc<dyn Channel>,
     pub(crate) new_chats: NewChats,
+    /// What stands under a message while it is worked on.
+    pub(crate) ack_reaction: Option<String>,
     pub(crate) canary: Option<Canary>,
 }
 
@@ -76,8 +78,8 @@ impl Maker<'_> {
         for (account, it) in accounts(sections)? {
             let Self { env, net, clock, public_url, .. } = *self;
             let (network, new_chats) = (it.network(), it.new_chats());
-            let at = format!("{}.network", path(&account));
-            let http = net.own(network, &at)?.http(clock.clone())?;
+            let at = path(&account);
+            let http = net.own(network, &format!("{at}.network"))?.http(clock.clone())?;
             if new_chats == NewChats::OwnGroup {
                 warn!(
                     "`{account}` makes a group for everybody who writes to it (`new_chats = \"own-group\"`)"
@@ -86,7 +88,14 @@ impl Maker<'_> {
             let canary = canary(&account, it)?;
             let hand = Hand { account, http, env, clock: clock.clone(), public_url };
             let channel = Arc::new(open(it, hand)?);
-            self.made.push(Made { channel, new_chats, canary });
+            let ack_reaction = it.ack_reaction().map(str::to_owned);
+            if let Some(emoji) = &ack_reaction
+                && let Err(why) = channel.profile().reactions.find(emoji, false)
+            {
+                let from = format!("[{at}] ack_reaction");
+                return Err(SettingsError::BadValue { from, why }.into());
+            }
+            self.made.push(Made { channel, new_chats, ack_reaction, canary });
         }
         Ok(())
     }

@@ -290,7 +290,9 @@ pub(crate) fn configured(
 ) -> anyhow::Result<Vec<Configured>> {
     let sections = settings.channels.all();
     let mut all = Vec::new();
-    for Made { channel, new_chats, canary } in channels::make(settings, env, net, clock)? {
+    for Made { channel, new_chats, ack_reaction, canary } in
+        channels::make(settings, env, net, clock)?
+    {
         let account = channel.profile().account.to_string();
         let mut hash = Sha256::new();
         if let Some(section) = sections.iter().find(|it| it.account == account) {
@@ -302,7 +304,7 @@ pub(crate) fn configured(
             hash.update(settings.web.public_url.as_deref().unwrap_or_default());
         }
         let fingerprint = format!("{:x}", hash.finalize());
-        all.push(Configured { channel, new_chats, canary, fingerprint });
+        all.push(Configured { channel, new_chats, ack_reaction, canary, fingerprint });
     }
     Ok(all)
 }

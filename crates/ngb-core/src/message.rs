@@ -205,6 +205,8 @@ pub enum Outbound {
     },
     /// An emoji under somebody's message.
     React { platform_id: String, emoji: String },
+    /// Takes a reaction of ours away again. Never stored, may be lost.
+    Unreact { platform_id: String, emoji: String },
     /// A sign that an answer is being made. Never stored, may be lost.
     Typing,
 }
@@ -218,7 +220,7 @@ impl Outbound {
                 Some(if caption.is_empty() { name } else { caption })
             }
             Self::React { emoji, .. } => Some(emoji),
-            Self::Typing => None,
+            Self::Unreact { .. } | Self::Typing => None,
         }
     }
 }

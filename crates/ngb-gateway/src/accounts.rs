@@ -46,6 +46,8 @@ pub struct Configured {
     pub channel: Arc<dyn Channel>,
     /// What it does with chats that nobody approved.
     pub new_chats: NewChats,
+    /// What stands under a message while it is worked on, where somebody asked for that.
+    pub ack_reaction: Option<String>,
     /// What proves that it works, where somebody asked for that.
     pub canary: Option<Canary>,
     /// The same as long as nothing in its settings changed.
@@ -220,6 +222,11 @@ impl Accounts {
 
     pub(crate) fn new_chats(&self, account: &Account) -> NewChats {
         self.all().get(account).map(|it| it.configured.new_chats).unwrap_or_default()
+    }
+
+    /// The reaction that says that a message is worked on.
+    pub(crate) fn ack_reaction(&self, account: &Account) -> Option<String> {
+        self.all().get(account).and_then(|it| it.configured.ack_reaction.clone())
     }
 
     pub(crate) fn names(&self) -> Vec<Account> {

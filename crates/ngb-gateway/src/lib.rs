@@ -18,6 +18,7 @@ mod access;
 pub mod account_book;
 mod account_status;
 pub mod accounts;
+mod ack;
 mod agent;
 mod albums;
 pub mod alerts;

@@ -228,7 +228,13 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         let fingerprint = String::new();
         let held = gateway.about().restored.is_some();
         accounts.put(
-            Configured { channel, new_chats: NewChats::Ignore, canary: None, fingerprint },
+            Configured {
+                channel,
+                new_chats: NewChats::Ignore,
+                ack_reaction: None,
+                canary: None,
+                fingerprint,
+            },
             held,
         );
     }

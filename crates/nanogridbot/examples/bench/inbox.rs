@@ -199,6 +199,7 @@ async fn start(home: &Path, store: &Store, clock: &Clock, flood: Flood) -> anyho
         accounts: vec![Configured {
             channel: Arc::new(flood),
             new_chats: NewChats::Ignore,
+            ack_reaction: None,
             canary: None,
             fingerprint: "1".into(),
         }],

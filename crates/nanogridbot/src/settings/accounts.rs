@@ -36,6 +36,8 @@ pub(crate) struct Telegram {
     pub(crate) new_chats: NewChats,
     /// Receive by webhook under `[web] public_url` instead of polling; the secret that Telegram has to show.
     pub(crate) webhook_secret: Option<SecretSetting>,
+    /// An emoji that stands under a message while it is worked on, e.g. `"👀"`; default none.
+    pub(crate) ack_reaction: Option<String>,
     /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
     /// See docs/operations.md.
     pub(crate) canary: Option<Jid>,
@@ -60,6 +62,8 @@ pub(crate) struct Slack {
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,
+    /// An emoji that stands under a message while it is worked on, e.g. `"👀"`; default none.
+    pub(crate) ack_reaction: Option<String>,
     /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
     /// See docs/operations.md.
     pub(crate) canary: Option<Jid>,
@@ -82,6 +86,8 @@ pub(crate) struct Discord {
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,
+    /// An emoji that stands under a message while it is worked on, e.g. `"👀"`; default none.
+    pub(crate) ack_reaction: Option<String>,
     /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
     /// See docs/operations.md.
     pub(crate) canary: Option<Jid>,
@@ -114,6 +120,8 @@ pub(crate) struct Feishu {
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,
+    /// An emoji that stands under a message while it is worked on, e.g. `"👀"`; default none.
+    pub(crate) ack_reaction: Option<String>,
     /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
     /// See docs/operations.md.
     pub(crate) canary: Option<Jid>,
@@ -160,6 +168,8 @@ pub(crate) struct Whatsapp {
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,
+    /// An emoji that stands under a message while it is worked on, e.g. `"👀"`; default none.
+    pub(crate) ack_reaction: Option<String>,
     /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
     /// See docs/operations.md.
     pub(crate) canary: Option<Jid>,
@@ -200,6 +210,8 @@ pub(crate) struct Wecom {
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,
+    /// An emoji that stands under a message while it is worked on, e.g. `"👀"`; default none.
+    pub(crate) ack_reaction: Option<String>,
     /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
     /// See docs/operations.md.
     pub(crate) canary: Option<Jid>,
@@ -234,6 +246,8 @@ pub(crate) struct Dingtalk {
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,
+    /// An emoji that stands under a message while it is worked on, e.g. `"👀"`; default none.
+    pub(crate) ack_reaction: Option<String>,
     /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
     /// See docs/operations.md.
     pub(crate) canary: Option<Jid>,
@@ -273,6 +287,8 @@ pub(crate) struct Qq {
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,
+    /// An emoji that stands under a message while it is worked on, e.g. `"👀"`; default none.
+    pub(crate) ack_reaction: Option<String>,
     /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
     /// See docs/operations.md.
     pub(crate) canary: Option<Jid>,

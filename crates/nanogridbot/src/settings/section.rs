@@ -26,6 +26,9 @@ pub(crate) trait Section {
     /// Its own way out.
     fn network(&self) -> &Network;
 
+    /// What stands under a message while it is worked on.
+    fn ack_reaction(&self) -> Option<&str>;
+
     /// The chat that proves that it works, and how often.
     fn canary(&self) -> (Option<&Jid>, Option<Duration>);
 
@@ -154,6 +157,10 @@ macro_rules! every_section {
 
         fn network(&self) -> &Network {
             &self.network
+        }
+
+        fn ack_reaction(&self) -> Option<&str> {
+            self.ack_reaction.as_deref()
         }
 
         fn canary(&self) -> (Option<&Jid>, Option<Duration>) {

@@ -132,6 +132,7 @@ impl Channel for Discord {
                 self.send_file(to, &files::Upload { path, name, message }).await
             }
             Outbound::React { platform_id, emoji } => self.react(to, platform_id, emoji).await,
+            Outbound::Unreact { platform_id, emoji } => self.unreact(to, platform_id, emoji).await,
             Outbound::Typing => self.show_typing(to).await,
         }
     }

@@ -138,6 +138,7 @@ impl Channel for Slack {
                 self.send_file(to, &upload).await
             }
             Outbound::React { platform_id, emoji } => self.react(to, platform_id, emoji).await,
+            Outbound::Unreact { platform_id, emoji } => self.unreact(to, platform_id, emoji).await,
             Outbound::Typing => self.show_work(to).await,
         }
     }

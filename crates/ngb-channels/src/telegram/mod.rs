@@ -35,6 +35,7 @@ use tokio::sync::OnceCell;
 use crate::{
     Answer, Channel, ChannelError, Delivery, Intake, MediaStream, Question,
     http::Http,
+    put::Put,
     telegram::{api::Api, wire::Me},
 };
 
@@ -80,6 +81,8 @@ pub struct Telegram {
     clock: Clock,
     /// Who we are; asked once, when the first message wants to know.
     me: OnceCell<Me>,
+    /// Our reactions.
+    put: Put,
 }
 
 impl Telegram {
@@ -99,7 +102,14 @@ impl Telegram {
             webhook: config.webhook.is_some(),
         };
         let api = Api::new(&config.api_url, config.token, http);
-        Self { profile, api, webhook: config.webhook, clock, me: OnceCell::new() }
+        Self {
+            profile,
+            api,
+            webhook: config.webhook,
+            clock,
+            me: OnceCell::new(),
+            put: Put::default(),
+        }
     }
 
     /// Who we are, asked of Telegram once.
@@ -141,6 +151,7 @@ impl Channel for Telegram {
                 self.send_file(to, &file).await
             }
             Outbound::React { platform_id, emoji } => self.react(to, platform_id, emoji).await,
+            Outbound::Unreact { platform_id, emoji } => self.unreact(to, platform_id, emoji).await,
             Outbound::Typing => self.typing(to).await,
         }
     }

@@ -207,7 +207,7 @@ impl Channel for Wecom {
                 };
                 (format!("send `{name}` to `{to}`"), sent)
             }
-            Outbound::React { platform_id, .. } => {
+            Outbound::React { platform_id, .. } | Outbound::Unreact { platform_id, .. } => {
                 let why = ApiError::Unfit("WeCom has no reactions".to_owned());
                 (format!("react to `{platform_id}` in `{to}`"), Err(why))
             }

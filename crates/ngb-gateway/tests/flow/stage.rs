@@ -173,6 +173,8 @@ pub(crate) struct Setting {
     /// Who is asked about messages and runs.
     pub(crate) plugins: Chain,
     pub(crate) alerts: AlertSettings,
+    /// What stands under a message that is worked on.
+    pub(crate) ack_reaction: Option<&'static str>,
     pub(crate) canary: Option<Canary>,
     /// What the platform gives back of what is sent.
     pub(crate) returns: Returns,
@@ -193,6 +195,7 @@ impl Default for Setting {
             plugins: Chain::default(),
             // The machine of the test may be short of anything.
             alerts: AlertSettings { short_percent: 0, ..AlertSettings::default() },
+            ack_reaction: None,
             canary: None,
             returns: Returns::Nothing,
             sandbox: None,
@@ -346,6 +349,7 @@ impl Stage {
             accounts: vec![Configured {
                 channel,
                 new_chats: NewChats::Ask,
+                ack_reaction: setting.ack_reaction.map(str::to_owned),
                 canary: setting.canary,
                 fingerprint: "1".into(),
             }],

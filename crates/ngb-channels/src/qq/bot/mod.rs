@@ -142,7 +142,7 @@ impl Channel for QqBot {
                 let upload = file::Upload { path, name, caption, reply_to: reply_to.as_deref() };
                 (format!("send `{name}` to `{to}`"), self.send_file(to, &upload, key).await)
             }
-            Outbound::React { platform_id, .. } => {
+            Outbound::React { platform_id, .. } | Outbound::Unreact { platform_id, .. } => {
                 let why = api::ApiError::unfit("this version puts no reactions for official bots");
                 (format!("react to `{platform_id}` in `{to}`"), Err(why))
             }
