@@ -264,7 +264,11 @@ fn dingtalk(it: &Dingtalk, hand: Hand<'_>) -> Result<dingtalk::Dingtalk, Setting
         client_id: it.client_id.clone(),
         client_secret: hand.secret("client_secret", &it.client_secret)?,
         robot_code: or(&it.robot_code, &it.client_id),
-        card: it.card_template_id.clone().map(|id| dingtalk::CardTemplate { id, key }),
+        card: it.card_template_id.clone().map(|id| dingtalk::CardTemplate {
+            id,
+            key,
+            stop_key: it.card_stop_key.clone(),
+        }),
         api_url: or(&it.api_url, dingtalk::DEFAULT_API_URL),
         upload_url: or(&it.upload_url, dingtalk::DEFAULT_UPLOAD_URL),
         account: hand.account,

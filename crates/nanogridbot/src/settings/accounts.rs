@@ -237,6 +237,8 @@ pub(crate) struct Dingtalk {
     pub(crate) card_template_id: Option<String>,
     /// The variable of that card that is streamed; default `content`.
     pub(crate) card_content_key: Option<String>,
+    /// The variable of that card that its stop button sends; default none: it has no such button.
+    pub(crate) card_stop_key: Option<String>,
     /// Where the OpenAPI is; default `https://api.dingtalk.com`.
     #[serde(serialize_with = "shown::url")]
     pub(crate) api_url: Option<String>,

@@ -91,6 +91,35 @@ async fn an_answer_grows_in_one_card() {
 }
 
 #[tokio::test]
+async fn a_button_stops_a_live_answer() {
+    let mut stage = Stage::with(|it| {
+        it.card.as_mut().unwrap().stop_key = Some("stop".into());
+    })
+    .await;
+    let platform = stage.platform().clone();
+    platform.wait(|it| it.sockets == 1).await;
+    assert!(stage.channel.profile().live_buttons);
+    let stop = vec![ngb_core::stop::button(ngb_core::id::JobId(7), ngb_core::notice::Lang::Zh)];
+    for to in [GROUP, "manager7"] {
+        let item = Outbound::Text { text: "Let".into(), reply_to: None, buttons: stop.clone() };
+        let sent = stage.deliver(to, &item, &format!("k-{to}"), true).await.unwrap();
+        let id = sent.platform_id.unwrap();
+        let name = id.strip_prefix("card:").unwrap();
+        platform.press_stop("manager7", name, "stop");
+        let offer = stage.offers.recv().await.unwrap();
+        let event = offer.events[0].clone();
+        accept(offer);
+        assert_eq!((event.place.jid.chat(), event.sender.id.as_str()), (to, "manager7"));
+        let Happening::Pressed { value, .. } = event.what else { panic!("{event:?}") };
+        assert_eq!(ngb_core::stop::pressed(&value), Some(ngb_core::id::JobId(7)));
+        stage.deliver(to, &edit(&id, "Let me see"), "", true).await.unwrap();
+        stage.deliver(to, &edit(&id, "Let me see: 1"), "k", false).await.unwrap();
+        let card = platform.cards().into_iter().find(|it| it.name == name).unwrap();
+        assert_eq!((card.finished, &card.params["stop"]), (true, &json!("")), "nothing to stop");
+    }
+}
+
+#[tokio::test]
 async fn a_question_is_a_card_and_a_press_shows_what_was_chosen() {
     let mut stage = Stage::new().await;
     let platform = stage.platform().clone();
