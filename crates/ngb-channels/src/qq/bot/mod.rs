@@ -12,6 +12,8 @@
 mod api;
 mod codes;
 mod file;
+#[cfg(test)]
+mod fuzz;
 mod hook;
 mod receive;
 mod recent;
