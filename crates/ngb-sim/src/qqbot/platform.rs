@@ -282,6 +282,11 @@ impl Platform {
         }
     }
 
+    /// Changes with whatever happens here.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
     /// Returns once `done` is true of the figures.
     pub async fn wait(&self, done: impl Fn(&Figures) -> bool) -> Figures {
         let mut changed = self.changed.subscribe();
