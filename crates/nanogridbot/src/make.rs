@@ -25,8 +25,7 @@ use crate::{
     account_file::AccountFile,
     backup::Schedule,
     chain::Wanted,
-    channels::{self, Made},
-    cli, engine,
+    channels, cli, engine,
     home::{Home, Lock},
     installed::Installed,
     log,
@@ -290,7 +289,7 @@ pub(crate) fn configured(
 ) -> anyhow::Result<Vec<Configured>> {
     let sections = settings.channels.all();
     let mut all = Vec::new();
-    for Made { channel, new_chats, ack_reaction, canary } in
+    for channels::Made { channel, new_chats, ack_reaction, canary } in
         channels::make(settings, env, net, clock)?
     {
         let account = channel.profile().account.to_string();

@@ -84,7 +84,7 @@ pub(super) fn read_press(
         let pressed = &content["cardPrivateData"];
         // A button of a template of the operator's has an id of its own, and sends what we put into its variable.
         let sent = pressed["params"].as_object().into_iter().flat_map(|it| it.values());
-        let mut sent = std::iter::once(&pressed["actionIds"][0]).chain(sent);
+        let mut sent = sent.chain([&pressed["actionIds"][0]]);
         let (value, chat) = sent.find_map(|it| read_button(it.as_str()?))?;
         let (card, user) = (body["outTrackId"].as_str()?, body["userId"].as_str()?);
         let is_group = matches!(Target::of(chat), Target::Group(_));
