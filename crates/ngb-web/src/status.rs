@@ -185,6 +185,7 @@ struct Failure {
 
 /// Proof that an account works.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChannelCanary")]
 struct Canary {
     /// When the last one proved it.
     proven_at: Option<Instant>,

@@ -61,7 +61,6 @@ pub struct TelegramConfig {
     pub api_url: String,
     /// Updates are posted to us instead of polled.
     pub webhook: Option<WebhookConfig>,
-    returns: Returns::Nothing,
 }
 
 /// How Telegram reaches us.
@@ -100,6 +99,7 @@ impl Telegram {
             reactions: Reactions::These(react::ALLOWED),
             idempotent_sends: false,
             webhook: config.webhook.is_some(),
+            returns: Returns::Nothing,
         };
         let api = Api::new(&config.api_url, config.token, http);
         Self {

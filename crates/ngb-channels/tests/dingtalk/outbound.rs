@@ -5,7 +5,7 @@ use ngb_channels::{Accepted, Answer, Channel as _, Question, Retry};
 use ngb_core::message::{Button, Happening, MediaRef, Outbound, Sent};
 use serde_json::{Value, json};
 
-use crate::{GROUP, Stage, said, text};
+use crate::{GROUP, Stage, accept, said, text};
 
 fn edit(platform_id: &str, text: &str) -> Outbound {
     Outbound::Edit { platform_id: platform_id.into(), text: text.into(), buttons: Vec::new() }

@@ -167,11 +167,12 @@ async fn our_own_words_do_not_come_back() {
 
 #[tokio::test]
 async fn what_was_sent_comes_back_on_the_line() {
-    let stage = Stage::new().await;
+    let mut stage = Stage::new().await;
     let sent = stage.send(GENERAL, &text("Canary")).await.unwrap().platform_id.unwrap();
     let ours = |id: &str| message(GENERAL, json!({"id": id, "author": {"id": BOT}}));
     stage.platform.event("MESSAGE_UPDATE", ours(&sent));
     stage.platform.event("MESSAGE_CREATE", message(GENERAL, json!({"id": sent})));
+    stage.take(1).await;
     stage.platform.event("MESSAGE_CREATE", ours("9"));
     stage.pulse.returned("9").await;
     assert_eq!(stage.pulse.returned(&sent).now_or_never(), None, "neither was what we sent");

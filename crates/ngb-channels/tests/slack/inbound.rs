@@ -167,7 +167,7 @@ async fn our_own_words_do_not_come_back() {
 
 #[tokio::test]
 async fn what_was_sent_comes_back_on_the_line() {
-    let stage = Stage::new().await;
+    let mut stage = Stage::new().await;
     let sent = stage.send("D1", &text("Canary")).await.unwrap().platform_id.unwrap();
     for not_it in [
         json!({"ts": sent, "text": "of a person"}),
@@ -176,6 +176,7 @@ async fn what_was_sent_comes_back_on_the_line() {
     ] {
         stage.platform.event(message("D1", not_it));
     }
+    stage.take(2).await;
     let back = json!({"ts": "1700000009.000900", "user": BOT_USER, "bot_id": BOT, "text": "other"});
     stage.platform.event(message("D1", back.clone()));
     stage.pulse.returned("1700000009.000900").await;

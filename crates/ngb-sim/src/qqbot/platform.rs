@@ -44,7 +44,7 @@ pub struct Figures {
 pub struct Platform {
     state: Arc<Mutex<State>>,
     changed: watch::Sender<u64>,
-    pub(super) config: Arc<Config>,
+    pub(crate) config: Arc<Config>,
     pub(super) host: Arc<str>,
 }
 
