@@ -72,9 +72,11 @@ function Account({ account: it, open, show }) {
     </div>
     ${it.why && html`<p class=${it.state === "up" ? "faint" : "problem"}>${it.why}</p>`}
     ${it.send_error && html`<p class="problem">${t("cant_send", it.send_error)}</p>`}
+    ${it.canary && it.canary.error && html`<p class="problem">${t("canary_failed", it.canary.error)}</p>`}
     <dl class="facts">
       <div><dt>${t("last_heard")}</dt><dd>${it.last_heard_at ? ago(it.last_heard_at) : t("never")}</dd></div>
       <div><dt>${t("last_sent")}</dt><dd>${it.last_sent_at ? ago(it.last_sent_at) : t("never")}</dd></div>
+      ${it.canary && html`<div><dt>${t(it.canary.both_ways ? "canary_both" : "canary_send")}</dt><dd>${it.canary.proven_at ? ago(it.canary.proven_at) : t("never")}</dd></div>`}
       ${0 < it.backlog && html`<div><dt>${t("queue")}</dt><dd>${t("backlog", it.backlog)}</dd></div>`}
       ${it.webhook && html`<div><dt>${t("called_at")}</dt><dd><code class="break">${it.webhook.url || it.webhook.path}</code></dd></div>`}
     </dl>

@@ -98,10 +98,26 @@ fn show_one(it: &Value) {
     if let Some(error) = it["send_error"].as_str() {
         say(&format!("  can't send: {error}"));
     }
+    if it["canary"].is_object() {
+        say(&format!("  {}", canary(&it["canary"])));
+    }
     if let Some(path) = it["webhook"]["path"].as_str() {
         let url = it["webhook"]["url"].as_str();
         let missing = format!("{path} (set `[web] public_url` for the whole address)");
         say(&format!("  the platform calls {}", url.unwrap_or(&missing)));
+    }
+}
+
+/// What the canary of an account proved.
+fn canary(it: &Value) -> String {
+    let ways = if it["both_ways"] == true { "both ways" } else { "sending" };
+    match (it["proven_at"].as_str(), it["error"].as_str()) {
+        (Some(at), None) => format!("canary: {ways} proven at {at}"),
+        (None, None) => "canary: not sent yet".to_owned(),
+        (at, Some(error)) => {
+            let at = at.unwrap_or("never");
+            format!("canary: failed: {error}; {ways} last proven at {at}")
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use ngb_channels::{
     Channel, dingtalk, discord, feishu, http::Http, qq, slack, telegram, wecom, whatsapp,
 };
 use ngb_core::{address::Account, clock::Clock, route::NewChats, secret::Secret};
+use ngb_gateway::canary::{self, Canary};
 use tracing::warn;
 
 use crate::{
@@ -16,8 +17,14 @@ use crate::{
     },
 };
 
-/// A channel, and what it does with chats that nobody approved.
-pub(crate) type Made = (Arc<dyn Channel>, NewChats);
+/// A channel, what it does with chats that nobody approved, and what proves that it works.
+pub(crate) struct Made {
+    pub(crate) channel: Arc<dyn Channel>,
+    pub(crate) new_chats: NewChats,
+    /// What stands under a message while it is worked on.
+    pub(crate) ack_reaction: Option<String>,
+    pub(crate) canary: Option<Canary>,
+}
 
 /// Makes every account of the settings.
 pub(crate) fn make(
@@ -71,15 +78,24 @@ impl Maker<'_> {
         for (account, it) in accounts(sections)? {
             let Self { env, net, clock, public_url, .. } = *self;
             let (network, new_chats) = (it.network(), it.new_chats());
-            let at = format!("{}.network", path(&account));
-            let http = net.own(network, &at)?.http(clock.clone())?;
+            let at = path(&account);
+            let http = net.own(network, &format!("{at}.network"))?.http(clock.clone())?;
             if new_chats == NewChats::OwnGroup {
                 warn!(
                     "`{account}` makes a group for everybody who writes to it (`new_chats = \"own-group\"`)"
                 );
             }
+            let canary = canary(&account, it)?;
             let hand = Hand { account, http, env, clock: clock.clone(), public_url };
-            self.made.push((Arc::new(open(it, hand)?), new_chats));
+            let channel = Arc::new(open(it, hand)?);
+            let ack_reaction = it.ack_reaction().map(str::to_owned);
+            if let Some(emoji) = &ack_reaction
+                && let Err(why) = channel.profile().reactions.find(emoji, false)
+            {
+                let from = format!("[{at}] ack_reaction");
+                return Err(SettingsError::BadValue { from, why }.into());
+            }
+            self.made.push(Made { channel, new_chats, ack_reaction, canary });
         }
         Ok(())
     }
@@ -107,6 +123,25 @@ impl Hand<'_> {
 /// Where an account's settings are: `channels.telegram.main`.
 fn path(account: &Account) -> String {
     format!("channels.{}.{}", account.channel(), account.name())
+}
+
+/// What proves that an account works: a chat of its own, and not too often.
+fn canary(account: &Account, it: &impl Section) -> Result<Option<Canary>, SettingsError> {
+    let bad = |key: &str, why: String| SettingsError::BadValue {
+        from: format!("[{}] {key}", path(account)),
+        why,
+    };
+    let (to, every) = it.canary();
+    let every = every.unwrap_or(canary::EVERY);
+    if every < canary::MIN_EVERY {
+        return Err(bad("canary_every", "at least `1m`".to_owned()));
+    }
+    match to {
+        Some(to) if to.account() != account => {
+            Err(bad("canary", format!("`{to}` is no chat of `{account}`")))
+        }
+        to => Ok(to.map(|to| Canary { to: to.clone(), every })),
+    }
 }
 
 fn or(it: &Option<String>, default: &str) -> String {
@@ -229,7 +264,11 @@ fn dingtalk(it: &Dingtalk, hand: Hand<'_>) -> Result<dingtalk::Dingtalk, Setting
         client_id: it.client_id.clone(),
         client_secret: hand.secret("client_secret", &it.client_secret)?,
         robot_code: or(&it.robot_code, &it.client_id),
-        card: it.card_template_id.clone().map(|id| dingtalk::CardTemplate { id, key }),
+        card: it.card_template_id.clone().map(|id| dingtalk::CardTemplate {
+            id,
+            key,
+            stop_key: it.card_stop_key.clone(),
+        }),
         api_url: or(&it.api_url, dingtalk::DEFAULT_API_URL),
         upload_url: or(&it.upload_url, dingtalk::DEFAULT_UPLOAD_URL),
         account: hand.account,

@@ -293,7 +293,9 @@ pub(crate) fn configured(
 ) -> anyhow::Result<Vec<Configured>> {
     let sections = settings.channels.all();
     let mut all = Vec::new();
-    for (channel, new_chats) in channels::make(settings, env, net, clock)? {
+    for channels::Made { channel, new_chats, ack_reaction, canary } in
+        channels::make(settings, env, net, clock)?
+    {
         let account = channel.profile().account.to_string();
         let mut hash = Sha256::new();
         if let Some(section) = sections.iter().find(|it| it.account == account) {
@@ -305,7 +307,7 @@ pub(crate) fn configured(
             hash.update(settings.web.public_url.as_deref().unwrap_or_default());
         }
         let fingerprint = format!("{:x}", hash.finalize());
-        all.push(Configured { channel, new_chats, fingerprint });
+        all.push(Configured { channel, new_chats, ack_reaction, canary, fingerprint });
     }
     Ok(all)
 }

@@ -156,7 +156,7 @@ async fn all(
 ) -> anyhow::Result<ExitCode> {
     let clock = Clock::System;
     let town = All::start(bind).await.with_context(|| {
-        format!("the eight ports after that of {bind} are not free; name others by `--bind`")
+        format!("the nine ports after that of {bind} are not free; name others by `--bind`")
     })?;
     let town = Arc::new(town);
     if write {
@@ -178,8 +178,8 @@ async fn write_settings(ctx: &Context, town: &All) -> anyhow::Result<()> {
     ctx.home.make()?;
     let env = Environment::read(ctx.home.path())?;
     let mut edit = Edit::open(&ctx.home.config())?;
-    for side in town.sides() {
-        let at = ["channels", side.kind().as_str(), "main"];
+    for side in town.everyone() {
+        let at = ["channels", side.kind().as_str(), side.name()];
         edit.remove(&at);
         for (key, value) in side.settings() {
             edit.set(&[at[0], at[1], at[2], key], &value, &env)?;
@@ -187,7 +187,7 @@ async fn write_settings(ctx: &Context, town: &All) -> anyhow::Result<()> {
         edit.set(&[at[0], at[1], at[2], "new_chats"], "own-group", &env)?;
     }
     edit.save(&env)?;
-    say(&format!("`{}` has the eight accounts", ctx.home.config().display()));
+    say(&format!("`{}` has the nine accounts", ctx.home.config().display()));
     match Client::connect(&ctx.home.socket()).await? {
         Some(client) => {
             client.post("/api/channels/reload", json!({})).await?;
@@ -290,7 +290,7 @@ fn prepare(of: &Home, home: &Home, town: &All) -> anyhow::Result<()> {
 /// One outcome, in a line.
 fn tell(it: &Outcome) {
     let word = if it.passed { "ok" } else { "FAILED" };
-    say(&format!("step {:2}  {:9} {word} after {} ms", it.step, it.on.as_str(), it.took_ms));
+    say(&format!("step {:2}  {:9} {word} after {} ms", it.step, it.on, it.took_ms));
     if it.passed {
         return;
     }

@@ -150,6 +150,35 @@ fn each_kind_of_bad_input_is_shown_on_each_platform() {
     each_cell_is_shown_or_is("docs/channels/bad-input.md", "no calls");
 }
 
+/// Kinds of bad input that must have a row, by a part of its name.
+const BAD_INPUT: &[&str] = &[
+    "wrong signature",
+    "replayed",
+    "truncated ciphertext, wrong key",
+    "unknown kind of event",
+    "invalid UTF-8",
+    "id as number or string, missing field, deep JSON",
+    "direction marks",
+    "emoji and marks where a text is split",
+    "a file name with `../`",
+    "a frame or body over the limit",
+    "a file larger than the limit",
+    "a compressed bomb",
+    "a text of 1 MB",
+    "a media link to a private address",
+    "XML entities",
+];
+
+#[test]
+fn no_kind_of_bad_input_lost_its_row() {
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/channels/bad-input.md"))
+        .expect("the page is there");
+    for kind in BAD_INPUT {
+        let has = |it: &str| it.split('|').nth(1).is_some_and(|name| name.contains(kind));
+        assert!(page.lines().any(has), "there is no row of: {kind}");
+    }
+}
+
 /// Each cell of a page's table names a test that is there, or a page of the platform's, or says `word`.
 fn each_cell_is_shown_or_is(page: &str, word: &str) {
     let page = fs::read_to_string(Path::new(ROOT).join(page)).expect("the page is there");

@@ -117,4 +117,14 @@ mod tests {
         let got: Vec<_> = got.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(got, [("a", "1"), ("b", "+ x"), ("c", "")]);
     }
+
+    #[test]
+    fn any_query_and_any_body_is_read() {
+        crate::fuzz::run("hook", |input| {
+            query(&String::from_utf8_lossy(input));
+            if let Ok(value) = crate::json::read(input) {
+                assert!(serde_json::to_string(&value).is_ok(), "it can be kept");
+            }
+        });
+    }
 }

@@ -20,6 +20,7 @@ mod json;
 mod lists;
 mod marks;
 mod pulse;
+mod put;
 pub mod qq;
 mod session;
 pub mod setup;

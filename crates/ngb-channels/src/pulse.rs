@@ -1,6 +1,6 @@
 //! What a channel knows of its line: when it last heard from its platform, what failed, and who else is on it.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use ngb_core::clock::Timestamp;
 use tokio::sync::watch;
@@ -12,7 +12,11 @@ use tokio::sync::watch;
 pub struct Pulse {
     beats: watch::Sender<Beats>,
     notes: watch::Sender<Notes>,
+    returned: watch::Sender<VecDeque<String>>,
 }
+
+/// How many of our messages that came back are remembered.
+const MOST_RETURNED: usize = 64;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Beats {
@@ -106,6 +110,23 @@ impl Pulse {
     /// The platform says that we are alone.
     pub(crate) fn no_rival(&self) {
         self.notes.send_if_modified(|it| it.rival.take().is_some());
+    }
+
+    /// The platform gave back what we sent, by this id: as an event like those of people, or by a receipt.
+    pub fn gave_back(&self, platform_id: &str) {
+        self.returned.send_modify(|it| {
+            if it.len() == MOST_RETURNED {
+                it.pop_front();
+            }
+            it.push_back(platform_id.to_owned());
+        });
+    }
+
+    /// Returns once the platform has given back what we sent by this id, which may have been a while ago.
+    pub async fn returned(&self, platform_id: &str) {
+        let is_there = |it: &VecDeque<String>| it.iter().any(|it| it == platform_id);
+        // Whoever waits holds the sender, so it does not end before.
+        drop(self.returned.subscribe().wait_for(is_there).await);
     }
 
     /// What is known now, and each change of it.

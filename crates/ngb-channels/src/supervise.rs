@@ -104,7 +104,7 @@ mod tests {
     use async_trait::async_trait;
     use ngb_core::{
         address::Account,
-        message::{MediaRef, Profile, Sent},
+        message::{MediaRef, Profile, Returns, Sent},
         text::{Limit, Unit},
     };
     use tokio::sync::mpsc;
@@ -186,6 +186,7 @@ mod tests {
             reactions: ngb_core::reaction::Reactions::None,
             idempotent_sends: false,
             webhook: false,
+            returns: Returns::Nothing,
         };
         let stop = CancellationToken::new();
         let intake = Intake {

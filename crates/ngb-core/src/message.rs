@@ -205,6 +205,8 @@ pub enum Outbound {
     },
     /// An emoji under somebody's message.
     React { platform_id: String, emoji: String },
+    /// Takes a reaction of ours away again. Never stored, may be lost.
+    Unreact { platform_id: String, emoji: String },
     /// A sign that an answer is being made. Never stored, may be lost.
     Typing,
 }
@@ -218,7 +220,7 @@ impl Outbound {
                 Some(if caption.is_empty() { name } else { caption })
             }
             Self::React { emoji, .. } => Some(emoji),
-            Self::Typing => None,
+            Self::Unreact { .. } | Self::Typing => None,
         }
     }
 }
@@ -262,6 +264,19 @@ pub struct Profile {
     pub idempotent_sends: bool,
     /// Whether the platform calls us, at `/hooks/<channel>/<account>`.
     pub webhook: bool,
+    pub returns: Returns,
+}
+
+/// What the platform gives back of what was sent, on the line that brings what people write: proof that both ways are
+/// open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returns {
+    /// Nothing: that it took what was sent is all there is to see.
+    Nothing,
+    /// The answer to a send comes on that line.
+    Answer,
+    /// Our own message, or a receipt for it, comes as an event.
+    Event,
 }
 
 impl Profile {

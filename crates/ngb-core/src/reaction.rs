@@ -65,6 +65,11 @@ fn is_emoji(text: &str) -> bool {
     (1..=MAX_EMOJI_BYTES).contains(&text.len()) && !text.is_ascii() && !text.chars().any(odd)
 }
 
+/// A person's reaction to the message `of`, of a platform that tells whether `names` came or went.
+pub fn came_or_went(of: &str, names: &[String], came: bool) -> Happening {
+    if came { reacted(of, names, &[]) } else { reacted(of, &[], names) }
+}
+
 /// A person's reaction to the message `of`: what they put there, or else took away.
 pub fn reacted(of: &str, put: &[String], taken: &[String]) -> Happening {
     let named = |all: &[String]| {

@@ -5,6 +5,8 @@ use ngb_core::{address::Account, clock::Timestamp};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::canary::CanaryStatus;
+
 /// How one account is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountStatus {
@@ -29,6 +31,8 @@ pub struct AccountStatus {
     pub last_sent_at: Option<Timestamp>,
     /// What the last send failed with, if nothing was taken since.
     pub send_error: Option<String>,
+    /// What the canary proved; none where nobody asked for one.
+    pub canary: Option<CanaryStatus>,
     /// Whether the platform calls us, at `/hooks/<channel>/<account>`.
     pub webhook: bool,
 }

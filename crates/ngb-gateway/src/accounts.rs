@@ -28,6 +28,7 @@ use tracing::{error, info};
 pub use crate::account_status::{AccountStatus, AccountWatch};
 use crate::{
     account_status::{Sends, describe},
+    canary::{Bird, Canary, CanaryStatus},
     events::{Event, Hub},
     handle::{Gateway, HandleError, Unheard},
     registry::is_ours,
@@ -45,6 +46,10 @@ pub struct Configured {
     pub channel: Arc<dyn Channel>,
     /// What it does with chats that nobody approved.
     pub new_chats: NewChats,
+    /// What stands under a message while it is worked on, where somebody asked for that.
+    pub ack_reaction: Option<String>,
+    /// What proves that it works, where somebody asked for that.
+    pub canary: Option<Canary>,
     /// The same as long as nothing in its settings changed.
     pub fingerprint: String,
 }
@@ -76,6 +81,7 @@ struct Entry {
     pulse: Pulse,
     state: watch::Receiver<ChannelState>,
     sends: watch::Sender<Sends>,
+    canary: watch::Sender<CanaryStatus>,
     /// Ends its receiving.
     stop: CancellationToken,
     /// Fires once its receiving has ended, so that the next one of the same account does not meet it.
@@ -119,6 +125,7 @@ impl Accounts {
         let (webhooks, hooks) = mpsc::channel(WEBHOOK_DEPTH);
         let (state_tx, state) = watch::channel(ChannelState::Connecting);
         let pulse = Pulse::default();
+        let canary = watch::Sender::default();
         let (stop, over) = (self.stop.child_token(), CancellationToken::new());
         if paused {
             // Nobody receives, so whoever comes next need only wait for the one before.
@@ -133,6 +140,7 @@ impl Accounts {
             let marks = crate::marks::of(&self.store, &self.clock, &account);
             let inbox = self.inbox.clone().with_marks(marks);
             let inbox = inbox.counted(pulse.clone(), self.clock.clone());
+            let (ends, beats) = (stop.clone(), pulse.clone());
             let (stop, pulse) = (stop.clone(), pulse.clone());
             let life = Life {
                 channel: configured.channel.clone(),
@@ -145,11 +153,22 @@ impl Accounts {
             crew.spawn("channel", life.live(self.clock.clone()));
             let watched = watch_state(account.clone(), state.clone(), self.hub.clone());
             crew.spawn("watch", watched);
+            if let Some(asked) = &configured.canary {
+                let bird = Bird {
+                    channel: configured.channel.clone(),
+                    asked: asked.clone(),
+                    pulse: beats,
+                    state: state.clone(),
+                    status: canary.clone(),
+                    clock: self.clock.clone(),
+                };
+                crew.spawn("canary", bird.sing(ends));
+            }
         }
         let sends = watch::Sender::default();
         all.insert(
             account,
-            Entry { configured, webhooks, pulse, state, sends, stop, over, paused },
+            Entry { configured, webhooks, pulse, state, sends, canary, stop, over, paused },
         );
     }
 
@@ -203,6 +222,11 @@ impl Accounts {
 
     pub(crate) fn new_chats(&self, account: &Account) -> NewChats {
         self.all().get(account).map(|it| it.configured.new_chats).unwrap_or_default()
+    }
+
+    /// The reaction that says that a message is worked on.
+    pub(crate) fn ack_reaction(&self, account: &Account) -> Option<String> {
+        self.all().get(account).and_then(|it| it.configured.ack_reaction.clone())
     }
 
     pub(crate) fn names(&self) -> Vec<Account> {
@@ -319,6 +343,7 @@ impl Entry {
             last_heard_at: self.pulse.last(),
             last_sent_at: sends.last_at,
             send_error: sends.error.clone(),
+            canary: self.configured.canary.as_ref().map(|_| self.canary.borrow().clone()),
             webhook: self.configured.channel.profile().webhook,
         }
     }

@@ -186,6 +186,7 @@ pub(crate) fn found(key: impl Into<String>, says: String, remedy: &str) -> Found
 /// Every condition that holds now.
 async fn find(gateway: &Gateway, now: Timestamp) -> Result<Vec<Found>, StoreError> {
     let mut all = accounts(gateway);
+    all.extend(canaries(gateway));
     all.extend(sandbox(gateway));
     all.extend(crate::plugin_state::alerts(gateway));
     all.extend(work(gateway, now).await?);
@@ -214,6 +215,18 @@ fn accounts(gateway: &Gateway) -> Vec<Found> {
         let says = format!("`{}` can't {}.", it.account, what.trim());
         let remedy = format!("`nanogridbot channel test {}` says more.", it.account);
         Some(Found { patience, ..found(format!("{ACCOUNT}{}", it.account), says, &remedy) })
+    });
+    bad.collect()
+}
+
+/// Accounts whose last canary proved nothing. One that is not up has an alert of its own.
+fn canaries(gateway: &Gateway) -> Vec<Found> {
+    let patience = gateway.0.alerts.settings.account_after;
+    let bad = gateway.accounts().into_iter().filter(|it| it.can_receive).filter_map(|it| {
+        let error = it.canary?.error?;
+        let says = format!("The canary of `{}` failed: {error}.", it.account);
+        let remedy = format!("`nanogridbot channel test {}` says more.", it.account);
+        Some(Found { patience, ..found(format!("canary:{}", it.account), says, &remedy) })
     });
     bad.collect()
 }

@@ -198,6 +198,7 @@ impl Turn<'_> {
         let context: Vec<_> = work.context.into_iter().filter(|it| told < Some(it.id)).collect();
         let prompt = prompt::of(self, id, &jobs, &context).await;
         self.note_of(&jobs, Decision::Prompted, "while the agent was at work");
+        self.acknowledge(&jobs);
         self.steered.push((id, jobs.iter().map(|it| it.id).collect()));
         self.work.jobs.extend(jobs);
         self.tell_asked();

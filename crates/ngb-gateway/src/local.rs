@@ -43,6 +43,7 @@ impl LocalChannel {
                 reactions: ngb_core::reaction::Reactions::None,
                 idempotent_sends: true,
                 webhook: false,
+                returns: ngb_core::message::Returns::Nothing,
             },
         }
     }

@@ -23,6 +23,7 @@ use ngb_core::{
 };
 use ngb_store::{NewOutbox, OutboxItem, Queued, SendOutcome, Settle, Store};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::{
@@ -49,6 +50,9 @@ const BASE_WAIT: Duration = Duration::from_secs(2);
 
 /// Longest that one send may take; a file may need long.
 const SEND_LIMIT: Duration = Duration::from_secs(120);
+
+/// Longest that a reaction may take that says that a message is worked on.
+const MARK_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long what is to be sent by an account that rests is put off; while it rests, nobody looks.
 const PAUSED_WAIT: Duration = Duration::from_secs(5);
@@ -130,6 +134,37 @@ impl Outboxes {
                 Err(late) => tracing::debug!("no typing sign: {late}"),
             }
         });
+    }
+
+    /// Has an emoji stand under somebody's message until `done` fires. It is no row: it may be lost.
+    pub(crate) fn mark(
+        self: &Arc<Self>,
+        place: &Place,
+        platform_id: String,
+        emoji: String,
+        done: CancellationToken,
+    ) {
+        let (this, place) = (self.clone(), place.clone());
+        self.spawn(async move {
+            let (id, sign) = (platform_id.clone(), emoji.clone());
+            let put = Outbound::React { platform_id: id, emoji: sign };
+            if this.attempt(&place, &put).await {
+                done.cancelled().await;
+                this.attempt(&place, &Outbound::Unreact { platform_id, emoji }).await;
+            }
+        });
+    }
+
+    /// Sends what may be lost; says whether it was taken.
+    async fn attempt(&self, place: &Place, item: &Outbound) -> bool {
+        let Some(channel) = self.accounts.of(place) else { return false };
+        let delivery = Delivery { to: place, item, key: "", live: true };
+        match self.clock.timeout(MARK_LIMIT, channel.send(&delivery)).await {
+            Ok(Ok(_)) => return true,
+            Ok(Err(err)) => debug!("a reaction was lost: {:#}", anyhow::Error::from(err)),
+            Err(late) => debug!("a reaction was lost: {late}"),
+        }
+        false
     }
 
     /// Edits a message of ours while its answer is made. Such an edit is no row: it may be lost.

@@ -229,7 +229,16 @@ pub async fn start(parts: Parts) -> anyhow::Result<Running> {
         let channel = Arc::new(LocalChannel::new(kind, clock.clone()));
         let fingerprint = String::new();
         let held = gateway.about().restored.is_some();
-        accounts.put(Configured { channel, new_chats: NewChats::Ignore, fingerprint }, held);
+        accounts.put(
+            Configured {
+                channel,
+                new_chats: NewChats::Ignore,
+                ack_reaction: None,
+                canary: None,
+                fingerprint,
+            },
+            held,
+        );
     }
     for it in configured {
         let paused = gateway.rests(&it.channel.profile().account).await?;

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, error, warn};
 
 use crate::{
+    ack::Working,
     agent::{Agent, AgentError, Start},
     answers::Answers,
     calls::OpenAsk,
@@ -66,6 +67,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) steered: Vec<(PromptId, Vec<JobId>)>,
     /// Whether it was ended for a message that waits behind it.
     pub(crate) gave_way: bool,
+    pub(crate) working: Working,
     /// What was counted of requests under way; their next count replaces it.
     pub(crate) open_use: Vec<Usage>,
 }
@@ -213,6 +215,7 @@ async fn begin(gateway: &Gateway, run: Run) -> Result<Turn<'_>, NotBegun> {
         session: None,
         steered: Vec::new(),
         gave_way: false,
+        working: Working::default(),
         open_use: Vec::new(),
         group,
         work,
@@ -338,6 +341,7 @@ impl Turn<'_> {
             Ok(mounts) => mounts,
             Err(refused) => return (Some(refused), Over::Useless),
         };
+        self.acknowledge(&self.work.jobs);
         // Another driver was chosen since, another limit set, or a folder of the host taken away.
         let driver = self.answers.driver;
         let is_of_before = |it: &mut Agent| {

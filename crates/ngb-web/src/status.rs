@@ -169,6 +169,8 @@ pub(crate) struct ChannelView {
     last_heard_at: Option<Instant>,
     last_sent_at: Option<Instant>,
     pub(crate) send_error: Option<String>,
+    /// What the account's canary proved; none where there is none.
+    canary: Option<Canary>,
     /// Where the platform calls, for those that do.
     pub(crate) webhook: Option<Webhook>,
 }
@@ -179,6 +181,18 @@ pub(crate) struct ChannelView {
 struct Failure {
     at: Instant,
     why: String,
+}
+
+/// Proof that an account works.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChannelCanary")]
+struct Canary {
+    /// When the last one proved it.
+    proven_at: Option<Instant>,
+    /// Whether that is of receiving too; else of sending alone.
+    both_ways: bool,
+    /// Why the last one failed, if none succeeded since.
+    error: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -208,6 +222,11 @@ pub(crate) async fn channels(app: &App) -> Result<Vec<ChannelView>, ApiError> {
         last_heard_at: it.last_heard_at.map(Instant),
         last_sent_at: it.last_sent_at.map(Instant),
         send_error: it.send_error.clone(),
+        canary: it.canary.map(|it| Canary {
+            proven_at: it.proven_at.map(Instant),
+            both_ways: it.both_ways,
+            error: it.error,
+        }),
         webhook: it.webhook.then(|| webhook(app, &it.account)),
         account: it.account,
     });

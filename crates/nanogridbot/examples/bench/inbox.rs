@@ -140,6 +140,7 @@ pub(crate) async fn measure(home: &Path, count: usize) -> anyhow::Result<f64> {
         reactions: ngb_core::reaction::Reactions::None,
         idempotent_sends: false,
         webhook: false,
+        returns: ngb_core::message::Returns::Nothing,
     };
     // The chats are bound in a first life without the flood.
     let (took, mut times) = mpsc::unbounded_channel();
@@ -198,6 +199,8 @@ async fn start(home: &Path, store: &Store, clock: &Clock, flood: Flood) -> anyho
         accounts: vec![Configured {
             channel: Arc::new(flood),
             new_chats: NewChats::Ignore,
+            ack_reaction: None,
+            canary: None,
             fingerprint: "1".into(),
         }],
         account_book: None,

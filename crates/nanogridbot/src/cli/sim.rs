@@ -8,7 +8,7 @@ use clap::Subcommand;
 pub(crate) enum Sim {
     /// All eight platforms, and one page with a chat box for each, where you play the people.
     All {
-        /// The page; the platforms take the eight ports after it.
+        /// The page; the platforms take the nine ports after it.
         #[arg(long, default_value = "127.0.0.1:8090")]
         bind: std::net::SocketAddr,
         /// Write the settings to `<home>/config.toml`, in place of the accounts `main` there, instead of printing them.

@@ -35,10 +35,10 @@ pub(super) async fn findings(
             }];
         }
     };
-    let is_called = made.iter().any(|it| it.0.profile().webhook);
+    let is_called = made.iter().any(|it| it.channel.profile().webhook);
     let mut all = vec![page(settings, env, is_called).await];
-    for (channel, _) in &made {
-        all.push(account(channel, offline).await);
+    for it in &made {
+        all.push(account(&it.channel, offline).await);
     }
     if is_called && settings.web.public_url.is_none() {
         all.push(Finding {

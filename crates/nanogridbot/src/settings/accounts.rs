@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use ngb_core::route::NewChats;
+use ngb_core::{address::Jid, route::NewChats};
 use serde::{Deserialize, Serialize};
 
-use super::{Network, SecretSetting};
+use super::{Network, SecretSetting, value::Span};
 use crate::shown;
 
 /// One section a bot: `[channels.<kind>.<account>]`.
@@ -36,6 +36,13 @@ pub(crate) struct Telegram {
     pub(crate) new_chats: NewChats,
     /// Receive by webhook under `[web] public_url` instead of polling; the secret that Telegram has to show.
     pub(crate) webhook_secret: Option<SecretSetting>,
+    /// An emoji that stands under a message while it is worked on, e.g. `"👀"`; default none.
+    pub(crate) ack_reaction: Option<String>,
+    /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
+    /// See docs/operations.md.
+    pub(crate) canary: Option<Jid>,
+    /// How often, at least `1m`; default `15m`.
+    pub(crate) canary_every: Option<Span>,
     /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
     #[serde(default)]
     pub(crate) network: Network,
@@ -55,6 +62,13 @@ pub(crate) struct Slack {
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,
+    /// An emoji that stands under a message while it is worked on, e.g. `"👀"`; default none.
+    pub(crate) ack_reaction: Option<String>,
+    /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
+    /// See docs/operations.md.
+    pub(crate) canary: Option<Jid>,
+    /// How often, at least `1m`; default `15m`.
+    pub(crate) canary_every: Option<Span>,
     /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
     #[serde(default)]
     pub(crate) network: Network,
@@ -72,6 +86,13 @@ pub(crate) struct Discord {
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,
+    /// An emoji that stands under a message while it is worked on, e.g. `"👀"`; default none.
+    pub(crate) ack_reaction: Option<String>,
+    /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
+    /// See docs/operations.md.
+    pub(crate) canary: Option<Jid>,
+    /// How often, at least `1m`; default `15m`.
+    pub(crate) canary_every: Option<Span>,
     /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
     #[serde(default)]
     pub(crate) network: Network,
@@ -99,6 +120,13 @@ pub(crate) struct Feishu {
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,
+    /// An emoji that stands under a message while it is worked on, e.g. `"👀"`; default none.
+    pub(crate) ack_reaction: Option<String>,
+    /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
+    /// See docs/operations.md.
+    pub(crate) canary: Option<Jid>,
+    /// How often, at least `1m`; default `15m`.
+    pub(crate) canary_every: Option<Span>,
     /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
     #[serde(default)]
     pub(crate) network: Network,
@@ -140,6 +168,13 @@ pub(crate) struct Whatsapp {
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,
+    /// An emoji that stands under a message while it is worked on, e.g. `"👀"`; default none.
+    pub(crate) ack_reaction: Option<String>,
+    /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
+    /// See docs/operations.md.
+    pub(crate) canary: Option<Jid>,
+    /// How often, at least `1m`; default `15m`.
+    pub(crate) canary_every: Option<Span>,
     /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
     #[serde(default)]
     pub(crate) network: Network,
@@ -175,6 +210,13 @@ pub(crate) struct Wecom {
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,
+    /// An emoji that stands under a message while it is worked on, e.g. `"👀"`; default none.
+    pub(crate) ack_reaction: Option<String>,
+    /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
+    /// See docs/operations.md.
+    pub(crate) canary: Option<Jid>,
+    /// How often, at least `1m`; default `15m`.
+    pub(crate) canary_every: Option<Span>,
     /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
     #[serde(default)]
     pub(crate) network: Network,
@@ -195,6 +237,8 @@ pub(crate) struct Dingtalk {
     pub(crate) card_template_id: Option<String>,
     /// The variable of that card that is streamed; default `content`.
     pub(crate) card_content_key: Option<String>,
+    /// The variable of that card that its stop button sends; default none: it has no such button.
+    pub(crate) card_stop_key: Option<String>,
     /// Where the OpenAPI is; default `https://api.dingtalk.com`.
     #[serde(serialize_with = "shown::url")]
     pub(crate) api_url: Option<String>,
@@ -204,6 +248,13 @@ pub(crate) struct Dingtalk {
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,
+    /// An emoji that stands under a message while it is worked on, e.g. `"👀"`; default none.
+    pub(crate) ack_reaction: Option<String>,
+    /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
+    /// See docs/operations.md.
+    pub(crate) canary: Option<Jid>,
+    /// How often, at least `1m`; default `15m`.
+    pub(crate) canary_every: Option<Span>,
     /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
     #[serde(default)]
     pub(crate) network: Network,
@@ -238,6 +289,13 @@ pub(crate) struct Qq {
     /// What happens with chats that nobody approved: `ask` (default), `ignore`, `own-group`.
     #[serde(default)]
     pub(crate) new_chats: NewChats,
+    /// An emoji that stands under a message while it is worked on, e.g. `"👀"`; default none.
+    pub(crate) ack_reaction: Option<String>,
+    /// The address of a chat with you that gets a message now and then, as proof that the account works; default none.
+    /// See docs/operations.md.
+    pub(crate) canary: Option<Jid>,
+    /// How often, at least `1m`; default `15m`.
+    pub(crate) canary_every: Option<Span>,
     /// Its own way out, where it differs from `[network]`: `network = { proxy = "…" }`.
     #[serde(default)]
     pub(crate) network: Network,

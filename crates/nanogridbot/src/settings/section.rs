@@ -1,9 +1,9 @@
 //! What the sections of all accounts have in common, and what each has of it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use ngb_core::{
-    address::{Account, ChannelKind},
+    address::{Account, ChannelKind, Jid},
     route::NewChats,
 };
 use serde::Serialize;
@@ -25,6 +25,12 @@ pub(crate) trait Section {
 
     /// Its own way out.
     fn network(&self) -> &Network;
+
+    /// What stands under a message while it is worked on.
+    fn ack_reaction(&self) -> Option<&str>;
+
+    /// The chat that proves that it works, and how often.
+    fn canary(&self) -> (Option<&Jid>, Option<Duration>);
 
     /// Its secrets, by their keys.
     fn secrets(&self) -> Vec<(&'static str, &SecretSetting)>;
@@ -142,17 +148,32 @@ pub(crate) fn accounts<T: Section>(
     Ok(accounts)
 }
 
+/// What every section has.
+macro_rules! every_section {
+    () => {
+        fn new_chats(&self) -> NewChats {
+            self.new_chats
+        }
+
+        fn network(&self) -> &Network {
+            &self.network
+        }
+
+        fn ack_reaction(&self) -> Option<&str> {
+            self.ack_reaction.as_deref()
+        }
+
+        fn canary(&self) -> (Option<&Jid>, Option<Duration>) {
+            (self.canary.as_ref(), self.canary_every.map(|it| it.0))
+        }
+    };
+}
+
 impl Section for Telegram {
     const KIND: ChannelKind = ChannelKind::Telegram;
     const WANTS: &'static [Wanted] = &[("token", "from @BotFather, /newbot")];
 
-    fn new_chats(&self) -> NewChats {
-        self.new_chats
-    }
-
-    fn network(&self) -> &Network {
-        &self.network
-    }
+    every_section!();
 
     fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
         set(&[("token", Some(&self.token)), ("webhook_secret", self.webhook_secret.as_ref())])
@@ -170,13 +191,7 @@ impl Section for Slack {
         ("app_token", "xapp-…, from Basic Information, with connections:write"),
     ];
 
-    fn new_chats(&self) -> NewChats {
-        self.new_chats
-    }
-
-    fn network(&self) -> &Network {
-        &self.network
-    }
+    every_section!();
 
     fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
         vec![("bot_token", &self.bot_token), ("app_token", &self.app_token)]
@@ -192,13 +207,7 @@ impl Section for Discord {
     const WANTS: &'static [Wanted] =
         &[("token", "from the page Bot, Reset Token; turn on Message Content Intent there")];
 
-    fn new_chats(&self) -> NewChats {
-        self.new_chats
-    }
-
-    fn network(&self) -> &Network {
-        &self.network
-    }
+    every_section!();
 
     fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
         vec![("token", &self.token)]
@@ -216,13 +225,7 @@ impl Section for Feishu {
         ("app_secret", "from the same page"),
     ];
 
-    fn new_chats(&self) -> NewChats {
-        self.new_chats
-    }
-
-    fn network(&self) -> &Network {
-        &self.network
-    }
+    every_section!();
 
     fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
         set(&[
@@ -246,13 +249,7 @@ impl Section for Whatsapp {
         ("verify_token", "a word of your own, entered beside the callback address"),
     ];
 
-    fn new_chats(&self) -> NewChats {
-        self.new_chats
-    }
-
-    fn network(&self) -> &Network {
-        &self.network
-    }
+    every_section!();
 
     fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
         vec![
@@ -277,13 +274,7 @@ impl Section for Wecom {
         ("encoding_aes_key", "EncodingAESKey, from the same page"),
     ];
 
-    fn new_chats(&self) -> NewChats {
-        self.new_chats
-    }
-
-    fn network(&self) -> &Network {
-        &self.network
-    }
+    every_section!();
 
     fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
         set(&[
@@ -307,13 +298,7 @@ impl Section for Dingtalk {
         ("client_secret", "Client Secret (原 AppSecret), from the same page"),
     ];
 
-    fn new_chats(&self) -> NewChats {
-        self.new_chats
-    }
-
-    fn network(&self) -> &Network {
-        &self.network
-    }
+    every_section!();
 
     fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
         vec![("client_secret", &self.client_secret)]
@@ -327,13 +312,7 @@ impl Section for Dingtalk {
 impl Section for Qq {
     const KIND: ChannelKind = ChannelKind::Qq;
 
-    fn new_chats(&self) -> NewChats {
-        self.new_chats
-    }
-
-    fn network(&self) -> &Network {
-        &self.network
-    }
+    every_section!();
 
     fn secrets(&self) -> Vec<(&'static str, &SecretSetting)> {
         set(&[("token", self.token.as_ref()), ("app_secret", self.app_secret.as_ref())])

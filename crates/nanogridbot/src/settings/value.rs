@@ -7,6 +7,8 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::shown;
+
 /// An address to listen on, with or without a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bind {
@@ -54,6 +56,22 @@ pub(super) fn maybe_duration<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Option<Duration>, D::Error> {
     duration(from).map(Some)
+}
+
+/// A length of time, as people write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span(pub(crate) Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        duration(from).map(Self)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        shown::duration(&self.0, to)
+    }
 }
 
 pub(super) fn engine<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {

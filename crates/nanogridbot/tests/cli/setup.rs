@@ -84,6 +84,19 @@ async fn connected_without_a_message_names_what_is_missing_until_one_is_answered
         assert!(has(&got["missing"], missing), "{kind}: {got}");
         assert!(!got["steps"].as_array().unwrap().is_empty(), "{got}");
     }
+    // Where it can't be told which of them it is, each is named.
+    #[rustfmt::skip]
+    let steps = [
+        (Wecom,    vec!["使用长连接", "可见范围", "only what names it"]),
+        (Dingtalk, vec!["no version is published", "take Stream 模式", "only what names it", "another program"]),
+        (Feishu,   vec!["im.message.receive_v1 is not added", "im:message.p2p_msg:readonly", "publish a version", "可用范围", "another program"]),
+    ];
+    for (kind, sentences) in steps {
+        let got = stage.setup(kind, "0s");
+        for it in sentences {
+            assert!(has(&got["missing"], it), "{kind}, {it}: {got}");
+        }
+    }
     // What the platform itself says comes first.
     let got = stage.setup(Feishu, "0s");
     assert!(

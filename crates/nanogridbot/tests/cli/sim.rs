@@ -1,4 +1,4 @@
-//! Simulated platforms for people: the page with eight chats, and scenarios.
+//! Simulated platforms for people: the page with nine chats, and scenarios.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::stand::Stand;
 
-/// Longest that eight answers may take.
+/// Longest that nine answers may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
 const BARE: &str = "[web]\nport = 0\n[sandbox]\nengine = \"bare\"\n";
@@ -30,7 +30,7 @@ fn the_documented_scenario_comes_true_on_all_eight() {
     let got = stand.json(&["sim", "scenario", file.to_str().unwrap()]);
     assert_eq!(got["passed"], true, "{got}");
     let steps = got["steps"].as_array().unwrap();
-    assert_eq!(steps.len(), 8 + 7 + 1, "{got}");
+    assert_eq!(steps.len(), 9 + 8 + 1, "QQ has two accounts: {got}");
     assert!(!stand.home().join("nanogridbot.db").exists(), "the home is not touched");
 }
 
@@ -91,11 +91,11 @@ async fn a_person_plays_the_people_on_one_page() {
     let page = http.get(&town.page).send().await.unwrap();
     let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
     assert!(policy.starts_with("default-src 'none'"), "{policy}");
-    assert!(page.text().await.unwrap().contains("Eight chats"));
+    assert!(page.text().await.unwrap().contains("Nine chats"));
 
     // Once a platform has its gateway, what a person writes there is answered there.
     let played = play(&http, &town.page);
-    Clock::System.timeout(LIMIT, played).await.expect("all eight answer");
+    Clock::System.timeout(LIMIT, played).await.expect("all nine answer");
 
     // Only this page may speak for them.
     let url = format!("{}api/say", town.page);
@@ -116,7 +116,7 @@ async fn play(http: &reqwest::Client, page: &str) {
         let got: Value = http.get(url).send().await.unwrap().json().await.unwrap();
         version = got["version"].clone();
         let chats = got["chats"].as_array().unwrap();
-        assert_eq!(chats.len(), 8);
+        assert_eq!(chats.len(), 9);
         for it in chats {
             let kind = it["kind"].as_str().unwrap();
             if it["connected"] == true && !said.contains(&kind.to_owned()) {

@@ -98,7 +98,12 @@ fn params(text: &str, buttons: &[Value]) -> Value {
 
 fn button(label: &str, value: &str, chat: &str) -> Value {
     let label = shorten(label, MAX_LABEL_CHARS);
-    json!({"text": label, "color": "blue", "id": format!("{value}{IN}{chat}"), "request": true})
+    json!({"text": label, "color": "blue", "id": button_id(value, chat), "request": true})
+}
+
+/// What a button sends: its value and the chat that it is in.
+pub(super) fn button_id(value: &str, chat: &str) -> String {
+    format!("{value}{IN}{chat}")
 }
 
 /// Value and chat of a button that was pressed.

@@ -5,9 +5,14 @@
 use ngb_core::{address::Place, message::Sent};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tracing::warn;
+use tracing::{debug, warn};
 
-use super::{Dingtalk, api::ApiError, ask::ASK, send::Target};
+use super::{
+    Dingtalk,
+    api::ApiError,
+    ask::{self, ASK},
+    send::Target,
+};
 
 /// What stands before the name of a card where a message of ours is one.
 const CARD: &str = "card:";
@@ -18,11 +23,15 @@ impl Dingtalk {
         &self,
         to: &Place,
         text: &str,
+        stop: Option<&str>,
         key: &str,
     ) -> Result<Sent, ApiError> {
         let Some(template) = &self.card else { return Ok(Sent::default()) };
         let name = self.card_name(key);
-        let params = json!({template.key.as_str(): ""});
+        let mut params = json!({template.key.as_str(): ""});
+        if let (Some(variable), Some(value)) = (&template.stop_key, stop) {
+            params[variable] = ask::button_id(value, to.jid.chat()).into();
+        }
         match self.deliver_card(to.jid.chat(), &template.id, &name, &params).await {
             Ok(()) => (),
             Err(err) if err.is_final_refusal() => {
@@ -96,8 +105,23 @@ impl Dingtalk {
         }
         if is_last {
             self.show_done(to.jid.chat()).await;
+            self.take_stop_away(name).await;
         }
         Ok(Sent { platform_id: Some(platform_id.to_owned()) })
+    }
+
+    /// A whole answer has nothing to stop. The button is a courtesy, so a failure is only noted: it would stop nothing.
+    async fn take_stop_away(&self, name: &str) {
+        let Some(variable) = self.card.as_ref().and_then(|it| it.stop_key.as_deref()) else {
+            return;
+        };
+        let body = json!({
+            "outTrackId": name, "cardUpdateOptions": {"updateCardDataByKey": true},
+            "cardData": {"cardParamMap": {variable: ""}},
+        });
+        if let Err(err) = self.api.call(Method::PUT, "/v1.0/card/instances", &body).await {
+            debug!(account = %self.profile.account, "a button stays under an answer: {err}");
+        }
     }
 
     /// `text` is all of it, never what was added.

@@ -26,7 +26,7 @@ use async_trait::async_trait;
 use ngb_core::{
     address::Account,
     clock::{Clock, Timestamp},
-    message::{MediaRef, Outbound, Profile, Sent},
+    message::{MediaRef, Outbound, Profile, Returns, Sent},
     reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
@@ -79,6 +79,8 @@ pub struct CardTemplate {
     pub id: String,
     /// The variable in it that is streamed.
     pub key: String,
+    /// The variable that its stop button sends, empty while there is nothing to stop; none where it has no such button.
+    pub stop_key: Option<String>,
 }
 
 /// A robot on DingTalk.
@@ -103,11 +105,12 @@ impl Dingtalk {
             edit_interval: EDIT_INTERVAL,
             typing: true,
             buttons: true,
-            live_buttons: false,
+            live_buttons: config.card.as_ref().is_some_and(|it| it.stop_key.is_some()),
             max_file_bytes: MAX_FILE_BYTES,
             reactions: Reactions::Any,
             idempotent_sends: false,
             webhook: false,
+            returns: Returns::Nothing,
         };
         Self {
             profile,
@@ -134,8 +137,9 @@ impl Channel for Dingtalk {
     async fn send(&self, delivery: &Delivery<'_>) -> Result<Sent, ChannelError> {
         let Delivery { to, item, key, live } = *delivery;
         let (doing, sent) = match item {
-            Outbound::Text { text, buttons, .. } if live && buttons.is_empty() => {
-                (format!("show an answer in `{to}`"), self.begin_card(to, text, key).await)
+            Outbound::Text { text, buttons, .. } if live => {
+                let stop = buttons.first().map(|it| it.value.as_str());
+                (format!("show an answer in `{to}`"), self.begin_card(to, text, stop, key).await)
             }
             Outbound::Text { text, buttons, .. } if !buttons.is_empty() => {
                 let sent = self.send_question(to.jid.chat(), text, buttons, key).await;
@@ -155,6 +159,10 @@ impl Channel for Dingtalk {
             Outbound::React { platform_id, emoji } => (
                 format!("react to `{platform_id}` in `{to}`"),
                 self.react(to, platform_id, emoji).await,
+            ),
+            Outbound::Unreact { platform_id, emoji } => (
+                format!("take a reaction to `{platform_id}` away in `{to}`"),
+                self.unreact(to, platform_id, emoji).await,
             ),
             Outbound::Typing => {
                 (format!("show in `{to}` that an answer is being made"), self.show_work(to).await)

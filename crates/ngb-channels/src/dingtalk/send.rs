@@ -128,13 +128,32 @@ impl Dingtalk {
         platform_id: &str,
         emoji: &str,
     ) -> Result<Sent, ApiError> {
+        self.change("reply", to, platform_id, emoji).await
+    }
+
+    pub(super) async fn unreact(
+        &self,
+        to: &Place,
+        platform_id: &str,
+        emoji: &str,
+    ) -> Result<Sent, ApiError> {
+        self.change("recall", to, platform_id, emoji).await
+    }
+
+    async fn change(
+        &self,
+        how: &str,
+        to: &Place,
+        platform_id: &str,
+        emoji: &str,
+    ) -> Result<Sent, ApiError> {
         let Some(conversation) = self.sessions.conversation(to.jid.chat()) else {
             let why = "its conversation is not known: nobody wrote there since the start";
             return Err(ApiError::unfit(why));
         };
         let mark = Mark { message: platform_id.to_owned(), conversation };
         let body = self.sign(&mark, emoji);
-        self.api.call(Method::POST, "/v1.0/robot/emotion/reply", &body).await?;
+        self.api.call(Method::POST, &format!("/v1.0/robot/emotion/{how}"), &body).await?;
         Ok(Sent::default())
     }
 

@@ -81,8 +81,11 @@ pub(super) fn read_press(
     let found = (|| {
         let body = serde_json::from_str::<Value>(data).ok()?;
         let content = serde_json::from_str::<Value>(body["content"].as_str()?).ok()?;
-        let id = content["cardPrivateData"]["actionIds"][0].as_str()?;
-        let (value, chat) = read_button(id)?;
+        let pressed = &content["cardPrivateData"];
+        // A button of a template of the operator's has an id of its own, and sends what we put into its variable.
+        let sent = pressed["params"].as_object().into_iter().flat_map(|it| it.values());
+        let mut sent = sent.chain([&pressed["actionIds"][0]]);
+        let (value, chat) = sent.find_map(|it| read_button(it.as_str()?))?;
         let (card, user) = (body["outTrackId"].as_str()?, body["userId"].as_str()?);
         let is_group = matches!(Target::of(chat), Target::Group(_));
         Some(Inbound {

@@ -120,8 +120,9 @@ impl Api {
         self.exchange(Method::PATCH, path, CALL_LIMIT, |it| it.json(body)).await
     }
 
-    pub(super) async fn put(&self, path: &str) -> Result<Value, ApiError> {
-        self.exchange(Method::PUT, path, CALL_LIMIT, |it| it.header(CONTENT_LENGTH, 0)).await
+    /// A call without a body.
+    pub(super) async fn bare(&self, method: Method, path: &str) -> Result<Value, ApiError> {
+        self.exchange(method, path, CALL_LIMIT, |it| it.header(CONTENT_LENGTH, 0)).await
     }
 
     pub(super) async fn upload(&self, path: &str, form: Form) -> Result<Value, ApiError> {

@@ -29,7 +29,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ngb_core::{
     address::Account,
-    message::{MediaRef, Outbound, Profile, Sent},
+    message::{MediaRef, Outbound, Profile, Returns, Sent},
     reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
@@ -92,6 +92,7 @@ impl Discord {
             reactions: Reactions::Any,
             idempotent_sends: true,
             webhook: false,
+            returns: Returns::Event,
         };
         Self {
             profile,
@@ -131,6 +132,7 @@ impl Channel for Discord {
                 self.send_file(to, &files::Upload { path, name, message }).await
             }
             Outbound::React { platform_id, emoji } => self.react(to, platform_id, emoji).await,
+            Outbound::Unreact { platform_id, emoji } => self.unreact(to, platform_id, emoji).await,
             Outbound::Typing => self.show_typing(to).await,
         }
     }

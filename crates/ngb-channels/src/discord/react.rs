@@ -4,8 +4,9 @@
 use ngb_core::{
     address::{Account, Place},
     message::{Inbound, Sent},
-    reaction::reacted,
+    reaction::came_or_went,
 };
+use reqwest::Method;
 use serde_json::Value;
 
 use super::{
@@ -24,6 +25,26 @@ impl Discord {
         platform_id: &str,
         emoji: &str,
     ) -> Result<Sent, ChannelError> {
+        self.change(Method::PUT, to, platform_id, emoji).await
+    }
+
+    pub(super) async fn unreact(
+        &self,
+        to: &Place,
+        platform_id: &str,
+        emoji: &str,
+    ) -> Result<Sent, ChannelError> {
+        self.change(Method::DELETE, to, platform_id, emoji).await
+    }
+
+    /// Puts a reaction there or takes it away.
+    async fn change(
+        &self,
+        method: Method,
+        to: &Place,
+        platform_id: &str,
+        emoji: &str,
+    ) -> Result<Sent, ChannelError> {
         let doing = |it: ApiError| it.doing(format!("react to `{platform_id}` in `{to}`"));
         let channel = channel(to).map_err(doing)?;
         if !is_id(platform_id) {
@@ -32,7 +53,7 @@ impl Discord {
         }
         let emoji: String = emoji.bytes().map(|it| format!("%{it:02X}")).collect();
         let path = format!("/channels/{channel}/messages/{platform_id}/reactions/{emoji}/@me");
-        self.api.put(&path).await.map(|_| Sent::default()).map_err(doing)
+        self.api.bare(method, &path).await.map(|_| Sent::default()).map_err(doing)
     }
 }
 
@@ -47,7 +68,6 @@ pub(super) fn read(kind: &str, event: &Value, account: &Account, facts: &Facts) 
     let name = emoji["name"].as_str().unwrap_or("reaction");
     let name = [if emoji["id"].is_null() { name.to_owned() } else { format!(":{name}:") }];
     let is_put = kind == "MESSAGE_REACTION_ADD";
-    let (put, taken): (&[String], &[String]) = if is_put { (&name, &[]) } else { (&[], &name) };
     let key = format!("r:{of}:{who}:{}:{is_put}", name[0]);
-    wire::inbound(key, event, account, facts, reacted(&of, put, taken))
+    wire::inbound(key, event, account, facts, came_or_went(&of, &name, is_put))
 }

@@ -319,6 +319,9 @@ impl Discord {
         let events = {
             let mut facts = self.known.lock();
             facts.learn(kind, event);
+            if let Some(ours) = wire::given_back(kind, event, &facts) {
+                intake.pulse.gave_back(ours);
+            }
             wire::read(kind, event, &self.profile.account, &facts)
         };
         if kind == "INTERACTION_CREATE" && !events.is_empty() {

@@ -118,6 +118,11 @@ pub(super) fn unknown(
     inbound(format!("x:{kind}:{id}"), event, account, facts, what)
 }
 
+/// The id of a message of ours that an event gives back.
+pub(super) fn given_back<'a>(kind: &str, event: &'a Value, facts: &Facts) -> Option<&'a str> {
+    event["id"].as_str().filter(|_| kind == "MESSAGE_CREATE" && wrote(event, facts))
+}
+
 fn wrote(event: &Value, facts: &Facts) -> bool {
     let is = |value: &Value, mine: &str| !mine.is_empty() && *value == *mine;
     is(&event["author"]["id"], &facts.me.id) || is(&event["application_id"], &facts.me.application)

@@ -32,7 +32,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ngb_core::{
     address::Account,
-    message::{MediaRef, Outbound, Profile, Sent},
+    message::{MediaRef, Outbound, Profile, Returns, Sent},
     reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
@@ -44,6 +44,7 @@ use crate::{
     Answer, Channel, ChannelError, Delivery, Intake, MediaStream, Question, emoji,
     feishu::{api::Api, crypt::Crypt, names::Names, stream::Streams, visible::Visible, wire::Me},
     http::Http,
+    put::Put,
 };
 
 /// Where the open API is: in China, and for Lark elsewhere.
@@ -89,6 +90,8 @@ pub struct Feishu {
     names: Names,
     visible: Visible,
     streams: Streams,
+    /// The ids of our reactions.
+    put: Put,
     /// Who we are; asked once, before the first event.
     me: OnceCell<Me>,
 }
@@ -108,6 +111,7 @@ impl Feishu {
             reactions: Reactions::These(emoji::FEISHU),
             idempotent_sends: true,
             webhook: config.callbacks.is_some(),
+            returns: Returns::Nothing,
         };
         Self {
             profile,
@@ -116,6 +120,7 @@ impl Feishu {
             names: Names::default(),
             visible: Visible::default(),
             streams: Streams::default(),
+            put: Put::default(),
             me: OnceCell::new(),
         }
     }
@@ -187,6 +192,7 @@ impl Channel for Feishu {
                 self.send_file(to, &files::Upload { path, name, message }).await
             }
             Outbound::React { platform_id, emoji } => self.react(to, platform_id, emoji).await,
+            Outbound::Unreact { platform_id, emoji } => self.unreact(to, platform_id, emoji).await,
             Outbound::Typing => self.show_work(to).await,
         }
     }

@@ -4,7 +4,7 @@
 use ngb_core::{
     address::{Account, Place},
     message::{ChatFacts, ChatKind, Happening, Inbound, Sender, Sent},
-    reaction::reacted,
+    reaction::came_or_went,
 };
 use serde_json::{Value, json};
 
@@ -30,7 +30,26 @@ impl Feishu {
         let path = format!("/open-apis/im/v1/messages/{platform_id}/reactions");
         let asked = json!({"reaction_type": {"emoji_type": kind}});
         // Put there twice, it stands there once.
-        self.api.post(&path, &[], &asked).await.map(|_| Sent::default()).map_err(doing)
+        let found = self.api.post(&path, &[], &asked).await.map_err(doing)?;
+        if let Some(reaction) = found["data"]["reaction_id"].as_str() {
+            self.put.note(format!("{platform_id}/{emoji}"), reaction.to_owned());
+        }
+        Ok(Sent::default())
+    }
+
+    /// Feishu takes a reaction away by its id, which is known only while it was not long ago.
+    pub(super) async fn unreact(
+        &self,
+        to: &Place,
+        platform_id: &str,
+        emoji: &str,
+    ) -> Result<Sent, ChannelError> {
+        if let Some(reaction) = self.put.take(&format!("{platform_id}/{emoji}")) {
+            let path = format!("/open-apis/im/v1/messages/{platform_id}/reactions/{reaction}");
+            let doing = |it: ApiError| it.doing(format!("react to `{platform_id}` in `{to}`"));
+            self.api.delete(&path).await.map_err(doing)?;
+        }
+        Ok(Sent::default())
     }
 
     /// The event with its chat, which Feishu doesn't tell of a reaction: it is that of the message. Where that can't be had
@@ -71,13 +90,12 @@ pub(super) fn read(kind: &str, event: &Value, account: &Account) -> Option<Inbou
     let is_put = kind == "im.message.reaction.created_v1";
     let event_key = format!("r:{of}:{who}:{name}:{is_put}:{at}");
     let name = [name];
-    let (put, taken): (&[String], &[String]) = if is_put { (&name, &[]) } else { (&[], &name) };
     Some(Inbound {
         event_key,
         place: place(NO_CHAT, None, account)?,
         chat: ChatFacts { kind: ChatKind::Group, title: NO_CHAT.to_owned() },
         sender: Sender { id: who.to_owned(), name: who.to_owned(), is_bot: false },
         sent_at: instant(&event["action_time"]),
-        what: reacted(&of, put, taken),
+        what: came_or_went(&of, &name, is_put),
     })
 }

@@ -32,7 +32,7 @@ use async_trait::async_trait;
 use ngb_core::{
     address::Account,
     clock::Timestamp,
-    message::{MediaRef, Outbound, Profile, Sent},
+    message::{MediaRef, Outbound, Profile, Returns, Sent},
     reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
@@ -108,6 +108,7 @@ impl Qq {
             reactions: Reactions::InGroups(react::ALLOWED),
             idempotent_sends: false,
             webhook: false,
+            returns: Returns::Answer,
         };
         Self {
             profile,
@@ -166,6 +167,10 @@ impl Channel for Qq {
             Outbound::React { platform_id, emoji } => (
                 format!("react to `{platform_id}` in `{to}`"),
                 self.react(to, platform_id, emoji).await,
+            ),
+            Outbound::Unreact { platform_id, emoji } => (
+                format!("take a reaction to `{platform_id}` away in `{to}`"),
+                self.unreact(to, platform_id, emoji).await,
             ),
             Outbound::Typing => {
                 (format!("show in `{to}` that an answer is being made"), self.show_work(to).await)

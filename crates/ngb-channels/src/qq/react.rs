@@ -4,7 +4,7 @@
 use ngb_core::{
     address::Place,
     message::{Happening, Sent},
-    reaction::reacted,
+    reaction::came_or_went,
 };
 use serde_json::{Value, json};
 
@@ -31,11 +31,30 @@ impl Qq {
         platform_id: &str,
         emoji: &str,
     ) -> Result<Sent, ApiError> {
+        self.change(to, platform_id, emoji, true).await
+    }
+
+    pub(super) async fn unreact(
+        &self,
+        to: &Place,
+        platform_id: &str,
+        emoji: &str,
+    ) -> Result<Sent, ApiError> {
+        self.change(to, platform_id, emoji, false).await
+    }
+
+    async fn change(
+        &self,
+        to: &Place,
+        platform_id: &str,
+        emoji: &str,
+        set: bool,
+    ) -> Result<Sent, ApiError> {
         if let Target::Person(_) = target(to)? {
             return Err(ApiError::unfit("QQ has reactions in groups only"));
         }
         let code = emoji.chars().next().map_or(0, u32::from).to_string();
-        let asked = json!({"message_id": number(platform_id), "emoji_id": code, "set": true});
+        let asked = json!({"message_id": number(platform_id), "emoji_id": code, "set": set});
         self.wait_for_turn().await;
         self.call("set_msg_emoji_like", asked).await.map(|_| Sent::default())
     }
@@ -47,9 +66,7 @@ pub(super) fn read(event: &Value) -> Option<Happening> {
     let likes = event["likes"].as_array().into_iter().flatten();
     let names: Vec<String> = likes.map(|it| name(&plain(&it["emoji_id"]))).collect();
     // Who doesn't say is of the time when only what was put there was told.
-    let is_put = event["is_add"] != false;
-    let (put, taken): (&[String], &[String]) = if is_put { (&names, &[]) } else { (&[], &names) };
-    Some(reacted(&of, put, taken))
+    Some(came_or_went(&of, &names, event["is_add"] != false))
 }
 
 /// The character of that number; the numbers of QQ's own pictures are small.

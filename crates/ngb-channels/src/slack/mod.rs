@@ -25,7 +25,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ngb_core::{
     address::Account,
-    message::{MediaRef, Outbound, Profile, Sent},
+    message::{MediaRef, Outbound, Profile, Returns, Sent},
     reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
@@ -90,6 +90,7 @@ impl Slack {
             reactions: Reactions::These(emoji::SLACK),
             idempotent_sends: false,
             webhook: false,
+            returns: Returns::Event,
         };
         Self {
             profile,
@@ -137,6 +138,7 @@ impl Channel for Slack {
                 self.send_file(to, &upload).await
             }
             Outbound::React { platform_id, emoji } => self.react(to, platform_id, emoji).await,
+            Outbound::Unreact { platform_id, emoji } => self.unreact(to, platform_id, emoji).await,
             Outbound::Typing => self.show_work(to).await,
         }
     }

@@ -4,7 +4,7 @@
 use ngb_core::{
     address::Place,
     message::{Happening, Sent},
-    reaction::reacted,
+    reaction::came_or_went,
 };
 use serde_json::{Value, json};
 
@@ -18,13 +18,34 @@ impl Slack {
         platform_id: &str,
         emoji: &str,
     ) -> Result<Sent, ChannelError> {
+        self.change("reactions.add", "already_reacted", to, platform_id, emoji).await
+    }
+
+    pub(super) async fn unreact(
+        &self,
+        to: &Place,
+        platform_id: &str,
+        emoji: &str,
+    ) -> Result<Sent, ChannelError> {
+        self.change("reactions.remove", "no_reaction", to, platform_id, emoji).await
+    }
+
+    /// Puts a reaction there or takes it away; that it is so already is no failure.
+    async fn change(
+        &self,
+        method: &str,
+        already: &str,
+        to: &Place,
+        platform_id: &str,
+        emoji: &str,
+    ) -> Result<Sent, ChannelError> {
         let doing = |it: ApiError| it.doing(format!("react to `{platform_id}` in `{to}`"));
         let Some(name) = emoji::to_slack(emoji) else {
             return Err(doing(ApiError::unfit(format!("Slack has no reaction `{emoji}`"))));
         };
         let asked = json!({"channel": to.jid.chat(), "timestamp": platform_id, "name": name});
-        match self.api.call("reactions.add", &asked).await {
-            Err(err) if !err.says("already_reacted") => Err(doing(err)),
+        match self.api.call(method, &asked).await {
+            Err(err) if !err.says(already) => Err(doing(err)),
             _ => Ok(Sent::default()),
         }
     }
@@ -34,9 +55,5 @@ impl Slack {
 pub(super) fn read(event: &Value) -> Option<Happening> {
     let of = event["item"]["ts"].as_str()?;
     let name = [emoji::from_slack(event["reaction"].as_str()?)];
-    let (put, taken): (&[String], &[String]) = match event["type"].as_str() {
-        Some("reaction_added") => (&name, &[]),
-        _ => (&[], &name),
-    };
-    Some(reacted(of, put, taken))
+    Some(came_or_went(of, &name, event["type"] == "reaction_added"))
 }

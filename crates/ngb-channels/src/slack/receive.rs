@@ -163,7 +163,7 @@ impl Slack {
             let mut refresh = false;
             while let Some(came) = next {
                 match came {
-                    Ok((seat, event)) => match self.read_frame(seat, event).await {
+                    Ok((seat, event)) => match self.read_frame(seat, event, &intake.pulse).await {
                         Frame::Envelope(envelope) => batch.push(*envelope),
                         Frame::Refresh => refresh = true,
                         Frame::Disabled => over = Some(disabled()),
@@ -191,7 +191,7 @@ impl Slack {
     }
 
     /// What a frame holds. Every envelope is one, also of a kind that we don't know: Slack repeats what nobody takes.
-    async fn read_frame(&self, seat: Seat, event: Event) -> Frame {
+    async fn read_frame(&self, seat: Seat, event: Event, pulse: &Pulse) -> Frame {
         let Event::Text(text) = event else { return Frame::Nothing };
         let Ok(frame) = serde_json::from_str::<Value>(&text) else {
             warn!(account = %self.profile.account, bytes = text.len(), "a frame was no JSON and is dropped");
@@ -207,6 +207,9 @@ impl Slack {
         let Some(id) = frame["envelope_id"].as_str() else { return Frame::Nothing };
         let id = id.to_owned();
         let Some(me) = self.me.get() else { return Frame::Nothing };
+        if let Some(ours) = wire::given_back(&frame, me) {
+            pulse.gave_back(ours);
+        }
         let event = match wire::read(&frame, &self.profile.account, me) {
             Some(read) => Some(self.named(read, me).await),
             None => None,

@@ -66,6 +66,14 @@ pub(super) fn read(envelope: &Value, account: &Account, me: &Me) -> Option<Inbou
     }
 }
 
+/// The id of a message of ours that an envelope gives back.
+pub(super) fn given_back<'a>(envelope: &'a Value, me: &Me) -> Option<&'a str> {
+    let event = &envelope["payload"]["event"];
+    let is_new = matches!(event["subtype"].as_str(), None | Some("bot_message"));
+    let is_ours = event["type"] == "message" && is_new && me.wrote(event);
+    event["ts"].as_str().filter(|_| is_ours)
+}
+
 fn read_event(envelope: &Value, account: &Account, me: &Me) -> Option<Inbound> {
     let payload = &envelope["payload"];
     let event = &payload["event"];

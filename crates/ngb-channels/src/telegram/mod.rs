@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use ngb_core::{
     address::Account,
     clock::Clock,
-    message::{MediaRef, Outbound, Profile, Sent},
+    message::{MediaRef, Outbound, Profile, Returns, Sent},
     reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
@@ -35,6 +35,7 @@ use tokio::sync::OnceCell;
 use crate::{
     Answer, Channel, ChannelError, Delivery, Intake, MediaStream, Question,
     http::Http,
+    put::Put,
     telegram::{api::Api, wire::Me},
 };
 
@@ -79,6 +80,8 @@ pub struct Telegram {
     clock: Clock,
     /// Who we are; asked once, when the first message wants to know.
     me: OnceCell<Me>,
+    /// Our reactions.
+    put: Put,
 }
 
 impl Telegram {
@@ -96,9 +99,17 @@ impl Telegram {
             reactions: Reactions::These(react::ALLOWED),
             idempotent_sends: false,
             webhook: config.webhook.is_some(),
+            returns: Returns::Nothing,
         };
         let api = Api::new(&config.api_url, config.token, http);
-        Self { profile, api, webhook: config.webhook, clock, me: OnceCell::new() }
+        Self {
+            profile,
+            api,
+            webhook: config.webhook,
+            clock,
+            me: OnceCell::new(),
+            put: Put::default(),
+        }
     }
 
     /// Who we are, asked of Telegram once.
@@ -140,6 +151,7 @@ impl Channel for Telegram {
                 self.send_file(to, &file).await
             }
             Outbound::React { platform_id, emoji } => self.react(to, platform_id, emoji).await,
+            Outbound::Unreact { platform_id, emoji } => self.unreact(to, platform_id, emoji).await,
             Outbound::Typing => self.typing(to).await,
         }
     }

@@ -31,11 +31,38 @@ impl Telegram {
         platform_id: &str,
         emoji: &str,
     ) -> Result<Sent, ChannelError> {
+        let done = self.stand(to, platform_id, json!([{"type": "emoji", "emoji": emoji}])).await;
+        if done.is_ok() {
+            self.put.note(format!("{to}/{platform_id}"), emoji.to_owned());
+        }
+        done
+    }
+
+    /// Takes it away, unless another one stands there since: a bot has one.
+    pub(super) async fn unreact(
+        &self,
+        to: &Place,
+        platform_id: &str,
+        emoji: &str,
+    ) -> Result<Sent, ChannelError> {
+        match self.put.take(&format!("{to}/{platform_id}")) {
+            Some(last) if last == emoji => self.stand(to, platform_id, json!([])).await,
+            _ => Ok(Sent::default()),
+        }
+    }
+
+    /// Has these reactions of ours stand under a message, and no others.
+    async fn stand(
+        &self,
+        to: &Place,
+        platform_id: &str,
+        reactions: Value,
+    ) -> Result<Sent, ChannelError> {
         let doing = || format!("react to `{platform_id}` in `{to}`");
         let mut params = target(to).map_err(|it| it.doing(doing()))?;
         params.remove("message_thread_id");
         params.insert("message_id".into(), number(platform_id));
-        params.insert("reaction".into(), json!([{"type": "emoji", "emoji": emoji}]));
+        params.insert("reaction".into(), reactions);
         let done = self.api.call("setMessageReaction", &params).await;
         done.map(|_| Sent::default()).map_err(|it| self.moved(it, doing()))
     }

@@ -26,7 +26,7 @@ use async_trait::async_trait;
 use ngb_core::{
     address::Account,
     clock::Clock,
-    message::{MediaRef, Outbound, Profile, Sent},
+    message::{MediaRef, Outbound, Profile, Returns, Sent},
     reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
@@ -138,6 +138,7 @@ impl Wecom {
             reactions: Reactions::None,
             idempotent_sends: false,
             webhook: matches!(config.mode, Mode::App { .. }),
+            returns: if is_bot { Returns::Answer } else { Returns::Nothing },
         };
         let url = config.api_url.trim_end_matches('/').to_owned();
         let way = match config.mode {
@@ -206,7 +207,7 @@ impl Channel for Wecom {
                 };
                 (format!("send `{name}` to `{to}`"), sent)
             }
-            Outbound::React { platform_id, .. } => {
+            Outbound::React { platform_id, .. } | Outbound::Unreact { platform_id, .. } => {
                 let why = ApiError::Unfit("WeCom has no reactions".to_owned());
                 (format!("react to `{platform_id}` in `{to}`"), Err(why))
             }

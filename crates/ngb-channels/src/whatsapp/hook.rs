@@ -93,7 +93,10 @@ impl Whatsapp {
             unread_key: signature,
         };
         let events = match crate::json::read(&request.body) {
-            Ok(body) => reader.read(&body),
+            Ok(body) => {
+                reader.receipts(&body).for_each(|it| pulse.gave_back(it));
+                reader.read(&body)
+            }
             // It is from Meta, and sending it again would not mend it.
             Err(err) => reader.unknown(0, format!("no JSON: {err}")).into_iter().collect(),
         };

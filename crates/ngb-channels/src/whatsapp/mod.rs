@@ -26,14 +26,14 @@ use async_trait::async_trait;
 use ngb_core::{
     address::Account,
     clock::Clock,
-    message::{MediaRef, Outbound, Profile, Sent},
+    message::{MediaRef, Outbound, Profile, Returns, Sent},
     reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
 };
 
 use crate::{
-    Answer, Channel, ChannelError, Delivery, Intake, MediaStream, Question, http::Http,
+    Answer, Channel, ChannelError, Delivery, Intake, MediaStream, Question, http::Http, put::Put,
     whatsapp::graph::Graph,
 };
 
@@ -89,6 +89,8 @@ pub struct Whatsapp {
     clock: Clock,
     /// Chats and the last message of each, the latest last.
     recent: Mutex<VecDeque<(String, String)>>,
+    /// Our reactions.
+    put: Put,
 }
 
 impl Whatsapp {
@@ -106,6 +108,7 @@ impl Whatsapp {
             reactions: Reactions::Any,
             idempotent_sends: false,
             webhook: true,
+            returns: Returns::Event,
         };
         let graph = Graph {
             url: format!("{}/{}", config.api_url.trim_end_matches('/'), config.api_version),
@@ -115,7 +118,7 @@ impl Whatsapp {
         };
         let hook = hook::Keys::new(&config.app_secret, config.verify_token);
         let (template, recent) = (config.template, Mutex::default());
-        Self { profile, graph, hook, template, clock, recent }
+        Self { profile, graph, hook, template, clock, recent, put: Put::default() }
     }
 
     fn recent(&self) -> MutexGuard<'_, VecDeque<(String, String)>> {
@@ -164,6 +167,10 @@ impl Channel for Whatsapp {
             Outbound::React { platform_id, emoji } => (
                 format!("react to `{platform_id}` in `{to}`"),
                 self.react(to, platform_id, emoji).await,
+            ),
+            Outbound::Unreact { platform_id, emoji } => (
+                format!("take a reaction to `{platform_id}` away in `{to}`"),
+                self.unreact(to, platform_id, emoji).await,
             ),
             Outbound::Typing => (format!("show typing in `{to}`"), self.typing(to).await),
         };

@@ -81,6 +81,28 @@ impl Whatsapp {
         platform_id: &str,
         emoji: &str,
     ) -> Result<Sent, GraphError> {
+        let done = self.stand(to, platform_id, emoji).await;
+        if done.is_ok() {
+            self.put.note(format!("{to}/{platform_id}"), emoji.to_owned());
+        }
+        done
+    }
+
+    /// Takes it away, unless another one stands there since: whoever reacts has one.
+    pub(super) async fn unreact(
+        &self,
+        to: &Place,
+        platform_id: &str,
+        emoji: &str,
+    ) -> Result<Sent, GraphError> {
+        match self.put.take(&format!("{to}/{platform_id}")) {
+            Some(last) if last == emoji => self.stand(to, platform_id, "").await,
+            _ => Ok(Sent::default()),
+        }
+    }
+
+    /// Has a reaction of ours stand under a message; an empty one takes it away.
+    async fn stand(&self, to: &Place, platform_id: &str, emoji: &str) -> Result<Sent, GraphError> {
         let mut body = message(to);
         body["type"] = "reaction".into();
         body["reaction"] = json!({"message_id": platform_id, "emoji": emoji});

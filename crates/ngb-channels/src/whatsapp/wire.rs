@@ -71,6 +71,17 @@ impl Reader<'_> {
         events
     }
 
+    /// The ids of messages of ours that Meta says it has sent on.
+    pub(super) fn receipts<'a>(&self, body: &'a Value) -> impl Iterator<Item = &'a str> {
+        let changes = list(&body["entry"]).flat_map(|it| list(&it["changes"]));
+        let number = self.number.to_owned();
+        let ours = changes.filter(move |it| it["value"]["metadata"]["phone_number_id"] == *number);
+        let statuses = ours.flat_map(|it| list(&it["value"]["statuses"]));
+        let good = statuses
+            .filter(|it| matches!(it["status"].as_str(), Some("sent" | "delivered" | "read")));
+        good.filter_map(|it| it["id"].as_str())
+    }
+
     /// An event that is only kept. None when an address can't be made of the account, which can't be.
     pub(super) fn unknown(&self, n: usize, kind: String) -> Option<Inbound> {
         let nobody = Sender { id: NO_CHAT.into(), name: String::new(), is_bot: false };

@@ -53,7 +53,11 @@ impl Stage {
             robot_code: config.client_id.clone(),
             client_id: config.client_id,
             client_secret: Secret::new(config.client_secret),
-            card: Some(CardTemplate { id: CARD_TEMPLATE.into(), key: CARD_KEY.into() }),
+            card: Some(CardTemplate {
+                id: CARD_TEMPLATE.into(),
+                key: CARD_KEY.into(),
+                stop_key: None,
+            }),
             api_url: server.url.clone(),
             upload_url: server.url.clone(),
         };

@@ -5,7 +5,7 @@ use ngb_channels::{Accepted, Answer, Channel as _, Question, Retry};
 use ngb_core::message::{Button, Happening, MediaRef, Outbound, Sent};
 use serde_json::{Value, json};
 
-use crate::{GROUP, Stage, said, text};
+use crate::{GROUP, Stage, accept, said, text};
 
 fn edit(platform_id: &str, text: &str) -> Outbound {
     Outbound::Edit { platform_id: platform_id.into(), text: text.into(), buttons: Vec::new() }
@@ -88,6 +88,35 @@ async fn an_answer_grows_in_one_card() {
     // A card of another life of the settings, which DingTalk does not know.
     stage.deliver("manager7", &edit("card:gone", "all of it"), "ngb-4", false).await.unwrap();
     assert_eq!(param(&platform.said()[0].body)["text"], "all of it");
+}
+
+#[tokio::test]
+async fn a_button_stops_a_live_answer() {
+    let mut stage = Stage::with(|it| {
+        it.card.as_mut().unwrap().stop_key = Some("stop".into());
+    })
+    .await;
+    let platform = stage.platform().clone();
+    platform.wait(|it| it.sockets == 1).await;
+    assert!(stage.channel.profile().live_buttons);
+    let stop = vec![ngb_core::stop::button(ngb_core::id::JobId(7), ngb_core::notice::Lang::Zh)];
+    for to in [GROUP, "manager7"] {
+        let item = Outbound::Text { text: "Let".into(), reply_to: None, buttons: stop.clone() };
+        let sent = stage.deliver(to, &item, &format!("k-{to}"), true).await.unwrap();
+        let id = sent.platform_id.unwrap();
+        let name = id.strip_prefix("card:").unwrap();
+        platform.press_stop("manager7", name, "stop");
+        let offer = stage.offers.recv().await.unwrap();
+        let event = offer.events[0].clone();
+        accept(offer);
+        assert_eq!((event.place.jid.chat(), event.sender.id.as_str()), (to, "manager7"));
+        let Happening::Pressed { value, .. } = event.what else { panic!("{event:?}") };
+        assert_eq!(ngb_core::stop::pressed(&value), Some(ngb_core::id::JobId(7)));
+        stage.deliver(to, &edit(&id, "Let me see"), "", true).await.unwrap();
+        stage.deliver(to, &edit(&id, "Let me see: 1"), "k", false).await.unwrap();
+        let card = platform.cards().into_iter().find(|it| it.name == name).unwrap();
+        assert_eq!((card.finished, &card.params["stop"]), (true, &json!("")), "nothing to stop");
+    }
 }
 
 #[tokio::test]
@@ -199,5 +228,8 @@ async fn an_emoji_is_put_under_a_message() {
     stage.platform().writes("manager7", &said("hi"));
     let Happening::Message(message) = stage.hear().await else { panic!("no message") };
     stage.send("manager7", &react(&message.platform_id)).await.unwrap();
-    assert_eq!(stage.platform().signs(), [message.platform_id]);
+    assert_eq!(stage.platform().signs(), [message.platform_id.clone()]);
+    let (platform_id, emoji) = (message.platform_id, "👍".into());
+    stage.send("manager7", &Outbound::Unreact { platform_id, emoji }).await.unwrap();
+    assert!(stage.platform().signs().is_empty());
 }

@@ -1,11 +1,12 @@
 //! What Discord says, and what we make of it.
 
+use futures_util::FutureExt as _;
 use ngb_channels::Accepted;
 use ngb_core::message::{ChatKind, Happening, Inbound};
 use ngb_sim::discord::{APPLICATION, BOT, BOT_ROLE, DIRECT, GENERAL, GUILD, THREAD};
 use serde_json::{Value, json};
 
-use crate::stage::Stage;
+use crate::stage::{Stage, text};
 
 const ID: &str = "1000000000000000001";
 
@@ -162,6 +163,21 @@ async fn our_own_words_do_not_come_back() {
     let got = stage.take(1).await.remove(0);
     assert!(got.sender.is_bot);
     assert!(matches!(&got.what, Happening::Message(it) if it.text == "another bot"));
+}
+
+#[tokio::test]
+async fn what_was_sent_comes_back_on_the_line() {
+    let mut stage = Stage::new().await;
+    let sent = stage.send(GENERAL, &text("Canary")).await.unwrap().platform_id.unwrap();
+    let ours = |id: &str| message(GENERAL, json!({"id": id, "author": {"id": BOT}}));
+    stage.platform.event("MESSAGE_UPDATE", ours(&sent));
+    stage.platform.event("MESSAGE_CREATE", message(GENERAL, json!({"id": sent})));
+    stage.take(1).await;
+    stage.platform.event("MESSAGE_CREATE", ours("9"));
+    stage.pulse.returned("9").await;
+    assert_eq!(stage.pulse.returned(&sent).now_or_never(), None, "neither was what we sent");
+    stage.platform.event("MESSAGE_CREATE", ours(&sent));
+    stage.pulse.returned(&sent).await;
 }
 
 #[tokio::test]

@@ -223,6 +223,9 @@ async fn reactions_go_both_ways() {
     let react = |id: &str| Outbound::React { platform_id: id.into(), emoji: "👍".into() };
     stage.send(GENERAL, &react(&said)).await.unwrap();
     assert_eq!(stage.platform.reactions(), [(said.clone(), "%F0%9F%91%8D".into())]);
+    let unreact = Outbound::Unreact { platform_id: said.clone(), emoji: "👍".into() };
+    stage.send(GENERAL, &unreact).await.unwrap();
+    assert!(stage.platform.reactions().is_empty());
     for bad in ["../../x", "5"] {
         assert_eq!(stage.send(GENERAL, &react(bad)).await.unwrap_err().retry, Retry::Never);
     }

@@ -26,6 +26,7 @@ pub(crate) struct Stage {
     pub(crate) channel: Arc<Discord>,
     pub(crate) offers: mpsc::Receiver<Offer>,
     pub(crate) status: watch::Receiver<ChannelState>,
+    pub(crate) pulse: Pulse,
     /// Never fires.
     _stop: CancellationToken,
     crew: Crew,
@@ -66,10 +67,12 @@ impl Stage {
         let (_, webhooks) = mpsc::channel(1);
         let (state, status) = watch::channel(ChannelState::Connecting);
         let stop = CancellationToken::new();
-        let intake = Intake { inbox, webhooks, stop: stop.clone(), pulse: Pulse::default() };
+        let pulse = Pulse::default();
+        let intake = Intake { inbox, webhooks, stop: stop.clone(), pulse: pulse.clone() };
         let platform = server.platform.clone();
         let crew = Crew::default();
-        let mut stage = Self { server, platform, channel, offers, status, _stop: stop, crew };
+        let mut stage =
+            Self { server, platform, channel, offers, status, pulse, _stop: stop, crew };
         let channel = stage.channel.clone();
         stage.crew.spawn("receive", async move {
             keep_receiving(channel, Clock::System, intake, state).await;

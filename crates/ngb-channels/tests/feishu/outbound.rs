@@ -230,6 +230,11 @@ async fn reactions_go_both_ways() {
     let call = stage.platform.calls("react").pop().unwrap();
     assert_eq!(call["reaction_type"]["emoji_type"], "THUMBSUP");
     assert_eq!(stage.platform.reactions(), std::slice::from_ref(&id));
+    let unreact = Outbound::Unreact { platform_id: id.clone(), emoji: "👍".into() };
+    for _ in 0..2 {
+        stage.send("oc_g1", &unreact).await.unwrap();
+        assert!(stage.platform.reactions().is_empty());
+    }
     assert_eq!(stage.send("oc_g1", &react("🦤")).await.unwrap_err().retry, Retry::Never);
 
     let event = |of: &str, by: &str| {

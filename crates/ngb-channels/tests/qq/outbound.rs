@@ -141,6 +141,10 @@ async fn reactions_go_both_ways() {
     let call = account.calls().pop().unwrap();
     assert_eq!(call.action, "set_msg_emoji_like");
     assert_eq!(call.params, json!({"message_id": "-7", "emoji_id": "128077", "set": true}));
+    let unreact = Outbound::Unreact { platform_id: "-7".into(), emoji: "👍".into() };
+    ours.send("group_42", &unreact).await.unwrap();
+    let call = account.calls().pop().unwrap();
+    assert_eq!(call.params, json!({"message_id": "-7", "emoji_id": "128077", "set": false}));
     let err = ours.send("private_20001", &react("👍")).await.unwrap_err();
     assert_eq!(err.retry, Retry::Never);
 

@@ -1,11 +1,12 @@
 //! What Slack says, and what we make of it.
 
+use futures_util::FutureExt as _;
 use ngb_channels::Accepted;
 use ngb_core::message::{ChatKind, Happening, Inbound};
 use ngb_sim::slack::{BOT, BOT_USER};
 use serde_json::{Value, json};
 
-use crate::stage::Stage;
+use crate::stage::{Stage, text};
 
 const TS: &str = "1700000001.000200";
 
@@ -162,6 +163,26 @@ async fn our_own_words_do_not_come_back() {
     assert!(got.sender.is_bot);
     assert!(matches!(&got.what, Happening::Message(it) if it.text == "another bot"));
     stage.platform.wait(|it| it.pending == 0 && it.acknowledged == 5).await;
+}
+
+#[tokio::test]
+async fn what_was_sent_comes_back_on_the_line() {
+    let mut stage = Stage::new().await;
+    let sent = stage.send("D1", &text("Canary")).await.unwrap().platform_id.unwrap();
+    for not_it in [
+        json!({"ts": sent, "text": "of a person"}),
+        json!({"ts": sent, "user": BOT_USER, "subtype": "message_deleted", "deleted_ts": sent}),
+        json!({"ts": sent, "user": BOT_USER, "type": "app_mention"}),
+    ] {
+        stage.platform.event(message("D1", not_it));
+    }
+    stage.take(2).await;
+    let back = json!({"ts": "1700000009.000900", "user": BOT_USER, "bot_id": BOT, "text": "other"});
+    stage.platform.event(message("D1", back.clone()));
+    stage.pulse.returned("1700000009.000900").await;
+    assert_eq!(stage.pulse.returned(&sent).now_or_never(), None, "none of them was ours");
+    stage.platform.event(message("D1", with(back, json!({"ts": sent}))));
+    stage.pulse.returned(&sent).await;
 }
 
 #[tokio::test]

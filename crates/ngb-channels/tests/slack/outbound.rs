@@ -151,6 +151,11 @@ async fn reactions_go_both_ways() {
         stage.send("C1/1700000000.000001", &react("👍")).await.unwrap();
     }
     assert_eq!(stage.platform.reactions(), [("C1".into(), ts.into(), "+1".into())]);
+    let unreact = Outbound::Unreact { platform_id: ts.into(), emoji: "👍".into() };
+    for _ in 0..2 {
+        stage.send("C1/1700000000.000001", &unreact).await.unwrap();
+        assert!(stage.platform.reactions().is_empty());
+    }
     assert_eq!(stage.send("C1", &react("🦤")).await.unwrap_err().retry, Retry::Never);
 
     let item = json!({"type": "message", "channel": "C1", "ts": ts});

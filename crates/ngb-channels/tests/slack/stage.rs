@@ -26,6 +26,7 @@ pub(crate) struct Stage {
     pub(crate) channel: Arc<Slack>,
     pub(crate) offers: mpsc::Receiver<Offer>,
     pub(crate) status: watch::Receiver<ChannelState>,
+    pub(crate) pulse: Pulse,
     pub(crate) stop: CancellationToken,
     crew: Crew,
 }
@@ -56,10 +57,11 @@ impl Stage {
         let (_, webhooks) = mpsc::channel(1);
         let (state, status) = watch::channel(ChannelState::Connecting);
         let stop = CancellationToken::new();
-        let intake = Intake { inbox, webhooks, stop: stop.clone(), pulse: Pulse::default() };
+        let pulse = Pulse::default();
+        let intake = Intake { inbox, webhooks, stop: stop.clone(), pulse: pulse.clone() };
         let platform = server.platform.clone();
         let crew = Crew::default();
-        let mut stage = Self { server, platform, channel, offers, status, stop, crew };
+        let mut stage = Self { server, platform, channel, offers, status, pulse, stop, crew };
         let channel = stage.channel.clone();
         stage.crew.spawn("receive", async move {
             keep_receiving(channel, Clock::System, intake, state).await;

@@ -212,6 +212,16 @@ async fn reactions_go_both_ways() {
     let want =
         json!({"chat_id": -7, "message_id": 3, "reaction": [{"type": "emoji", "emoji": "❤"}]});
     assert_eq!(Value::Object(call.fields), want);
+    // What was put there since stays.
+    let unreact = |emoji: &str| Outbound::Unreact { platform_id: "3".into(), emoji: emoji.into() };
+    for (emoji, calls) in [("👀", 1), ("❤", 1)] {
+        stage.send("-7/4", &unreact(emoji)).await.unwrap();
+        assert_eq!(stage.server.platform.calls("setMessageReaction").len(), calls, "{emoji}");
+    }
+    stage.send("-7/4", &react("👀")).await.unwrap();
+    stage.send("-7/4", &unreact("👀")).await.unwrap();
+    let call = stage.server.platform.calls("setMessageReaction").pop().unwrap();
+    assert_eq!(call.fields["reaction"], json!([]));
     let err = stage.send("5", &react("🦤")).await.unwrap_err();
     assert_eq!(err.retry, ngb_channels::Retry::Never);
 

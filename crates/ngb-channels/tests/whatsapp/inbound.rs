@@ -138,6 +138,7 @@ async fn late_failures_are_told_and_other_states_are_not() {
         assert_eq!(stage.signed(event.to_string()).await.await.unwrap().status, 200);
     }
     assert!(stage.offers.try_recv().is_err(), "nothing was offered");
+    stage.pulse.returned("wamid.S").await;
     let event = status("failed", json!([{"code": 131047, "title": "Re-engagement message"}]));
     let got = stage.read(&event).await;
     let chats: Vec<&str> = got.iter().map(|it| it.place.jid.chat()).collect();

@@ -132,4 +132,15 @@ async fn an_emoji_is_put_under_a_message() {
     let sent = stage.platform().sent().pop().unwrap();
     assert_eq!(sent.body["reaction"], json!({"message_id": "wamid.Q", "emoji": "👍"}));
     assert_eq!((sent.to.as_str(), &sent.body["type"]), (ANN, &json!("reaction")));
+    // What was put there since stays.
+    for (emoji, sends) in [("👀", 1), ("👍", 1)] {
+        let item = Outbound::Unreact { platform_id: "wamid.Q".into(), emoji: emoji.into() };
+        stage.send(ANN, &item).await.unwrap();
+        assert_eq!(stage.platform().sent().len(), sends, "{emoji}");
+    }
+    stage.send(ANN, &item).await.unwrap();
+    let item = Outbound::Unreact { platform_id: "wamid.Q".into(), emoji: "👍".into() };
+    stage.send(ANN, &item).await.unwrap();
+    let sent = stage.platform().sent().pop().unwrap();
+    assert_eq!(sent.body["reaction"], json!({"message_id": "wamid.Q", "emoji": ""}));
 }

@@ -26,6 +26,7 @@ pub(crate) struct Stage {
     pub(crate) channel: Arc<Whatsapp>,
     pub(crate) offers: mpsc::Receiver<Offer>,
     pub(crate) status: watch::Receiver<ChannelState>,
+    pub(crate) pulse: Pulse,
     webhooks: mpsc::Sender<Webhook>,
     pub(crate) stop: CancellationToken,
     _crew: Crew,
@@ -55,13 +56,14 @@ impl Stage {
         let (webhooks, hooks) = mpsc::channel(64);
         let (state, status) = watch::channel(ChannelState::Connecting);
         let stop = CancellationToken::new();
-        let intake = Intake { inbox, webhooks: hooks, stop: stop.clone(), pulse: Pulse::default() };
+        let pulse = Pulse::default();
+        let intake = Intake { inbox, webhooks: hooks, stop: stop.clone(), pulse: pulse.clone() };
         let mut crew = Crew::default();
         let receiver = channel.clone();
         crew.spawn("receive", async move {
             keep_receiving(receiver, Clock::System, intake, state).await;
         });
-        Self { server, channel, offers, status, webhooks, stop, _crew: crew }
+        Self { server, channel, offers, status, pulse, webhooks, stop, _crew: crew }
     }
 
     pub(crate) fn platform(&self) -> &Platform {

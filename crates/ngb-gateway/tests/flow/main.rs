@@ -4,6 +4,7 @@
 mod acceptance;
 mod albums;
 mod alerts;
+mod canary;
 mod commands;
 mod desk;
 mod engine;

@@ -105,3 +105,31 @@ async fn an_agent_reacts_to_the_message_that_it_answers() {
     stage.write("1", "nice").await;
     assert_eq!(stage.heard().await.1, "no: `nice` is no emoji");
 }
+
+#[tokio::test]
+async fn a_reaction_stands_under_a_message_while_it_is_worked_on() {
+    let setting = Setting { ack_reaction: Some("👀"), ..Setting::default() };
+    let mut stage = Stage::set(setting, mirror).await;
+    stage.group("home", "1", Scope::Thread).await;
+    let event = stage.message("1", "hi");
+    let Happening::Message(content) = &event.what else { panic!("no message") };
+    let id = || content.platform_id.clone();
+    let (put, gone) = (
+        Outbound::React { platform_id: id(), emoji: "👀".into() },
+        Outbound::Unreact { platform_id: id(), emoji: "👀".into() },
+    );
+    stage.write_all(vec![event.clone()]).await;
+    let mut said = Vec::new();
+    while said.len() < 3 {
+        said.push(stage.item().await.1);
+    }
+    let at = |what: &Outbound| said.iter().position(|it| it == what).unwrap();
+    assert!(at(&put) < at(&gone), "{said:?}");
+    assert!(said.iter().any(|it| it.text() == Some("hi")), "{said:?}");
+
+    // What could not be put there is not taken away, and nothing else minds.
+    *stage.platform.faults.lock().unwrap() = vec![ngb_channels::Retry::Never];
+    stage.write("1", "hi again").await;
+    assert_eq!(stage.heard().await.1, "hi again");
+    assert!(stage.is_quiet());
+}

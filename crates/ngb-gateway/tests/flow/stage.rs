@@ -12,7 +12,8 @@ use std::{
 use async_trait::async_trait;
 use ngb_broker::{Broker, BrokerConfig, WayOut};
 use ngb_channels::{
-    Accepted, Answer, Channel, ChannelError, Delivery, Inbox, Intake, MediaStream, Question, Retry,
+    Accepted, Answer, Channel, ChannelError, Delivery, Inbox, Intake, MediaStream, Pulse, Question,
+    Retry,
 };
 use ngb_core::{
     address::{Account, Jid, Place},
@@ -22,7 +23,7 @@ use ngb_core::{
     id::GroupId,
     message::{
         Addressed, ChatFacts, ChatKind, Content, Happening, Inbound, MediaRef, Outbound, Profile,
-        Sender, Sent,
+        Returns, Sender, Sent,
     },
     price::Prices,
     proxy::Way,
@@ -36,6 +37,7 @@ use ngb_gateway::{
     accounts::Configured,
     alerts::AlertSettings,
     answers::Answers,
+    canary::Canary,
     desk::Desk,
     dispatch::Caps,
     events::{Event, Next, Subscription},
@@ -59,6 +61,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Platform {
     profile: Profile,
     inbox: watch::Sender<Option<Inbox>>,
+    /// What its account knows of its line.
+    pub(crate) pulse: watch::Sender<Option<Pulse>>,
     said: mpsc::UnboundedSender<(Place, Outbound)>,
     /// How often it was told that an answer is being made.
     pub(crate) typing: watch::Sender<usize>,
@@ -79,6 +83,7 @@ impl Channel for Platform {
 
     async fn receive(&self, intake: &mut Intake) -> Result<(), ChannelError> {
         self.inbox.send_replace(Some(intake.inbox.clone()));
+        self.pulse.send_replace(Some(intake.pulse.clone()));
         intake.pulse.beat(Timestamp(0));
         intake.stop.cancelled().await;
         Ok(())
@@ -168,6 +173,11 @@ pub(crate) struct Setting {
     /// Who is asked about messages and runs.
     pub(crate) plugins: Chain,
     pub(crate) alerts: AlertSettings,
+    /// What stands under a message that is worked on.
+    pub(crate) ack_reaction: Option<&'static str>,
+    pub(crate) canary: Option<Canary>,
+    /// What the platform gives back of what is sent.
+    pub(crate) returns: Returns,
     /// Where the agents run for real; none has them be the script.
     pub(crate) sandbox: Option<Engine>,
 }
@@ -185,6 +195,9 @@ impl Default for Setting {
             plugins: Chain::default(),
             // The machine of the test may be short of anything.
             alerts: AlertSettings { short_percent: 0, ..AlertSettings::default() },
+            ack_reaction: None,
+            canary: None,
+            returns: Returns::Nothing,
             sandbox: None,
         }
     }
@@ -293,8 +306,10 @@ impl Stage {
                 reactions: ngb_core::reaction::Reactions::Any,
                 idempotent_sends: false,
                 webhook: false,
+                returns: setting.returns,
             },
             inbox: watch::Sender::new(None),
+            pulse: watch::Sender::new(None),
             said: said_tx,
             typing: watch::Sender::new(0),
             faults: Mutex::default(),
@@ -334,6 +349,8 @@ impl Stage {
             accounts: vec![Configured {
                 channel,
                 new_chats: NewChats::Ask,
+                ack_reaction: setting.ack_reaction.map(str::to_owned),
+                canary: setting.canary,
                 fingerprint: "1".into(),
             }],
             account_book: None,

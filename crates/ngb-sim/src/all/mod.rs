@@ -13,7 +13,10 @@ mod sides;
 use std::{net::SocketAddr, time::Duration};
 
 use futures_util::future::{join_all, select_all};
-use ngb_core::{address::ChannelKind, clock::Clock};
+use ngb_core::{
+    address::{Account, ChannelKind},
+    clock::Clock,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -21,7 +24,7 @@ pub use self::{
     page::serve,
     scenario::{BadScenario, Outcome, Scenario},
 };
-use crate::{dingtalk, discord, feishu, qq, slack, telegram, wecom, whatsapp};
+use crate::{dingtalk, discord, feishu, qq, qqbot, slack, telegram, wecom, whatsapp};
 
 /// Who writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +57,19 @@ pub struct Shown {
 pub trait Side: Send + Sync {
     fn kind(&self) -> ChannelKind;
 
+    /// The name of its account in a gateway that uses all of them.
+    fn name(&self) -> &'static str {
+        Account::DEFAULT_NAME
+    }
+
+    /// How people and scenarios call it: `qq`, and `qq@bot` for another account of the platform.
+    fn called(&self) -> String {
+        match self.name() {
+            Account::DEFAULT_NAME => self.kind().to_string(),
+            name => format!("{}@{name}", self.kind()),
+        }
+    }
+
     /// What stands in `[channels.<kind>.<account>]` of a gateway that uses it.
     fn settings(&self) -> Vec<(&'static str, String)>;
 
@@ -70,7 +86,7 @@ pub trait Side: Send + Sync {
     fn changes(&self) -> watch::Receiver<u64>;
 }
 
-/// The eight simulators.
+/// The eight simulators, and that of QQ's official bots.
 #[derive(Debug)]
 pub struct All {
     pub whatsapp: whatsapp::Server,
@@ -81,10 +97,11 @@ pub struct All {
     pub dingtalk: dingtalk::Server,
     pub feishu: feishu::Server,
     pub qq: qq::Server,
+    pub qq_bot: qqbot::Server,
 }
 
 impl All {
-    /// Starts them on the eight ports after that of `page`, so that a gateway finds them again; on free ones where it
+    /// Starts them on the nine ports after that of `page`, so that a gateway finds them again; on free ones where it
     /// is 0.
     ///
     /// # Errors
@@ -121,9 +138,12 @@ impl All {
             feishu: feishu::Server::start(feishu::Config { addr: next(), ..Default::default() })
                 .await?,
             qq: qq::Server::start(qq::Config { addr: next(), ..Default::default() }).await?,
+            qq_bot: qqbot::Server::start(qqbot::Config { addr: next(), ..Default::default() })
+                .await?,
         })
     }
 
+    /// One account of each platform.
     pub fn sides(&self) -> [&dyn Side; 8] {
         [
             &self.whatsapp,
@@ -137,15 +157,20 @@ impl All {
         ]
     }
 
+    /// Every account.
+    pub fn everyone(&self) -> impl Iterator<Item = &dyn Side> {
+        self.sides().into_iter().chain([&self.qq_bot as &dyn Side])
+    }
+
     pub fn side(&self, kind: ChannelKind) -> Option<&dyn Side> {
         self.sides().into_iter().find(|it| it.kind() == kind)
     }
 
-    /// The settings of a gateway that uses all of them, one account `main` each, as TOML. Whoever writes gets an agent.
+    /// The settings of a gateway that uses all of them, as TOML. Whoever writes gets an agent.
     pub fn settings(&self) -> String {
         let mut text = String::new();
-        for side in self.sides() {
-            text += &format!("[channels.{}.main]\n", side.kind());
+        for side in self.everyone() {
+            text += &format!("[channels.{}.{}]\n", side.kind(), side.name());
             for (key, value) in side.settings() {
                 text += &format!("{key} = \"{value}\"\n");
             }
@@ -164,13 +189,13 @@ impl All {
     }
 
     /// Returns once a gateway is connected to all of them; after `limit`, those that are still alone.
-    pub async fn connected(&self, limit: Duration, clock: &Clock) -> Vec<ChannelKind> {
-        let each = self.sides().map(|side| until(side, || side.is_connected()));
+    pub async fn connected(&self, limit: Duration, clock: &Clock) -> Vec<String> {
+        let each = self.everyone().map(|side| until(side, || side.is_connected()));
         match clock.timeout(limit, join_all(each)).await {
             Ok(_) => Vec::new(),
             Err(_) => {
-                let alone = self.sides().into_iter().filter(|it| !it.is_connected());
-                alone.map(|it| it.kind()).collect()
+                let alone = self.everyone().filter(|it| !it.is_connected());
+                alone.map(|it| it.called()).collect()
             }
         }
     }

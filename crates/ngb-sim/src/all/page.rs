@@ -20,7 +20,7 @@ use axum::{
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use ngb_core::{address::ChannelKind, clock::Clock, tasks::Crew};
+use ngb_core::{clock::Clock, tasks::Crew};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch};
@@ -53,7 +53,7 @@ struct Town {
 #[derive(Clone, Debug, serde::Serialize)]
 struct Said {
     #[serde(skip)]
-    on: ChannelKind,
+    on: String,
     who: Person,
     room: Room,
     text: String,
@@ -63,7 +63,7 @@ struct Said {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Say {
-    on: ChannelKind,
+    on: String,
     #[serde(default)]
     who: Person,
     #[serde(default)]
@@ -157,7 +157,8 @@ impl Town {
         let body = body.map_err(|err| err.to_string())?;
         let Say { on, who, room, text } =
             serde_json::from_slice(&body).map_err(|err| err.to_string())?;
-        let side = self.all.side(on).ok_or_else(|| format!("`{on}` is not simulated"))?;
+        let side = self.all.everyone().find(|it| it.called() == on);
+        let side = side.ok_or_else(|| format!("`{on}` is not simulated"))?;
         let before = side.shown().len();
         let said = Said { on, who, room, text: text.clone(), before };
         self.said.lock().unwrap_or_else(PoisonError::into_inner).push(said);
@@ -168,7 +169,7 @@ impl Town {
 
     /// All chats, once there is something newer than `after`.
     async fn chats(&self, after: Option<u64>) -> Value {
-        let mut changes: Vec<_> = self.all.sides().into_iter().map(|it| it.changes()).collect();
+        let mut changes: Vec<_> = self.all.everyone().map(|it| it.changes()).collect();
         changes.push(self.says.subscribe());
         let mut now = version(&mut changes);
         if after == Some(now) && self.clock.timeout(WAIT, All::changed(&mut changes)).await.is_ok()
@@ -176,10 +177,11 @@ impl Town {
             now = version(&mut changes);
         }
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let chats = self.all.sides().into_iter().map(|side| {
-            let said: Vec<&Said> = said.iter().filter(|it| it.on == side.kind()).collect();
+        let chats = self.all.everyone().map(|side| {
+            let kind = side.called();
+            let said: Vec<&Said> = said.iter().filter(|it| it.on == kind).collect();
             let connected = side.is_connected();
-            json!({"kind": side.kind(), "connected": connected, "shown": side.shown(), "said": said})
+            json!({"kind": kind, "connected": connected, "shown": side.shown(), "said": said})
         });
         json!({"version": now, "chats": chats.collect::<Vec<_>>()})
     }

@@ -22,7 +22,7 @@ pub struct Scenario {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// The platforms, by name; default all eight.
+    /// The platforms, by name, each with all of its accounts; default all eight.
     #[serde(default)]
     on: Vec<ChannelKind>,
     #[serde(default)]
@@ -59,7 +59,8 @@ pub enum BadScenario {
 pub struct Outcome {
     /// Counted from 1.
     pub step: usize,
-    pub on: ChannelKind,
+    /// Of a platform with two accounts, `qq` and `qq@bot`.
+    pub on: String,
     pub passed: bool,
     /// From what was said to what was shown, in milliseconds.
     pub took_ms: u64,
@@ -96,7 +97,7 @@ impl Scenario {
     pub async fn play(&self, all: &All, clock: &Clock, mut seen: impl FnMut(&Outcome)) -> bool {
         let mut passed = true;
         for (number, step) in (1..).zip(&self.step) {
-            let sides = all.sides().into_iter().filter(|it| step.wants(it.kind()));
+            let sides = all.everyone().filter(|it| step.wants(it.kind()));
             let played = sides.map(|side| step.play(number, side, clock));
             for outcome in futures_util::future::join_all(played).await {
                 passed &= outcome.passed;
@@ -137,7 +138,7 @@ impl Step {
         let took = clock.now().since(began).as_millis();
         Outcome {
             step,
-            on: side.kind(),
+            on: side.called(),
             passed,
             took_ms: u64::try_from(took).unwrap_or(u64::MAX),
             instead: if passed { Vec::new() } else { shown() },

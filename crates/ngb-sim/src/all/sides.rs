@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{Person, Room, Shown, Side};
-use crate::{dingtalk, discord, feishu, qq, slack, telegram, wecom, whatsapp};
+use crate::{dingtalk, discord, feishu, qq, qqbot, slack, telegram, wecom, whatsapp};
 
 impl Person {
     fn name(self) -> &'static str {
@@ -395,3 +395,50 @@ impl Side for qq::Server {
         self.account.changes()
     }
 }
+
+impl Side for qqbot::Server {
+    fn kind(&self) -> ChannelKind {
+        ChannelKind::Qq
+    }
+
+    fn name(&self) -> &'static str {
+        "bot"
+    }
+
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let config = &self.platform.config;
+        vec![
+            ("app_id", config.app_id.clone()),
+            ("app_secret", config.secret.clone()),
+            ("api_url", self.url.clone()),
+            ("token_url", self.token_url.clone()),
+        ]
+    }
+
+    fn is_connected(&self) -> bool {
+        let figures = self.platform.figures();
+        0 < figures.sockets && 0 < figures.identified + figures.resumed
+    }
+
+    fn say(&self, who: Person, room: Room, text: &str) {
+        match room {
+            Room::Direct => self.platform.writes(who.name(), text),
+            Room::Group => self.platform.asks(QQ_BOT_GROUP, who.name(), text),
+        };
+    }
+
+    fn shown(&self) -> Vec<Shown> {
+        let text = |it: &qqbot::Sent| {
+            let said = [&it.body["content"], &it.body["markdown"]["content"]];
+            let text = said.into_iter().find_map(Value::as_str).unwrap_or("(file)");
+            shown(it.to.ends_with(QQ_BOT_GROUP), text)
+        };
+        self.platform.sent().iter().map(text).collect()
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.platform.changes()
+    }
+}
+
+const QQ_BOT_GROUP: &str = "Group";

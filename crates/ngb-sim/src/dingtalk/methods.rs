@@ -133,6 +133,16 @@ pub(super) fn call(
             state.signs.remove(text("openMsgId"));
             done(&json!({"success": true}))
         }
+        "card/instances" if body["cardTemplateId"].is_null() => {
+            let Some(card) = state.cards.get_mut(text("outTrackId")) else {
+                return refused(400, "param.outTrackIdInvalid", "no such card");
+            };
+            let new = body["cardData"]["cardParamMap"].as_object().cloned().unwrap_or_default();
+            if let Some(params) = card.params.as_object_mut() {
+                params.extend(new);
+            }
+            done(&json!({"success": true}))
+        }
         // DingTalk's own library makes a card and delivers it in two steps.
         "card/instances" | "card/instances/createAndDeliver" => {
             if ![CARD_TEMPLATE, QUESTION_TEMPLATE].contains(&text("cardTemplateId"))

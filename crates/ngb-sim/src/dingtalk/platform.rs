@@ -188,7 +188,23 @@ impl Platform {
         let buttons = layout["msgButtons"].as_array().cloned().unwrap_or_default();
         let button = buttons.iter().find(|it| it["text"] == label && it["request"] == true);
         let button = button.expect("the card has a button with these words");
-        let content = json!({"cardPrivateData": {"actionIds": [button["id"]], "params": {}}});
+        self.press_as(user, card, &json!({"actionIds": [button["id"]], "params": {}}))
+    }
+
+    /// Somebody presses the stop button of an operator's template, which sends that variable; the frame's id.
+    ///
+    /// # Panics
+    ///
+    /// When the variable is empty: the template shows no button then.
+    pub fn press_stop(&self, user: &str, card: &str, variable: &str) -> String {
+        let params = self.lock().cards.get(card).map(|it| it.params.clone()).unwrap_or_default();
+        let value = params[variable].as_str().filter(|it| !it.is_empty());
+        let value = value.expect("there is a button");
+        self.press_as(user, card, &json!({"actionIds": ["node_1"], "params": {variable: value}}))
+    }
+
+    fn press_as(&self, user: &str, card: &str, pressed: &Value) -> String {
+        let content = json!({"cardPrivateData": pressed});
         let data = json!({
             "extension": "{}", "corpId": "dingcorp", "type": "actionCallback", "userIdType": 1,
             "userId": user, "content": content.to_string(), "outTrackId": card, "spaceType": "IM",

@@ -40,6 +40,9 @@ impl Call {
             ("PUT", ["channels", id, "messages", it, "reactions", emoji, "@me"]) => {
                 ("react", &[id, it, emoji])
             }
+            ("DELETE", ["channels", id, "messages", it, "reactions", emoji, "@me"]) => {
+                ("unreact", &[id, it, emoji])
+            }
             ("POST", ["channels", id, "typing"]) => ("typing", &[id]),
             ("POST", ["channels", id, "threads"]) => ("createPost", &[id]),
             ("POST", ["interactions", id, token, "callback"]) => ("callback", &[id, token]),
@@ -111,6 +114,11 @@ pub(super) fn call(
         "react" => {
             find(&mut state, &call.ids)?;
             state.reactions.push((call.ids[1].clone(), call.ids[2].clone()));
+            Ok(Value::Null)
+        }
+        "unreact" => {
+            find(&mut state, &call.ids)?;
+            state.reactions.retain(|it| (&it.0, &it.1) != (&call.ids[1], &call.ids[2]));
             Ok(Value::Null)
         }
         "createMessage" => {

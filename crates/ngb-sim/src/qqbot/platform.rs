@@ -44,7 +44,7 @@ pub struct Figures {
 pub struct Platform {
     state: Arc<Mutex<State>>,
     changed: watch::Sender<u64>,
-    pub(super) config: Arc<Config>,
+    pub(crate) config: Arc<Config>,
     pub(super) host: Arc<str>,
 }
 
@@ -280,6 +280,11 @@ impl Platform {
             sent: state.sent.len(),
             ..state.figures.clone()
         }
+    }
+
+    /// Changes with whatever happens here.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
     }
 
     /// Returns once `done` is true of the figures.

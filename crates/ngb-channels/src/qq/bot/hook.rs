@@ -30,7 +30,7 @@ pub(super) fn key_of(secret: &str) -> Option<Ed25519KeyPair> {
 }
 
 /// Whether QQ signed this.
-fn is_signed(key: &Ed25519KeyPair, signature: &str, time: &str, body: &[u8]) -> bool {
+pub(super) fn is_signed(key: &Ed25519KeyPair, signature: &str, time: &str, body: &[u8]) -> bool {
     let Some(signature) = from_hex(signature) else { return false };
     let said = [time.as_bytes(), body].concat();
     UnparsedPublicKey::new(&ED25519, key.public_key()).verify(&said, &signature).is_ok()

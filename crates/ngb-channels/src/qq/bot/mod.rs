@@ -12,6 +12,8 @@
 mod api;
 mod codes;
 mod file;
+#[cfg(test)]
+mod fuzz;
 mod hook;
 mod receive;
 mod recent;
@@ -23,7 +25,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ngb_core::{
     address::Account,
-    message::{MediaRef, Outbound, Profile, Sent},
+    message::{MediaRef, Outbound, Profile, Returns, Sent},
     reaction::Reactions,
     secret::Secret,
     text::{Limit, Unit},
@@ -92,6 +94,7 @@ impl QqBot {
             // Answers are dropped when they come again, what is said of itself is not.
             idempotent_sends: false,
             webhook: config.webhook,
+            returns: Returns::Nothing,
         };
         Self {
             profile,
@@ -141,7 +144,7 @@ impl Channel for QqBot {
                 let upload = file::Upload { path, name, caption, reply_to: reply_to.as_deref() };
                 (format!("send `{name}` to `{to}`"), self.send_file(to, &upload, key).await)
             }
-            Outbound::React { platform_id, .. } => {
+            Outbound::React { platform_id, .. } | Outbound::Unreact { platform_id, .. } => {
                 let why = api::ApiError::unfit("this version puts no reactions for official bots");
                 (format!("react to `{platform_id}` in `{to}`"), Err(why))
             }

@@ -157,7 +157,8 @@ impl Said<'_> {
 
     fn inbound(&self, key: String, chat: &str, from: &str, what: Happening) -> Option<Inbound> {
         let Self { d, account, now, .. } = *self;
-        let target = Target::of(chat);
+        // An id that is too long for an address is no chat either.
+        let target = Target::of(chat).filter(|_| account.chat(chat).is_ok());
         let jid = account.chat(if target.is_some() { chat } else { NO_CHAT }).ok()?;
         let from = if from.is_empty() { NO_CHAT } else { from };
         let named = [&d["member"]["nick"], &d["author"]["username"]];

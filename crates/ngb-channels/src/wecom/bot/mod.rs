@@ -9,6 +9,8 @@
 
 mod ask;
 mod file;
+#[cfg(test)]
+mod fuzz;
 mod recent;
 mod send;
 mod wire;
