@@ -228,7 +228,7 @@ async fn an_emoji_is_put_under_a_message() {
     stage.platform().writes("manager7", &said("hi"));
     let Happening::Message(message) = stage.hear().await else { panic!("no message") };
     stage.send("manager7", &react(&message.platform_id)).await.unwrap();
-    assert_eq!(stage.platform().signs(), [message.platform_id.clone()]);
+    assert_eq!(stage.platform().signs(), std::slice::from_ref(&message.platform_id));
     let (platform_id, emoji) = (message.platform_id, "👍".into());
     stage.send("manager7", &Outbound::Unreact { platform_id, emoji }).await.unwrap();
     assert!(stage.platform().signs().is_empty());
