@@ -185,10 +185,12 @@ const variables = (text) =>
 function Change({ group, onClose, save }) {
   const [name, setName] = useState(group.name);
   const [limits, setLimits] = useState(Object.fromEntries(numbers(group.limits)));
+  const [driver, setDriver] = useState(group.limits.driver ?? "");
+  const [model, setModel] = useState(group.limits.model ?? "");
   const [environment, setEnvironment] = useState(Object.entries(group.limits.environment).map((it) => it.join("=")).join("\n"));
   const go = (event) => {
     event.preventDefault();
-    const all = { ...limits, environment: variables(environment) };
+    const all = { ...limits, driver: driver || null, model: model.trim() || null, environment: variables(environment) };
     void save(() => patch(`/api/groups/${group.id}`, { name, limits: all }));
   };
   const set = (key) => (event) => {
@@ -198,6 +200,12 @@ function Change({ group, onClose, save }) {
   return html`<${Dialog} title=${group.name} onClose=${onClose}>
     <form onSubmit=${go}>
       <label>${t("name")}<input required maxlength="60" value=${name} onInput=${(event) => setName(event.target.value)} /></label>
+      <fieldset class="grid"><legend>${t("who_answers")}</legend>
+        <label>${t("driver")}<select name="driver" value=${driver} onChange=${(event) => setDriver(event.target.value)}>
+          ${["", "builtin", "claude-code", "acp", "demo"].map((it) => html`<option key=${it} value=${it}>${it || t("as_in_settings")}</option>`)}
+        </select></label>
+        <label>${t("model")}<input name="model" spellcheck="false" autocomplete="off" placeholder=${t("as_in_settings")} value=${model} onInput=${(event) => setModel(event.target.value)} /></label>
+      </fieldset>
       <fieldset class="grid"><legend>${t("limits")}</legend>
         ${Object.entries(limits).map(
           ([key, value]) => html`<label key=${key}>${t(`limit_${key}`)}

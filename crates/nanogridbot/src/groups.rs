@@ -203,7 +203,7 @@ fn hosts(limits: &[&String]) -> Result<(bool, Option<Vec<Value>>), BadArgument> 
 }
 
 /// Limits that are words.
-const WORDS: &[&str] = &["approve_role", "egress", "session_reset"];
+const WORDS: &[&str] = &["approve_role", "driver", "egress", "model", "session_reset"];
 
 /// `name=value` as the API takes them; `none` takes a limit away where there need not be one.
 pub(crate) fn limit_values(limits: &[&String]) -> Result<Value, BadArgument> {
@@ -215,7 +215,7 @@ pub(crate) fn limit_values(limits: &[&String]) -> Result<Value, BadArgument> {
         }
         let value = match (value, value.parse::<u64>()) {
             ("none", _) if name == "approve_tools" => json!([]),
-            ("none", _) if name == "approve_role" => Value::Null,
+            ("none", _) if matches!(name, "approve_role" | "driver" | "model") => Value::Null,
             (list, _) if LISTS.contains(&name) && list != "none" => {
                 list.split(',').map(str::trim).collect()
             }

@@ -186,6 +186,8 @@ pub(crate) async fn make(
             retry_base: settings.agent.retry_base,
             zone,
             prices: settings.prices.table()?,
+            window_tokens: settings.agent.window_tokens,
+            max_output_tokens: settings.agent.max_output_tokens,
         },
         answers: Answers { driver, model },
         programs: models::programs(&settings.agent, &env),

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use ngb_broker::{Auth, Provider};
 use ngb_core::{
+    driver::{Driver, UnknownDriver},
     frame::{ModelSpec, ProviderKind},
     secret::Secret,
 };
-use ngb_gateway::{programs::Programs, start::Driver};
+use ngb_gateway::programs::Programs;
 use reqwest::header::{HeaderName, HeaderValue};
 
 use crate::{
@@ -53,8 +54,9 @@ pub(crate) fn find(settings: &Settings, env: &Environment, net: &Net) -> anyhow:
     let driver = match settings.agent.driver.as_str() {
         "auto" if model.is_some() => Driver::Builtin,
         "auto" => Driver::Demo,
-        other => other.parse().map_err(|err: ngb_gateway::start::UnknownDriver| {
-            SettingsError::BadValue { from: "[agent] driver".to_owned(), why: err.to_string() }
+        other => other.parse().map_err(|err: UnknownDriver| SettingsError::BadValue {
+            from: "[agent] driver".to_owned(),
+            why: err.to_string(),
         })?,
     };
     if driver == Driver::Builtin && model.is_none() {

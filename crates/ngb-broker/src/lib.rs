@@ -171,6 +171,11 @@ impl Broker {
         *now = Arc::new(providers);
     }
 
+    /// Which API the provider of that name speaks; none where there is none.
+    pub fn kind_of(&self, name: &str) -> Option<ProviderKind> {
+        self.shared.providers().iter().find(|it| it.name == name).map(|it| it.kind)
+    }
+
     /// Has these hosts and credentials count from the next request on.
     pub fn set_way_out(&self, way_out: WayOut) {
         self.shared.redactor.add(way_out.secrets());

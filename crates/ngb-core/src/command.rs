@@ -50,7 +50,9 @@ commands! {
     New: "new" "新会话", Stop, "begin a new conversation; what the agent remembers stays", "开始新会话；记忆保留";
     Tasks: "tasks" "任务", Command, "what is scheduled for this chat", "本聊天的定时任务";
     Memory: "memory" "记忆", Command, "what the agent remembers of this chat", "智能体记住的内容";
-    Usage: "usage" "用量", Command, "runs and tokens of today", "今天的用量";
+    Usage: "usage" "用量", Command, "runs, tokens and money of today, and what they may be", "今天的用量与上限";
+    /// With a name behind it that model answers from the next message on, for those who may set up the group.
+    Model: "model" "模型", Command, "who answers here; `/model PROVIDER/NAME` chooses a model, `/model default` takes that back", "由谁回答；`/模型 服务商/名称` 选择模型，`/模型 默认` 恢复";
     /// With a code behind it it makes one person of two addresses; with `undo` it takes that back.
     Pair: "pair" "配对", Speak, "say who you are on another platform: `/pair` here, `/pair CODE` there, `/pair undo`", "关联你在其他平台的账号：这里写 `/配对`，那边写 `/配对 代码`；`/配对 撤销`";
     /// `/forget me` says what goes, `/forget me yes` does it.
@@ -72,6 +74,7 @@ impl Verb {
             "start" => Some(Self::Help),
             "停" => Some(Self::Stop),
             "reset" | "clear" => Some(Self::New),
+            "budget" | "预算" => Some(Self::Usage),
             _ => None,
         };
         also.or_else(|| Self::ALL.iter().copied().find(|it| it.names().contains(&name)))

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::{
     address::Place,
+    driver::{Driver, ModelName},
     egress::{Egress, HostRule},
     id::{BindingId, GroupId},
     mount::Mount,
@@ -38,6 +39,11 @@ pub struct Group {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Limits {
+    /// Who answers, where that is another one than `[agent] driver`.
+    pub driver: Option<Driver>,
+    /// Its model, where that is another one than `[agent] model`: `<provider>/<model>`.
+    #[schemars(with = "Option<String>")]
+    pub model: Option<ModelName>,
     /// Lanes of the group that may run at a time.
     pub max_parallel: u32,
     pub memory_mib: u64,
@@ -83,6 +89,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            driver: None,
+            model: None,
             max_parallel: 4,
             memory_mib: 512,
             cpu_millis: 1_000,

@@ -21,6 +21,7 @@ pub mod reply;
 pub mod role;
 
 pub mod decision;
+pub mod driver;
 pub mod job;
 pub mod notice;
 pub mod preset;

@@ -2,7 +2,14 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::{command::Verb, id::MessageId, notice::Lang, price::Money, role::Role, text::shorten};
+use crate::{
+    command::Verb,
+    id::MessageId,
+    notice::Lang,
+    price::Money,
+    role::{Right, Role},
+    text::shorten,
+};
 
 /// Characters of a waiting message, or of a task's text, that a list shows.
 const LINE_CHARS: usize = 60;
@@ -31,6 +38,17 @@ pub enum Reply {
     /// What is remembered; nothing is an empty text.
     Memory(String),
     Usage(Used),
+    /// Who answers here.
+    Model {
+        agent: String,
+    },
+    /// Whoever asked may not choose it.
+    MayNotChoose {
+        role: Role,
+    },
+    NoModel {
+        why: String,
+    },
     Paused {
         group: String,
     },
@@ -179,6 +197,12 @@ impl Reply {
                 f.write_str("The agent remembers nothing of this chat yet.")
             }
             Self::Memory(text) => f.write_str(&shorten(text.trim(), MEMORY_CHARS)),
+            Self::Model { agent } => write!(f, "{agent} answers here."),
+            Self::MayNotChoose { role } => {
+                let least = Right::Configure.least();
+                write!(f, "Choosing a model is for {least} and above; you are {role} here.")
+            }
+            Self::NoModel { why } => write!(f, "Nothing was changed: {why}."),
             Self::Usage(it) => write!(f, "Today: {}", used(*it, Lang::En)),
             Self::Paused { group } => {
                 write!(f, "{group} rests. What you write is kept and waits; `/resume` has it go on.")
@@ -262,6 +286,11 @@ impl Reply {
                 f.write_str("智能体还没有记住本聊天的内容。")
             }
             Self::Memory(text) => f.write_str(&shorten(text.trim(), MEMORY_CHARS)),
+            Self::Model { agent } => write!(f, "由 {agent} 回答。"),
+            Self::MayNotChoose { role } => {
+                write!(f, "选择模型需要 {} 及以上；你在这里是 {role}。", Right::Configure.least())
+            }
+            Self::NoModel { why } => write!(f, "没有更改：{why}"),
             Self::Usage(it) => write!(f, "今天：{}", used(*it, Lang::Zh)),
             Self::Paused { group } => {
                 write!(f, "{group} 已暂停。消息会保留并等待；用 `/继续` 恢复。")
@@ -402,6 +431,9 @@ mod tests {
             Reply::Tasks(Vec::new()),
             Reply::Memory("Ann likes tea.\n".into()),
             Reply::Memory(String::new()),
+            Reply::Model { agent: "builtin with anthropic/opus".into() },
+            Reply::MayNotChoose { role: Role::Member },
+            Reply::NoModel { why: "there is no `[providers.x]` in the settings".into() },
             Reply::Usage(Used { tokens_per_day: Some(10_000), ..used }),
             Reply::Usage(Used {
                 cost: Money { micros: 250_000 },

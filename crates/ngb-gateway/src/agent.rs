@@ -4,6 +4,7 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use ngb_core::{
     clock::Clock,
+    driver::Driver,
     frame::{self, FrameReader, FromAgent, PROTOCOL, ProtocolError, ToAgent},
     group::{Group, Limits},
     id::LaneId,
@@ -17,7 +18,6 @@ use tokio::io::{BufReader, ReadHalf, WriteHalf};
 use crate::{
     homes::{GLOBAL, Homes},
     programs::{NoProgram, Outfit, Programs},
-    start::Driver,
 };
 
 /// Longest that an agent may take from its start to its first frame.

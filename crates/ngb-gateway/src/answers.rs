@@ -8,14 +8,16 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use ngb_core::{
+    driver::{Driver, ModelName},
     frame::{ModelSpec, ProviderKind},
+    group::{Group, Limits},
     preset::Preset,
     secret::Secret,
 };
 
 use crate::{
-    handle::{Gateway, HandleError},
-    start::Driver,
+    handle::{Gateway, HandleError, Shared},
+    start::RunLimits,
 };
 
 /// The driver of agents, and the model that it asks.
@@ -30,6 +32,47 @@ impl fmt::Display for Answers {
         match &self.model {
             Some(model) => write!(f, "{} with {}/{}", self.driver, model.provider, model.model),
             None => self.driver.fmt(f),
+        }
+    }
+}
+
+impl Answers {
+    /// Who answers in a group with these limits.
+    ///
+    /// # Errors
+    ///
+    /// Why nobody can: there is no such provider, or the driver can't ask it.
+    pub(crate) fn of(&self, limits: &Limits, shared: &Shared) -> Result<Self, String> {
+        if limits.model.is_none() && limits.driver.is_none() {
+            return Ok(self.clone());
+        }
+        let model = match &limits.model {
+            Some(ModelName { provider, model }) => {
+                let Some(kind) = shared.broker.kind_of(provider) else {
+                    return Err(format!("there is no `[providers.{provider}]` in the settings"));
+                };
+                let RunLimits { window_tokens, max_output_tokens, .. } = shared.limits;
+                let (provider, model) = (provider.clone(), model.clone());
+                Some(ModelSpec { provider, kind, model, window_tokens, max_output_tokens })
+            }
+            None => self.model.clone(),
+        };
+        let driver = match (limits.driver, self.driver) {
+            (Some(driver), _) => driver,
+            // A model was given to be asked.
+            (None, Driver::Demo) => Driver::Builtin,
+            (None, driver) => driver,
+        };
+        let kind = model.as_ref().map(|it| it.kind);
+        match (driver, kind) {
+            (Driver::Builtin, None) => {
+                Err("the driver `builtin` needs a `model`, and none is set".to_owned())
+            }
+            (Driver::ClaudeCode, it) if it != Some(ProviderKind::Anthropic) => {
+                Err("the driver `claude-code` needs a `model` of a provider of kind `anthropic`"
+                    .to_owned())
+            }
+            _ => Ok(Self { driver, model }),
         }
     }
 }
@@ -109,9 +152,17 @@ impl Current {
 }
 
 impl Gateway {
-    /// Who answers, from the next run on.
+    /// Who answers, from the next run on, where a group says nothing else.
     pub fn answers(&self) -> Arc<Answers> {
         self.0.answers.get()
+    }
+
+    /// Who answers in `group`, in words.
+    pub fn answers_in(&self, group: &Group) -> String {
+        match self.0.answers.get().of(&group.limits, &self.0) {
+            Ok(answers) => answers.to_string(),
+            Err(why) => format!("nobody: {why}"),
+        }
     }
 
     /// Has another model answer from the next run on, once it has shown that it does and is in the settings.

@@ -3,15 +3,16 @@
 use ngb_core::{
     clock::Timestamp,
     command::{Command, Verb},
-    group::{Binding, Group},
+    driver::BadModelName,
+    group::{Binding, Group, Limits},
     id::{LaneId, MessageId},
     message::{Happening, Inbound},
     notice::{Lang, Notice},
     price::Money,
     reply::{Reply, Scheduled, Status, Used, Waiting},
-    role::{Role, wide_role},
+    role::{Right, Role, wide_role},
 };
-use ngb_store::{Act, MessageFilter, Plan, StoreError, TaskRow, TaskState};
+use ngb_store::{Act, GroupChange, MessageFilter, Plan, StoreError, TaskRow, TaskState};
 use tracing::error;
 
 use crate::{
@@ -97,6 +98,7 @@ async fn look_up(
         Verb::Queue => queue(gateway, asked).await?,
         Verb::Tasks => Reply::Tasks(tasks(gateway, asked).await?),
         Verb::Usage => Reply::Usage(used(gateway, asked).await?),
+        Verb::Model => model(gateway, asked, &command.rest).await?,
         Verb::Memory => Reply::Memory(memory(gateway, asked).await?),
         Verb::Why => why(gateway, asked, &command.rest).await?,
         Verb::Approve | Verb::Deny => decide(gateway, asked, command).await?,
@@ -148,13 +150,45 @@ async fn status(gateway: &Gateway, asked: &Asked<'_>) -> Result<Status, HandleEr
     };
     Ok(Status {
         group: asked.group_name(gateway),
-        agent: gateway.answers().to_string(),
+        agent: agent(gateway, asked),
         sandbox,
         working: lane.is_some_and(|it| gateway.at_work(it).is_some()),
         waiting,
         paused: asked.group(gateway).is_some_and(|it| it.paused),
         used: used(gateway, asked).await?,
     })
+}
+
+fn agent(gateway: &Gateway, asked: &Asked<'_>) -> String {
+    let group = asked.group(gateway);
+    group.map_or_else(|| gateway.answers().to_string(), |it| gateway.answers_in(&it))
+}
+
+/// Says who answers here, or has another model answer.
+async fn model(gateway: &Gateway, asked: &Asked<'_>, rest: &str) -> Result<Reply, HandleError> {
+    if rest.is_empty() {
+        return Ok(Reply::Model { agent: agent(gateway, asked) });
+    }
+    if !asked.role.may(Right::Configure) {
+        return Ok(Reply::MayNotChoose { role: asked.role });
+    }
+    let Some(group) = asked.group(gateway) else {
+        return Err(HandleError::NoGroup(asked.binding.group.to_string()));
+    };
+    let model = match rest {
+        "default" | "默认" => None,
+        name => match name.parse() {
+            Ok(name) => Some(name),
+            Err(err) => return Ok(Reply::NoModel { why: BadModelName::to_string(&err) }),
+        },
+    };
+    let limits = Limits { model, ..group.limits };
+    let change = GroupChange { limits: Some(limits), ..GroupChange::default() };
+    match gateway.change_group(group.id, change).await {
+        Ok(()) => Ok(Reply::Model { agent: agent(gateway, asked) }),
+        Err(HandleError::Limit { message, .. }) => Ok(Reply::NoModel { why: message }),
+        Err(err) => Err(err),
+    }
 }
 
 async fn used(gateway: &Gateway, asked: &Asked<'_>) -> Result<Used, HandleError> {

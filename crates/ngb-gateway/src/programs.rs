@@ -8,7 +8,7 @@ use std::{
 
 use thiserror::Error;
 
-use crate::start::Driver;
+use ngb_core::driver::Driver;
 
 /// The version of Claude Code that the driver is tested with, from npm.
 pub const CLAUDE_VERSION: &str = "2.1.330";

@@ -1,6 +1,6 @@
 //! Putting the parts together.
 
-use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use ngb_broker::Broker;
 use ngb_core::{
@@ -40,54 +40,6 @@ use crate::{
     retention::Retention,
 };
 
-/// Which agent runs in the sandbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Driver {
-    /// Works with no model and says so.
-    Demo,
-    /// Our own loop of model and tools.
-    Builtin,
-    /// Claude Code's command line.
-    ClaudeCode,
-    /// Any agent that speaks the Agent Client Protocol.
-    Acp,
-}
-
-impl Driver {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Demo => "demo",
-            Self::Builtin => "builtin",
-            Self::ClaudeCode => "claude-code",
-            Self::Acp => "acp",
-        }
-    }
-}
-
-impl fmt::Display for Driver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown driver `{0}`; known: auto, builtin, claude-code, acp, demo")]
-pub struct UnknownDriver(String);
-
-impl FromStr for Driver {
-    type Err = UnknownDriver;
-
-    fn from_str(s: &str) -> Result<Self, UnknownDriver> {
-        match s {
-            "demo" => Ok(Self::Demo),
-            "builtin" => Ok(Self::Builtin),
-            "claude-code" => Ok(Self::ClaudeCode),
-            "acp" => Ok(Self::Acp),
-            other => Err(UnknownDriver(other.to_owned())),
-        }
-    }
-}
-
 /// How runs are done, from the settings.
 #[derive(Clone, Debug)]
 pub struct RunLimits {
@@ -99,6 +51,9 @@ pub struct RunLimits {
     pub zone: String,
     /// What models cost.
     pub prices: Prices,
+    /// What fits into a model that a group chose, in tokens.
+    pub window_tokens: u64,
+    pub max_output_tokens: u64,
 }
 
 /// What the gateway is made of.

@@ -6,7 +6,7 @@ use ngb_broker::Current;
 use ngb_core::{
     clock::Timestamp,
     decision::Decision,
-    frame::{PromptId, SessionMark},
+    frame::{Failure, PromptId, SessionMark},
     group::Group,
     id::JobId,
     job::{JobState, backoff},
@@ -56,6 +56,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) started_at: Timestamp,
     /// Who answers, as it was when the run began.
     pub(crate) answers: Arc<Answers>,
+    /// Why nobody can, as the group has it.
+    cannot: Option<String>,
     pub(crate) had_effect: bool,
     pub(crate) live: Live,
     /// Calls so far, by name and arguments; the n-th of a kind is the same in each try.
@@ -197,6 +199,7 @@ async fn begin(gateway: &Gateway, run: Run) -> Result<Turn<'_>, NotBegun> {
         debug!(run = %claim.run, "the conversation begins anew, by the group's `session_reset`");
         work.session = None;
     }
+    let answers = shared.answers.get().of(&group.limits, shared);
     let channel = shared.accounts.of(&work.jobs[0].place);
     let profile = channel.as_ref().map(|it| it.profile());
     Ok(Turn {
@@ -204,7 +207,8 @@ async fn begin(gateway: &Gateway, run: Run) -> Result<Turn<'_>, NotBegun> {
         claim,
         prompt: PromptId(work.jobs[0].id.0),
         started_at: now,
-        answers: shared.answers.get(),
+        cannot: answers.as_ref().err().cloned(),
+        answers: answers.map_or_else(|_| shared.answers.get(), Arc::new),
         had_effect: work.jobs.iter().any(|it| it.had_effect),
         live: {
             let hidden = shared.wants(Hook::MessageSending, &group.name);
@@ -332,6 +336,10 @@ impl Turn<'_> {
     ) -> (Option<Ended>, Over) {
         if let JobKind::Say { text } = &self.work.jobs[0].kind {
             return (Some(Ended::Answered { text: text.clone() }), Over::Alive);
+        }
+        if let Some(reason) = self.cannot.take() {
+            let notice = Notice::Failed(Failure::ModelUnknown);
+            return (Some(Ended::Permanent { reason, notice }), Over::Alive);
         }
         let purse = match self.budget() {
             Ok(purse) => purse,

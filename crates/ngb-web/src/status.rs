@@ -4,12 +4,12 @@ use axum::{Json, extract::State};
 use ngb_channels::setup;
 use ngb_core::{
     address::{Account, ChannelKind, Jid},
+    driver::Driver,
     id::GroupId,
     role::Right,
 };
 use ngb_gateway::{
     handle::{Probe, SandboxState},
-    start::Driver,
     store::{Counts, Disk},
 };
 use schemars::JsonSchema;

@@ -17,6 +17,7 @@ use ngb_channels::{
 use ngb_core::{
     address::{Account, ChannelKind},
     clock::{Clock, Timestamp},
+    driver::Driver,
     group::{Engage, Scope, Senders},
     message::{ChatFacts, ChatKind, Content, Happening, Inbound, MediaRef, Profile, Sender, Sent},
     price::Prices,
@@ -30,7 +31,6 @@ use ngb_gateway::{
     answers::Answers,
     dispatch::Caps,
     handle::{Bind, SandboxState},
-    start::Driver,
 };
 use ngb_store::{OpenOptions, Store};
 use tokio::sync::{mpsc, watch};
@@ -211,6 +211,8 @@ async fn start(home: &Path, store: &Store, clock: &Clock, flood: Flood) -> anyho
             retry_base: Duration::from_secs(5),
             zone: "UTC".into(),
             prices: Prices::default(),
+            window_tokens: 100_000,
+            max_output_tokens: 8_192,
         },
         answers: Answers { driver: Driver::Demo, model: None },
         programs: ngb_gateway::programs::Programs::default(),

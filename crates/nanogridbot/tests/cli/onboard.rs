@@ -41,7 +41,8 @@ async fn a_model_is_proved_before_it_is_kept() {
     assert!(!settings(&stand).contains("deepseek"), "{}", settings(&stand));
 
     sim.behave(|it| it.key = Some(KEY.into()));
-    let kept = onboard(&stand, &with(&["--limit", "cost_per_day=2.5", "--limit", "runs_per_day=7"]));
+    let kept =
+        onboard(&stand, &with(&["--limit", "cost_per_day=2.5", "--limit", "runs_per_day=7"]));
     assert_eq!(kept.code, Some(0), "{kept:?}");
     assert!(kept.out.contains("deepseek/deepseek-chat answered in "), "{}", kept.out);
     assert!(kept.out.contains("7 runs, tokens without a cap, 2.5 money"), "{}", kept.out);
@@ -55,9 +56,21 @@ async fn a_model_is_proved_before_it_is_kept() {
     assert!(says.contains("deepseek/deepseek-chat answers, as before"), "{says}");
     assert_eq!(settings(&stand), written);
 
-    let args = ["run", "-p", "say:hello"];
-    let ran = done(stand.command(&args).env("DEEPSEEK_API_KEY", KEY).output().unwrap());
-    assert_eq!(ran.code, Some(0), "{ran:?}");
+    // A group may have a model of its own, of a provider that is known.
+    let with_key = |args: &[&str]| {
+        done(stand.command(args).env("DEEPSEEK_API_KEY", KEY).output().unwrap())
+    };
+    assert_eq!(with_key(&["group", "add", "b"]).code, Some(0));
+    let set = |model: &str| with_key(&["group", "set", "b", &format!("model={model}")]);
+    let unknown = set("nobody/x");
+    assert_eq!(unknown.code, Some(2), "{unknown:?}");
+    assert!(unknown.err.contains("there is no `[providers.nobody]`"), "{}", unknown.err);
+    assert_eq!(set("deepseek/reasoner").code, Some(0));
+    for (group, model) in [("main", "deepseek-chat"), ("b", "reasoner")] {
+        let ran = with_key(&["run", "-g", group, "-p", "say:hello"]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert_eq!(sim.requests().pop().unwrap().body["model"], model);
+    }
 }
 
 #[test]

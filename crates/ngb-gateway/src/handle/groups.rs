@@ -88,6 +88,7 @@ impl Gateway {
         let refused = |message: String| HandleError::Limit { message, hint: None };
         environment::check(&limits.environment).map_err(|err| refused(err.to_string()))?;
         limits.toolbox().check().map_err(|err| refused(err.to_string()))?;
+        self.0.answers.get().of(limits, &self.0).map_err(refused)?;
         if MAX_HOSTS < limits.hosts.len() {
             return Err(refused(format!("a group has at most {MAX_HOSTS} `hosts`")));
         }

@@ -18,6 +18,7 @@ use ngb_channels::{
 use ngb_core::{
     address::{Account, Jid, Place},
     clock::{Clock, Timestamp},
+    driver::Driver,
     frame::{self, FrameReader, FromAgent, Outcome, Prompt, PromptId, SessionMark, ToAgent},
     group::{Engage, Exceptions, Scope, Senders},
     id::GroupId,
@@ -45,7 +46,6 @@ use ngb_gateway::{
     plugins::{Given, Keeper, KnownPlugin},
     programs::Programs,
     retention::Retention,
-    start::Driver,
 };
 use ngb_plugins::chain::Chain;
 use ngb_sandbox::{Sandbox, fake::Fake};
@@ -361,6 +361,8 @@ impl Stage {
                 retry_base: setting.retry_base,
                 zone: "UTC".into(),
                 prices: Prices::default(),
+                window_tokens: 100_000,
+                max_output_tokens: 8_192,
             },
             answers: Answers { driver: Driver::Demo, model: None },
             programs: Programs::default(),

@@ -56,7 +56,8 @@ fn names(shared: &Shared) -> Vec<String> {
 
 /// <https://platform.openai.com/docs/api-reference/models/list>
 async fn models(Extract(shared): Extract<Shared>) -> Json<Value> {
-    let model = |it: String| json!({ "id": it, "object": "model", "created": 0, "owned_by": "sim" });
+    let model =
+        |it: String| json!({ "id": it, "object": "model", "created": 0, "owned_by": "sim" });
     let all: Vec<Value> = names(&shared).into_iter().map(model).collect();
     Json(json!({ "object": "list", "data": all }))
 }
