@@ -85,6 +85,8 @@ pub(crate) enum Command {
     /// List messages, search in them, show one.
     #[command(subcommand)]
     Message(crate::message::Message),
+    /// Say what would become of a message, without writing or sending anything.
+    Simulate(crate::foretell::Simulate),
     /// Show what is not as it should be, say a test, or have one be told no more.
     #[command(subcommand)]
     Alerts(crate::alerts::Alerts),

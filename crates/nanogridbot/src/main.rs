@@ -18,6 +18,7 @@ mod declare;
 mod doctor;
 mod engine;
 mod footprint;
+mod foretell;
 mod groups;
 mod hint;
 mod home;
@@ -139,6 +140,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Why { message } => commands::why(&ctx, message).await,
         Command::Alerts(command) => alerts::alerts(&ctx, &command).await,
         Command::Onboard(args) => onboard::onboard(&ctx, &args).await,
+        Command::Simulate(args) => foretell::simulate(&ctx, &args).await,
         Command::Message(command) => message::message(&ctx, &command).await,
         Command::Dead(command) => dead::dead(&ctx, &command).await,
         Command::Task(command) => task::task(&ctx, &command).await,

@@ -37,6 +37,7 @@ pub mod dispatch;
 mod end;
 mod engine;
 mod finish;
+pub mod foretell;
 pub mod forget;
 mod forget_files;
 pub mod homes;

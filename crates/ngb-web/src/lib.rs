@@ -39,6 +39,7 @@ mod restored;
 mod routes;
 mod sessions;
 mod shape;
+mod simulate;
 mod status;
 mod tasks;
 mod usage;

@@ -17,8 +17,8 @@ use crate::{
     door::{self, Door, Gate, Want},
     error::ApiError,
     events, groups, guard, health, hooks, imports, known_plugins, live, log, login, messages,
-    model, openai, openapi, overview, people, plugins, prune, restored, sessions, status, tasks,
-    usage,
+    model, openai, openapi, overview, people, plugins, prune, restored, sessions, simulate, status,
+    tasks, usage,
 };
 
 /// One line of the table.
@@ -162,6 +162,7 @@ table! {
     post   "/api/prune"                            CONFIGURE, prune::prune,       "Forget what is older than `before_ms`; only count with `dry_run`.";
     get    "/api/model/offers"                     CONFIGURE, model::offers,       "Where models are to be had, and what of it is found on this machine.";
     post   "/api/model"                            CONFIGURE, model::set,          "Have a model answer from now on, once it has answered: `kind`, `model`, `base_url`, `api_key`.";
+    post   "/api/simulate"                         OPERATE,   simulate::simulate, "What would become of a message: `jid`, `thread`, `sender`, `text`, `addressed`, `is_bot`; nothing is written or sent.";
     get    "/api/log"                              READ_ALL,  log::show,          "What is logged: a level, and others for parts of the program.";
     get    "/api/log/lines"                        OPERATE,   log::lines,         "The newest lines of the log: `after`, `wait_s`.";
     patch  "/api/log"                              CONFIGURE, log::change,        "Log more or less until the end: `level`, `target`.";

@@ -27,6 +27,7 @@ mod service;
 mod setup;
 mod shell;
 mod sim;
+mod simulate;
 mod stand;
 mod tasks;
 mod wecom;

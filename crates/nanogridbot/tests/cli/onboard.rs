@@ -57,9 +57,8 @@ async fn a_model_is_proved_before_it_is_kept() {
     assert_eq!(settings(&stand), written);
 
     // A group may have a model of its own, of a provider that is known.
-    let with_key = |args: &[&str]| {
-        done(stand.command(args).env("DEEPSEEK_API_KEY", KEY).output().unwrap())
-    };
+    let with_key =
+        |args: &[&str]| done(stand.command(args).env("DEEPSEEK_API_KEY", KEY).output().unwrap());
     assert_eq!(with_key(&["group", "add", "b"]).code, Some(0));
     let set = |model: &str| with_key(&["group", "set", "b", &format!("model={model}")]);
     let unknown = set("nobody/x");

@@ -135,6 +135,7 @@ fn each_command_prints_one_json_document() {
         &["unbind", "telegram@main:5", "b"],
         &["group", "remove", "b"],
         &["why", &message],
+        &["simulate", "--chat", "web:main", "--from", "me", "--direct", "hi"],
         &["message", "list", "-g", "main", "--search", "hi"],
         &["message", "show", &message],
         &["dead", "list"],
