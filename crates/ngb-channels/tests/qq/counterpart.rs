@@ -20,8 +20,11 @@ async fn a_napcat_that_others_wrote() {
         );
     };
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../ngb-sim/referee/ncatbot_napcat.py");
+    // It writes logs to where it is started.
+    let dir = tempfile::tempdir().unwrap();
     let mut child = tokio::process::Command::new(python)
         .args(["-u", script])
+        .current_dir(dir.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
