@@ -203,8 +203,9 @@ mod tests {
                 }
             }
             assert_eq!((went, refused), (10 + go_later, 40 - go_later));
-            assert_eq!(purse.state().used, tokens(cost_of_each * went as u64));
-            assert_eq!((purse.state().reserved, purse.state().open), (Amount::default(), 0));
+            let state = purse.state();
+            assert_eq!(state.used, tokens(cost_of_each * went as u64));
+            assert_eq!((state.reserved, state.open), (Amount::default(), 0));
         }
     }
 

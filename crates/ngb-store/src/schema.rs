@@ -25,7 +25,6 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 8, statements: V8 },
     Migration { version: 9, statements: V9 },
     Migration { version: 10, statements: V10 },
-    Migration { version: 11, statements: V11 },
 ];
 
 const V1: &[&str] = &[
@@ -263,6 +262,3 @@ const V10: &[&str] = &[
     "CREATE TABLE plugin_settings (id {id}, plugin TEXT NOT NULL, at BIGINT NOT NULL, who TEXT NOT NULL, value TEXT)",
     "CREATE INDEX plugin_settings_of ON plugin_settings (plugin, id)",
 ];
-
-/// Open: what this round of work adds.
-const V11: &[&str] = &[];

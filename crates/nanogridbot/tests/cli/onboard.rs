@@ -59,6 +59,10 @@ async fn a_model_is_proved_before_it_is_kept() {
     // A group may have a model of its own, of a provider that is known.
     let with_key =
         |args: &[&str]| done(stand.command(args).env("DEEPSEEK_API_KEY", KEY).output().unwrap());
+    // Money is not counted where nobody says what the model costs, so the cap would keep it from being asked.
+    let said = with_key(&["run", "-p", "say:hello"]);
+    assert!(said.out.contains("its model has no price"), "{said:?}");
+    assert_eq!(with_key(&["group", "set", "main", "cost_per_day=none"]).code, Some(0));
     assert_eq!(with_key(&["group", "add", "b"]).code, Some(0));
     let set = |model: &str| with_key(&["group", "set", "b", &format!("model={model}")]);
     let unknown = set("nobody/x");
