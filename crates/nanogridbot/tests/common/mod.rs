@@ -21,8 +21,9 @@ const DATABASE_URL: &str = "NGB_DATABASE__URL";
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 
 /// How long before a kill the platform may have answered a send whose receipt is not yet on the disk. A commit takes a
-/// millisecond here, but on a busy machine the task that asks for it may wait for a processor.
-const RECEIPT: Duration = Duration::from_millis(100);
+/// millisecond here, but on a busy machine it waits for its disk, and the task that asks for it for a processor. Whatever
+/// was answered earlier, and is not on the disk, is held against the gateway.
+const RECEIPT: Duration = Duration::from_secs(1);
 
 /// Between two looks at what a gateway has said: a file tells nobody that it grew.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(2);
