@@ -8,10 +8,10 @@
 //!
 //! Until the provider says, and when the stream is cut before it does, a number is estimated as a quarter of the bytes.
 
-use ngb_core::frame::ProviderKind;
+use ngb_core::{frame::ProviderKind, price::TokenCounts};
 use serde_json::Value;
 
-use crate::usage::{LedgerLine, Tokens};
+use crate::usage::LedgerLine;
 
 /// Longest line of a stream that is looked at, in bytes; a longer one passes uncounted.
 const MAX_LINE_BYTES: usize = 1024 * 1024;
@@ -31,7 +31,7 @@ pub(crate) struct Counter {
 /// What the provider said.
 #[derive(Default)]
 struct Told {
-    input: Option<Tokens>,
+    input: Option<TokenCounts>,
     output: Option<u64>,
     complete: bool,
 }
@@ -44,7 +44,7 @@ pub(crate) fn estimate(bytes: usize) -> u64 {
 impl Counter {
     /// Counts the answer to a request of `request_bytes`; until the provider says otherwise they are the input.
     pub(crate) fn new(kind: ProviderKind, request_bytes: usize, entry: LedgerLine) -> Self {
-        let input = Tokens { input: estimate(request_bytes), ..Tokens::default() };
+        let input = TokenCounts { input: estimate(request_bytes), ..TokenCounts::default() };
         entry.set(input, false);
         let told = Told { input: Some(input), ..Told::default() };
         let (line, skipping) = (Vec::new(), false);
@@ -52,7 +52,7 @@ impl Counter {
     }
 
     /// Takes a piece of the stream before it is passed on; returns what is known now.
-    pub(crate) fn take(&mut self, piece: &[u8]) -> Tokens {
+    pub(crate) fn take(&mut self, piece: &[u8]) -> TokenCounts {
         for part in piece.split_inclusive(|it| *it == b'\n') {
             if !self.skipping {
                 self.line.extend_from_slice(part);
@@ -71,7 +71,7 @@ impl Counter {
     }
 
     /// Takes an answer that is one JSON document.
-    pub(crate) fn take_whole(&mut self, body: &[u8]) -> Tokens {
+    pub(crate) fn take_whole(&mut self, body: &[u8]) -> TokenCounts {
         if let Ok(body) = serde_json::from_slice::<Value>(body) {
             match self.kind {
                 ProviderKind::Anthropic => self.anthropic_content(&body),
@@ -90,7 +90,7 @@ impl Counter {
         self.note()
     }
 
-    fn note(&self) -> Tokens {
+    fn note(&self) -> TokenCounts {
         let mut now = self.told.input.unwrap_or_default();
         // A model says "1" at the start and the truth at the end.
         let estimated = estimate(self.answer_bytes);
@@ -142,7 +142,7 @@ impl Counter {
     fn anthropic_usage(&mut self, usage: &Value) {
         let number = |key: &str| usage[key].as_u64();
         if let Some(input) = number("input_tokens") {
-            self.told.input = Some(Tokens {
+            self.told.input = Some(TokenCounts {
                 input,
                 output: 0,
                 cache_read: number("cache_read_input_tokens").unwrap_or(0),
@@ -186,7 +186,7 @@ impl Counter {
         let Some(prompt) = usage["prompt_tokens"].as_u64() else { return };
         let cache_read = usage["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap_or(0);
         let input = prompt.saturating_sub(cache_read);
-        self.told.input = Some(Tokens { input, output: 0, cache_read, cache_write: 0 });
+        self.told.input = Some(TokenCounts { input, output: 0, cache_read, cache_write: 0 });
         self.told.output = usage["completion_tokens"].as_u64();
         self.told.complete = self.told.output.is_some();
     }
@@ -202,7 +202,7 @@ impl Counter {
         if data["done"] == true {
             // A prompt that was in its cache is not counted, and the field is left out.
             let input = data["prompt_eval_count"].as_u64().unwrap_or(0);
-            self.told.input = Some(Tokens { input, ..Tokens::default() });
+            self.told.input = Some(TokenCounts { input, ..TokenCounts::default() });
             self.told.output = data["eval_count"].as_u64();
             self.told.complete = self.told.output.is_some();
         }

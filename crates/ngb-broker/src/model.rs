@@ -11,7 +11,7 @@ use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, HeaderValue, Response, header};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
-use ngb_core::frame::ProviderKind;
+use ngb_core::{frame::ProviderKind, price::TokenCounts};
 use serde::Deserialize;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tracing::{info, warn};
@@ -22,7 +22,6 @@ use crate::{
     door::{Allowed, Asking},
     purse::{Amount, Reserved},
     reply::{Body, Why, full, refuse},
-    usage::Tokens,
 };
 
 /// Longest error of a provider that is passed on, in bytes.
@@ -83,8 +82,8 @@ impl Request {
 }
 
 /// What `tokens` of a model take out of the purse.
-fn cost(bought: &Allowed, tokens: Tokens) -> Amount {
-    let micros = bought.price.map_or(0, |it| it.cost_micros(tokens.told_apart()));
+fn cost(bought: &Allowed, tokens: TokenCounts) -> Amount {
+    let micros = bought.price.map_or(0, |it| it.cost_micros(tokens));
     Amount { tokens: tokens.sum(), micros }
 }
 
@@ -95,7 +94,7 @@ struct Bill {
 }
 
 impl Bill {
-    fn set(&mut self, used: Tokens) {
+    fn set(&mut self, used: TokenCounts) {
         self.reserved.set(cost(&self.bought, used));
     }
 }
@@ -138,8 +137,8 @@ pub(crate) async fn forward(
         return refuse(Why::OverBudget, &message);
     }
     let request_bytes = body.len();
-    let asked = Tokens { input: estimate(request_bytes), ..Tokens::default() };
-    let answered = Tokens { output: request.max_output(), ..asked };
+    let asked = TokenCounts { input: estimate(request_bytes), ..TokenCounts::default() };
+    let answered = TokenCounts { output: request.max_output(), ..asked };
     let Ok(reserved) = purse.reserve(cost(bought, asked), cost(bought, answered)).await else {
         let message = "the budget of this group for today is used up";
         return refuse(Why::OverBudget, message);

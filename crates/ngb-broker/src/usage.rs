@@ -30,34 +30,13 @@ impl Usage {
     }
 }
 
-/// The four numbers of one request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tokens {
-    pub(crate) input: u64,
-    pub(crate) output: u64,
-    pub(crate) cache_read: u64,
-    pub(crate) cache_write: u64,
-}
-
-impl Tokens {
-    pub(crate) fn sum(self) -> u64 {
-        self.input + self.output + self.cache_read + self.cache_write
-    }
-
-    /// The same numbers as a price has them.
-    pub(crate) fn told_apart(self) -> TokenCounts {
-        let Self { input, output, cache_read, cache_write } = self;
-        TokenCounts { input, output, cache_read, cache_write }
-    }
-
-    /// What is more here than in `before`.
-    fn since(self, before: Self) -> Self {
-        Self {
-            input: self.input.saturating_sub(before.input),
-            output: self.output.saturating_sub(before.output),
-            cache_read: self.cache_read.saturating_sub(before.cache_read),
-            cache_write: self.cache_write.saturating_sub(before.cache_write),
-        }
+/// What is more in `now` than in `before`.
+fn since(now: TokenCounts, before: TokenCounts) -> TokenCounts {
+    TokenCounts {
+        input: now.input.saturating_sub(before.input),
+        output: now.output.saturating_sub(before.output),
+        cache_read: now.cache_read.saturating_sub(before.cache_read),
+        cache_write: now.cache_write.saturating_sub(before.cache_write),
     }
 }
 
@@ -65,8 +44,8 @@ struct Entry {
     run: RunId,
     provider: String,
     model: String,
-    now: Tokens,
-    taken: Tokens,
+    now: TokenCounts,
+    taken: TokenCounts,
     complete: bool,
     open: bool,
 }
@@ -74,7 +53,7 @@ struct Entry {
 impl Entry {
     /// What is more than was taken before.
     fn more(&self) -> Usage {
-        let more = self.now.since(self.taken);
+        let more = since(self.now, self.taken);
         Usage {
             run: self.run,
             provider: self.provider.clone(),
@@ -109,7 +88,7 @@ impl Ledger {
         entries.last += 1;
         let key = entries.last;
         let (provider, model) = (provider.to_owned(), model.to_owned());
-        let (now, taken) = (Tokens::default(), Tokens::default());
+        let (now, taken) = (TokenCounts::default(), TokenCounts::default());
         let entry = Entry { run, provider, model, now, taken, complete: false, open: true };
         entries.list.insert(key, entry);
         LedgerLine { ledger: self.clone(), key }
@@ -155,7 +134,7 @@ pub(crate) struct LedgerLine {
 
 impl LedgerLine {
     /// Sets what is known now.
-    pub(crate) fn set(&self, now: Tokens, complete: bool) {
+    pub(crate) fn set(&self, now: TokenCounts, complete: bool) {
         if let Some(entry) = self.ledger.entries().list.get_mut(&self.key) {
             entry.now = now;
             entry.complete = complete;
@@ -187,9 +166,9 @@ mod tests {
                 .collect()
         };
         assert_eq!(told(&ledger), []);
-        line.set(Tokens { input: 10, output: 1, ..Tokens::default() }, false);
+        line.set(TokenCounts { input: 10, output: 1, ..TokenCounts::default() }, false);
         assert_eq!(told(&ledger), [(10, 1, false)]);
-        line.set(Tokens { input: 10, output: 7, ..Tokens::default() }, true);
+        line.set(TokenCounts { input: 10, output: 7, ..TokenCounts::default() }, true);
         let open = |ledger: &Ledger| ledger.open().iter().map(|it| it.output_tokens).sum::<u64>();
         assert_eq!((open(&ledger), open(&ledger)), (6, 6), "a look takes nothing");
         drop(line);
@@ -198,8 +177,8 @@ mod tests {
         assert_eq!(told(&ledger), []);
 
         let (ended, open) = (ledger.begin(RunId(1), "p", "m"), ledger.begin(RunId(1), "p", "m"));
-        ended.set(Tokens { input: 3, ..Tokens::default() }, true);
-        open.set(Tokens { input: 4, ..Tokens::default() }, false);
+        ended.set(TokenCounts { input: 3, ..TokenCounts::default() }, true);
+        open.set(TokenCounts { input: 4, ..TokenCounts::default() }, false);
         drop(ended);
         assert_eq!(ledger.take_ended().iter().map(|it| it.input_tokens).collect::<Vec<_>>(), [3]);
         drop(open);

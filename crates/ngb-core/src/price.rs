@@ -14,6 +14,12 @@ pub struct TokenCounts {
     pub cache_write: u64,
 }
 
+impl TokenCounts {
+    pub fn sum(self) -> u64 {
+        self.input + self.output + self.cache_read + self.cache_write
+    }
+}
+
 /// What a model costs, in units of the currency per million tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
