@@ -24,7 +24,7 @@ use crate::{
     make,
     models::{self, Models},
     net::Net,
-    settings::{Edit, Environment},
+    settings::{self, Edit, Environment},
 };
 
 /// The variables that would win over what is written.
@@ -58,7 +58,7 @@ impl ModelBook for ModelFile {
 impl ModelFile {
     /// Nothing is written before the model has answered.
     async fn prove_and_save(&self, new: NewModel) -> Result<Saved, NotTaken> {
-        let is_key = |it: &Secret| !is_reference(it.expose());
+        let is_key = |it: &Secret| !settings::is_place(it.expose());
         self.redactor.add(new.api_key.clone().filter(is_key));
         let (edit, env) = self.edited(&new).map_err(|err| not_taken(&err))?;
         let found = edit.settings(&env).map_err(anyhow::Error::from).and_then(|settings| {
@@ -109,11 +109,7 @@ impl ModelFile {
         }
         let file = self.serve.config.clone().unwrap_or_else(|| self.home.config());
         let mut edit = Edit::open(&file)?;
-        let kind = match new.kind {
-            ProviderKind::Anthropic => "anthropic",
-            ProviderKind::OpenAi => "openai",
-            ProviderKind::Ollama => "ollama",
-        };
+        let kind = new.kind.as_str();
         let provider = new.provider.as_deref().unwrap_or(kind);
         let at = |key| ["providers", provider, key];
         edit.set(&at("kind"), kind, &env)?;
@@ -147,11 +143,6 @@ async fn models_of(client: &reqwest::Client, preset: &Preset) -> Option<Vec<Stri
     let body: Value = answer.error_for_status().ok()?.json().await.ok()?;
     let names = body[list].as_array()?.iter().filter_map(|it| it[name].as_str());
     Some(names.take(MAX_MODELS).map(str::to_owned).collect())
-}
-
-/// Whether it says where a secret is found, and is none itself.
-fn is_reference(text: &str) -> bool {
-    text.starts_with("env:") || text.starts_with("file:")
 }
 
 fn not_taken(err: &anyhow::Error) -> NotTaken {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ngb_broker::{Auth, Provider};
 use ngb_core::{
-    driver::{Driver, UnknownDriver},
+    driver::{BadModelName, Driver, ModelName, UnknownDriver},
     frame::{ModelSpec, ProviderKind},
     secret::Secret,
 };
@@ -59,16 +59,10 @@ pub(crate) fn find(settings: &Settings, env: &Environment, net: &Net) -> anyhow:
             why: err.to_string(),
         })?,
     };
-    if driver == Driver::Builtin && model.is_none() {
-        let why = "the driver `builtin` needs a `model`, written `<provider>/<model>`".to_owned();
-        return Err(SettingsError::BadValue { from: "[agent]".to_owned(), why }.into());
-    }
-    let is_anthropic = model.as_ref().is_some_and(|it| it.kind == ProviderKind::Anthropic);
-    if driver == Driver::ClaudeCode && !is_anthropic {
-        let why =
-            "the driver `claude-code` needs a `model` of a provider of kind `anthropic`".to_owned();
-        return Err(SettingsError::BadValue { from: "[agent]".to_owned(), why }.into());
-    }
+    driver.check(model.as_ref().map(|it| it.kind)).map_err(|why| SettingsError::BadValue {
+        from: "[agent]".to_owned(),
+        why: why.to_owned(),
+    })?;
     let mut providers = Vec::new();
     let mut secrets = Vec::new();
     for (name, it) in named {
@@ -148,17 +142,15 @@ fn spec(
     settings: &Settings,
 ) -> Result<ModelSpec, SettingsError> {
     let bad = |why: String| SettingsError::BadValue { from: "[agent] model".to_owned(), why };
-    let Some((provider, model)) = text.split_once('/').filter(|(_, model)| !model.is_empty())
-    else {
-        return Err(bad(format!("`{text}` is not of the form `<provider>/<model>`")));
-    };
-    let Some(known) = named.get(provider) else {
+    let ModelName { provider, model } =
+        text.parse().map_err(|err: BadModelName| bad(err.to_string()))?;
+    let Some(known) = named.get(&provider) else {
         return Err(bad(format!("there is no `[providers.{provider}]`")));
     };
     Ok(ModelSpec {
-        provider: provider.to_owned(),
+        provider,
         kind: known.kind,
-        model: model.to_owned(),
+        model,
         window_tokens: settings.agent.window_tokens,
         max_output_tokens: settings.agent.max_output_tokens,
     })

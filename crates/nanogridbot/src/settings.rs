@@ -30,7 +30,7 @@ pub(crate) use self::{
     edit::Edit,
     environment::Environment,
     load::SettingsError,
-    secret::SecretSetting,
+    secret::{SecretSetting, is_place},
     section::{Section, Wanted, accounts, wants, ways},
     value::{Bind, parse_duration},
 };

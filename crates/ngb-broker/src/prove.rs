@@ -86,10 +86,11 @@ pub async fn prove(provider: &Provider, model: &str, clock: &Clock) -> Result<Du
         Err(cause) => return Err(Unproved::TimedOut { provider: name(), cause }),
     };
     let json: Option<Value> = serde_json::from_slice(&body).ok();
-    let (kind, key) = match provider.kind {
-        ProviderKind::Anthropic => ("anthropic", "content"),
-        ProviderKind::OpenAi => ("openai", "choices"),
-        ProviderKind::Ollama => ("ollama", "message"),
+    let kind = provider.kind.as_str();
+    let key = match provider.kind {
+        ProviderKind::Anthropic => "content",
+        ProviderKind::OpenAi => "choices",
+        ProviderKind::Ollama => "message",
     };
     if status == 200 {
         return match json.is_some_and(|it| !it[key].is_null()) {

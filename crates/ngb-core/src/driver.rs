@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::frame::ProviderKind;
+
 /// Which agent runs in the sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -26,6 +28,23 @@ impl Driver {
             Self::Builtin => "builtin",
             Self::ClaudeCode => "claude-code",
             Self::Acp => "acp",
+        }
+    }
+
+    /// Whether it can ask a model of this kind, or do without one.
+    ///
+    /// # Errors
+    ///
+    /// What it needs.
+    pub fn check(self, model: Option<ProviderKind>) -> Result<(), &'static str> {
+        match (self, model) {
+            (Self::Builtin, None) => {
+                Err("the driver `builtin` needs a `model`, written `<provider>/<model>`")
+            }
+            (Self::ClaudeCode, None | Some(ProviderKind::OpenAi | ProviderKind::Ollama)) => {
+                Err("the driver `claude-code` needs a `model` of a provider of kind `anthropic`")
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -63,9 +82,7 @@ pub struct ModelName {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error(
-    "`{0}` is no model: it is written `<provider>/<model>`, as in `anthropic/claude-sonnet-4-5`"
-)]
+#[error("`{0}` is not of the form `<provider>/<model>`")]
 pub struct BadModelName(String);
 
 impl FromStr for ModelName {

@@ -63,17 +63,8 @@ impl Answers {
             (None, Driver::Demo) => Driver::Builtin,
             (None, driver) => driver,
         };
-        let kind = model.as_ref().map(|it| it.kind);
-        match (driver, kind) {
-            (Driver::Builtin, None) => {
-                Err("the driver `builtin` needs a `model`, and none is set".to_owned())
-            }
-            (Driver::ClaudeCode, it) if it != Some(ProviderKind::Anthropic) => {
-                Err("the driver `claude-code` needs a `model` of a provider of kind `anthropic`"
-                    .to_owned())
-            }
-            _ => Ok(Self { driver, model }),
-        }
+        driver.check(model.as_ref().map(|it| it.kind))?;
+        Ok(Self { driver, model })
     }
 }
 

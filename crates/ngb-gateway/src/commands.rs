@@ -3,7 +3,7 @@
 use ngb_core::{
     clock::Timestamp,
     command::{Command, Verb},
-    driver::BadModelName,
+    driver::ModelName,
     group::{Binding, Group, Limits},
     id::{LaneId, MessageId},
     message::{Happening, Inbound},
@@ -177,9 +177,9 @@ async fn model(gateway: &Gateway, asked: &Asked<'_>, rest: &str) -> Result<Reply
     };
     let model = match rest {
         "default" | "默认" => None,
-        name => match name.parse() {
+        name => match name.parse::<ModelName>() {
             Ok(name) => Some(name),
-            Err(err) => return Ok(Reply::NoModel { why: BadModelName::to_string(&err) }),
+            Err(err) => return Ok(Reply::NoModel { why: err.to_string() }),
         },
     };
     let limits = Limits { model, ..group.limits };

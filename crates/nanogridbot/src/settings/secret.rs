@@ -11,12 +11,16 @@ use crate::shown;
 #[serde(transparent)]
 pub(crate) struct SecretSetting(Secret);
 
+/// Whether it says where a secret is, and is none itself.
+pub(crate) fn is_place(text: &str) -> bool {
+    text.starts_with("env:") || text.starts_with("file:")
+}
+
 impl Serialize for SecretSetting {
     /// Where the secret is, or that there is one.
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let text = self.0.expose();
-        let is_place = text.starts_with("env:") || text.starts_with("file:");
-        to.serialize_str(if is_place { text } else { shown::HIDDEN })
+        to.serialize_str(if is_place(text) { text } else { shown::HIDDEN })
     }
 }
 
@@ -28,8 +32,7 @@ impl SecretSetting {
 
     /// The secret, where it is written itself and not as a place.
     pub(crate) fn literal(&self) -> Option<&Secret> {
-        let is_place = ["env:", "file:"].iter().any(|it| self.0.expose().starts_with(it));
-        (!is_place).then_some(&self.0)
+        (!is_place(self.0.expose())).then_some(&self.0)
     }
 
     /// The secret itself; `setting` is named in the error.
