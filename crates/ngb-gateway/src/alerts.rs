@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::{
+    capped::{Cap, caps},
     events::Event,
     handle::{Gateway, HandleError, SandboxState},
 };
@@ -285,26 +286,21 @@ async fn budgets(gateway: &Gateway, now: Timestamp) -> Result<Vec<Found>, StoreE
     let mut all = Vec::new();
     for group in snapshot.groups() {
         let used = gateway.store().used_today(group.id, now.day_start()).await?;
-        let limits = &group.limits;
-        let parts = [
-            ("runs", used.runs, Some(limits.runs_per_day)),
-            ("tokens", used.tokens, limits.tokens_per_day),
-            ("cost", used.cost_micros, limits.cost_per_day.map(|it| it.micros)),
-        ];
-        for (what, used, limit) in parts {
-            let Some(limit) = limit else { continue };
+        for cap in caps(&group.limits, used) {
+            let Cap { setting, used, limit } = cap;
+            let what = setting.strip_suffix("_per_day").unwrap_or(setting);
             let level = match used {
                 _ if limit <= used => "spent",
                 _ if limit.saturating_mul(NEAR_PERCENT) <= used.saturating_mul(100) => "near",
                 _ => continue,
             };
             let name = &group.name;
-            let says = match what {
-                "cost" => {
+            let says = match cap.is_money() {
+                true => {
                     let (used, limit) = (Money { micros: used }, Money { micros: limit });
                     format!("Group `{name}` cost {used} of {limit} of today.")
                 }
-                _ => format!("Group `{name}` used {used} of {limit} {what} of today."),
+                false => format!("Group `{name}` used {used} of {limit} {what} of today."),
             };
             let remedy =
                 "`nanogridbot group set` changes the limit; the day ends at midnight, UTC.";

@@ -1,9 +1,50 @@
-//! A day's cap that is used up: the conversation is told once, and not again for each message after it.
+//! A group's caps of a day; and that one which is used up is told a conversation once, not again for each message after it.
 
-use ngb_core::{clock::Timestamp, frame::Failure, group::Limits, id::LaneId, notice::Notice};
+use ngb_core::{
+    clock::Timestamp, frame::Failure, group::Limits, id::LaneId, notice::Notice, price::Money,
+};
+use ngb_store::DayUse;
 use tracing::warn;
 
 use crate::{finish::Ended, handle::Shared};
+
+/// A cap of a day, and what was used of it.
+pub(crate) struct Cap {
+    pub(crate) setting: &'static str,
+    pub(crate) used: u64,
+    pub(crate) limit: u64,
+}
+
+/// The caps that a group has.
+pub(crate) fn caps(limits: &Limits, used: DayUse) -> impl Iterator<Item = Cap> {
+    let all = [
+        ("runs_per_day", used.runs, Some(limits.runs_per_day)),
+        ("tokens_per_day", used.tokens, limits.tokens_per_day),
+        (COST, used.cost_micros, limits.cost_per_day.map(|it| it.micros)),
+    ];
+    all.into_iter().filter_map(|(setting, used, limit)| Some(Cap { setting, used, limit: limit? }))
+}
+
+/// The cap whose numbers are money, in millionths.
+const COST: &str = "cost_per_day";
+
+impl Cap {
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.limit <= self.used
+    }
+
+    pub(crate) fn is_money(&self) -> bool {
+        self.setting == COST
+    }
+
+    /// The limit, for people.
+    pub(crate) fn shown(&self) -> String {
+        match self.is_money() {
+            true => Money { micros: self.limit }.to_string(),
+            false => self.limit.to_string(),
+        }
+    }
+}
 
 /// What a conversation was told, or is to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use ngb_store::Plan;
 use serde::Serialize;
 
 use crate::{
+    capped::{Cap, caps},
     handle::{Gateway, HandleError, SandboxState},
     plan::{self, Seen, Step},
     plugins,
@@ -124,17 +125,10 @@ impl Gateway {
             }
         }
         let used = self.store().used_today(group.id, self.clock().now().day_start()).await?;
-        let limits = &group.limits;
-        let caps = [
-            ("runs_per_day", used.runs, Some(limits.runs_per_day)),
-            ("tokens_per_day", used.tokens, limits.tokens_per_day),
-            ("cost_per_day", used.cost_micros, limits.cost_per_day.map(|it| it.micros)),
-        ];
-        for (name, used, cap) in caps {
-            if cap.is_some_and(|cap| cap <= used) {
-                all.push(format!("the group's `{name}` is used up, so it would be told that"));
-            }
-        }
+        let used_up = caps(&group.limits, used).filter(Cap::is_used_up);
+        all.extend(used_up.map(|it| {
+            format!("the group's `{}` is used up, so it would be told that", it.setting)
+        }));
         Ok(all)
     }
 }

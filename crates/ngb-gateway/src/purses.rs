@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    fmt::Display,
     sync::{Mutex, PoisonError},
 };
 
@@ -10,7 +9,11 @@ use ngb_broker::{Allowed, Amount, Caps, Purse};
 use ngb_core::{id::GroupId, notice::Notice};
 use ngb_store::DayUse;
 
-use crate::{finish::Ended, turn::Turn};
+use crate::{
+    capped::{Cap, caps},
+    finish::Ended,
+    turn::Turn,
+};
 
 /// All purses.
 #[derive(Default)]
@@ -31,36 +34,33 @@ impl Turn<'_> {
         Some(Allowed { provider: model.provider.clone(), model: model.model.clone(), price })
     }
 
-    /// What the group may still spend today; the end of the run where that is nothing.
-    pub(crate) fn budget(&self) -> Result<Purse, Ended> {
+    /// What the group may still spend today; the end of the run where that is nothing, or where what is to be bought has no
+    /// price that could be held against a cap.
+    pub(crate) fn budget(&self, bought: Option<&Allowed>) -> Result<Purse, Ended> {
         let limits = &self.group.limits;
-        let DayUse { runs, tokens, cost_micros: micros } = self.work.used_today;
-        let capped = |setting: &'static str, cap: &dyn Display| Ended::Permanent {
-            reason: format!("the group's `{setting}` of {cap} is used up"),
-            notice: Notice::DailyCap { setting },
-        };
+        let used = self.work.used_today;
         // This run is counted already.
-        if limits.runs_per_day < runs {
-            return Err(capped("runs_per_day", &limits.runs_per_day));
+        let before = DayUse { runs: used.runs.saturating_sub(1), ..used };
+        if let Some(cap) = caps(limits, before).find(Cap::is_used_up) {
+            let (setting, limit) = (cap.setting, cap.shown());
+            return Err(Ended::Permanent {
+                reason: format!("the group's `{setting}` of {limit} is used up"),
+                notice: Notice::DailyCap { setting },
+            });
         }
-        match limits.tokens_per_day {
-            Some(cap) if cap <= tokens => return Err(capped("tokens_per_day", &cap)),
-            _ => (),
-        }
-        match (limits.cost_per_day, self.allowed()) {
-            (Some(cap), _) if cap.micros <= micros => return Err(capped("cost_per_day", &cap)),
-            (Some(_), Some(Allowed { provider, model, price: None })) => {
-                let reason = format!(
-                    "the group has a `cost_per_day`, and `[prices]` has no price of `{provider}/{model}`"
-                );
-                return Err(Ended::Permanent { reason, notice: Notice::NoPrice });
-            }
-            _ => (),
+        if limits.cost_per_day.is_some()
+            && let Some(Allowed { provider, model, price: None }) = bought
+        {
+            let reason = format!(
+                "the group has a `cost_per_day`, and `[prices]` has no price of `{provider}/{model}`"
+            );
+            return Err(Ended::Permanent { reason, notice: Notice::NoPrice });
         }
         let caps =
             Caps { tokens: limits.tokens_per_day, micros: limits.cost_per_day.map(|it| it.micros) };
+        let used = Amount { tokens: used.tokens, micros: used.cost_micros };
         let purse = self.shared().purses.of(self.group.id);
-        purse.renew(self.shared().clock.now().day_start(), caps, Amount { tokens, micros });
+        purse.renew(self.shared().clock.now().day_start(), caps, used);
         Ok(purse)
     }
 }

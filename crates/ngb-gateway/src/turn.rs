@@ -341,7 +341,8 @@ impl Turn<'_> {
             let notice = Notice::Failed(Failure::ModelUnknown);
             return (Some(Ended::Permanent { reason, notice }), Over::Alive);
         }
-        let purse = match self.budget() {
+        let model = self.allowed();
+        let purse = match self.budget(model.as_ref()) {
             Ok(purse) => purse,
             Err(ended) => return (Some(ended), Over::Alive),
         };
@@ -379,7 +380,6 @@ impl Turn<'_> {
         let memory = std::sync::Arc::clone(&agent.memory);
         self.shared().dispatcher.live(self.claim.lane, Some(memory));
         let role = self.work.jobs[0].role;
-        let model = self.allowed();
         let rules = way_out::rules(&self.group, &self.work);
         agent.door.admit(Some(Current { run: self.claim.run, model, role, purse, rules }));
         match self.converse(agent, orders).await {
