@@ -122,17 +122,12 @@ impl Outboxes {
 
     /// Shows that an answer is being made. It may be lost, and nobody waits for it.
     pub(crate) fn typing(self: &Arc<Self>, place: &Place) {
-        let Some(channel) = self.accounts.of(place).filter(|it| it.profile().typing) else {
+        if !self.accounts.of(place).is_some_and(|it| it.profile().typing) {
             return;
-        };
-        let (place, clock) = (place.clone(), self.clock.clone());
+        }
+        let (this, place) = (self.clone(), place.clone());
         self.spawn(async move {
-            let delivery = Delivery { to: &place, item: &Outbound::Typing, key: "", live: true };
-            match clock.timeout(SEND_LIMIT, channel.send(&delivery)).await {
-                Ok(Ok(_)) => (),
-                Ok(Err(err)) => tracing::debug!("no typing sign: {:#}", anyhow::Error::from(err)),
-                Err(late) => tracing::debug!("no typing sign: {late}"),
-            }
+            this.attempt(&place, &Outbound::Typing, SEND_LIMIT, "a typing sign").await;
         });
     }
 
@@ -148,34 +143,29 @@ impl Outboxes {
         self.spawn(async move {
             let (id, sign) = (platform_id.clone(), emoji.clone());
             let put = Outbound::React { platform_id: id, emoji: sign };
-            if this.attempt(&place, &put).await {
+            if this.attempt(&place, &put, MARK_LIMIT, "a reaction").await {
                 done.cancelled().await;
-                this.attempt(&place, &Outbound::Unreact { platform_id, emoji }).await;
+                let away = Outbound::Unreact { platform_id, emoji };
+                this.attempt(&place, &away, MARK_LIMIT, "a reaction").await;
             }
         });
     }
 
-    /// Sends what may be lost; says whether it was taken.
-    async fn attempt(&self, place: &Place, item: &Outbound) -> bool {
+    /// Sends `item`, which may be lost and is `what` in the log; says whether it was taken.
+    async fn attempt(&self, place: &Place, item: &Outbound, limit: Duration, what: &str) -> bool {
         let Some(channel) = self.accounts.of(place) else { return false };
         let delivery = Delivery { to: place, item, key: "", live: true };
-        match self.clock.timeout(MARK_LIMIT, channel.send(&delivery)).await {
+        match self.clock.timeout(limit, channel.send(&delivery)).await {
             Ok(Ok(_)) => return true,
-            Ok(Err(err)) => debug!("a reaction was lost: {:#}", anyhow::Error::from(err)),
-            Err(late) => debug!("a reaction was lost: {late}"),
+            Ok(Err(err)) => debug!("{what} was lost: {:#}", anyhow::Error::from(err)),
+            Err(late) => debug!("{what} was lost: {late}"),
         }
         false
     }
 
     /// Edits a message of ours while its answer is made. Such an edit is no row: it may be lost.
     pub(crate) async fn show(&self, place: &Place, edit: &Outbound) {
-        let Some(channel) = self.accounts.of(place) else { return };
-        let delivery = Delivery { to: place, item: edit, key: "", live: true };
-        match self.clock.timeout(SEND_LIMIT, channel.send(&delivery)).await {
-            Ok(Ok(_)) => (),
-            Ok(Err(err)) => tracing::debug!("a live edit was lost: {:#}", anyhow::Error::from(err)),
-            Err(late) => tracing::debug!("a live edit was lost: {late}"),
-        }
+        self.attempt(place, edit, SEND_LIMIT, "a live edit").await;
     }
 
     /// Takes the rows whose time has come.
