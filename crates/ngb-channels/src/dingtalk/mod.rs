@@ -158,11 +158,11 @@ impl Channel for Dingtalk {
             }
             Outbound::React { platform_id, emoji } => (
                 format!("react to `{platform_id}` in `{to}`"),
-                self.react(to, platform_id, emoji).await,
+                self.change("reply", to, platform_id, emoji).await,
             ),
             Outbound::Unreact { platform_id, emoji } => (
                 format!("take a reaction to `{platform_id}` away in `{to}`"),
-                self.unreact(to, platform_id, emoji).await,
+                self.change("recall", to, platform_id, emoji).await,
             ),
             Outbound::Typing => {
                 (format!("show in `{to}` that an answer is being made"), self.show_work(to).await)

@@ -122,25 +122,7 @@ impl Dingtalk {
     }
 
     /// Puts an emoji under a message; DingTalk's robots have reactions of words, and an emoji is one.
-    pub(super) async fn react(
-        &self,
-        to: &Place,
-        platform_id: &str,
-        emoji: &str,
-    ) -> Result<Sent, ApiError> {
-        self.change("reply", to, platform_id, emoji).await
-    }
-
-    pub(super) async fn unreact(
-        &self,
-        to: &Place,
-        platform_id: &str,
-        emoji: &str,
-    ) -> Result<Sent, ApiError> {
-        self.change("recall", to, platform_id, emoji).await
-    }
-
-    async fn change(
+    pub(super) async fn change(
         &self,
         how: &str,
         to: &Place,

@@ -34,6 +34,7 @@ use ngb_core::{
     secret::Secret,
     text::{Limit, Unit},
 };
+use reqwest::Method;
 
 use crate::{
     Answer, Channel, ChannelError, Delivery, Intake, MediaStream, Question,
@@ -131,8 +132,12 @@ impl Channel for Discord {
                     send::Message { text: caption, reply_to, buttons: &[], key: delivery.key };
                 self.send_file(to, &files::Upload { path, name, message }).await
             }
-            Outbound::React { platform_id, emoji } => self.react(to, platform_id, emoji).await,
-            Outbound::Unreact { platform_id, emoji } => self.unreact(to, platform_id, emoji).await,
+            Outbound::React { platform_id, emoji } => {
+                self.change(Method::PUT, to, platform_id, emoji).await
+            }
+            Outbound::Unreact { platform_id, emoji } => {
+                self.change(Method::DELETE, to, platform_id, emoji).await
+            }
             Outbound::Typing => self.show_typing(to).await,
         }
     }

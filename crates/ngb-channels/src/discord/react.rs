@@ -19,26 +19,8 @@ use super::{
 use crate::ChannelError;
 
 impl Discord {
-    pub(super) async fn react(
-        &self,
-        to: &Place,
-        platform_id: &str,
-        emoji: &str,
-    ) -> Result<Sent, ChannelError> {
-        self.change(Method::PUT, to, platform_id, emoji).await
-    }
-
-    pub(super) async fn unreact(
-        &self,
-        to: &Place,
-        platform_id: &str,
-        emoji: &str,
-    ) -> Result<Sent, ChannelError> {
-        self.change(Method::DELETE, to, platform_id, emoji).await
-    }
-
     /// Puts a reaction there or takes it away.
-    async fn change(
+    pub(super) async fn change(
         &self,
         method: Method,
         to: &Place,

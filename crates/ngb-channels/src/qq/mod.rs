@@ -166,11 +166,11 @@ impl Channel for Qq {
             }
             Outbound::React { platform_id, emoji } => (
                 format!("react to `{platform_id}` in `{to}`"),
-                self.react(to, platform_id, emoji).await,
+                self.change(to, platform_id, emoji, true).await,
             ),
             Outbound::Unreact { platform_id, emoji } => (
                 format!("take a reaction to `{platform_id}` away in `{to}`"),
-                self.unreact(to, platform_id, emoji).await,
+                self.change(to, platform_id, emoji, false).await,
             ),
             Outbound::Typing => {
                 (format!("show in `{to}` that an answer is being made"), self.show_work(to).await)

@@ -25,25 +25,7 @@ pub(super) const ALLOWED: &[&str] = &[
 ];
 
 impl Qq {
-    pub(super) async fn react(
-        &self,
-        to: &Place,
-        platform_id: &str,
-        emoji: &str,
-    ) -> Result<Sent, ApiError> {
-        self.change(to, platform_id, emoji, true).await
-    }
-
-    pub(super) async fn unreact(
-        &self,
-        to: &Place,
-        platform_id: &str,
-        emoji: &str,
-    ) -> Result<Sent, ApiError> {
-        self.change(to, platform_id, emoji, false).await
-    }
-
-    async fn change(
+    pub(super) async fn change(
         &self,
         to: &Place,
         platform_id: &str,

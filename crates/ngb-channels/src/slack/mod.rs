@@ -137,8 +137,12 @@ impl Channel for Slack {
                 let upload = files::Upload { path, name, caption, reply_to: reply_to.as_deref() };
                 self.send_file(to, &upload).await
             }
-            Outbound::React { platform_id, emoji } => self.react(to, platform_id, emoji).await,
-            Outbound::Unreact { platform_id, emoji } => self.unreact(to, platform_id, emoji).await,
+            Outbound::React { platform_id, emoji } => {
+                self.change("reactions.add", "already_reacted", to, platform_id, emoji).await
+            }
+            Outbound::Unreact { platform_id, emoji } => {
+                self.change("reactions.remove", "no_reaction", to, platform_id, emoji).await
+            }
             Outbound::Typing => self.show_work(to).await,
         }
     }

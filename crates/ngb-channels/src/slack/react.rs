@@ -12,26 +12,8 @@ use super::{Slack, api::ApiError};
 use crate::{ChannelError, emoji};
 
 impl Slack {
-    pub(super) async fn react(
-        &self,
-        to: &Place,
-        platform_id: &str,
-        emoji: &str,
-    ) -> Result<Sent, ChannelError> {
-        self.change("reactions.add", "already_reacted", to, platform_id, emoji).await
-    }
-
-    pub(super) async fn unreact(
-        &self,
-        to: &Place,
-        platform_id: &str,
-        emoji: &str,
-    ) -> Result<Sent, ChannelError> {
-        self.change("reactions.remove", "no_reaction", to, platform_id, emoji).await
-    }
-
     /// Puts a reaction there or takes it away; that it is so already is no failure.
-    async fn change(
+    pub(super) async fn change(
         &self,
         method: &str,
         already: &str,
