@@ -1,10 +1,6 @@
 //! `nanogridbot channel`: the accounts on platforms, in the file of settings and while they run.
 
-use std::{
-    io::{BufRead as _, IsTerminal as _, Write as _},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{io::IsTerminal as _, process::ExitCode, time::Duration};
 
 use anyhow::bail;
 use ngb_core::{
@@ -154,7 +150,8 @@ async fn add(
     for (key, help) in wants(kind) {
         if !set.iter().any(|it| it.0 == *key) && given.is_empty() && std::io::stdin().is_terminal()
         {
-            set.push(((*key).to_owned(), Secret::new(asked(key, help)?)));
+            let value = print::ask(&format!("{key} ({help}):"))?.unwrap_or_default();
+            set.push(((*key).to_owned(), Secret::new(value)));
         }
     }
     ctx.home.make()?;
@@ -183,16 +180,6 @@ async fn add(
         ));
     });
     Ok(if up { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Asks for one value at the terminal.
-fn asked(key: &str, help: &str) -> anyhow::Result<String> {
-    let mut to = std::io::stderr().lock();
-    write!(to, "{key} ({help}): ")?;
-    to.flush()?;
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line)?;
-    Ok(line.trim().to_owned())
 }
 
 async fn remove(ctx: &Context, name: &str) -> anyhow::Result<ExitCode> {

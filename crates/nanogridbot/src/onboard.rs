@@ -1,10 +1,7 @@
 //! `nanogridbot onboard`: a model that answers, a chat, what a day may cost; each proved before it is kept. It can be run
 //! again to look at what there is, and to change it.
 
-use std::{
-    io::{BufRead as _, IsTerminal as _, Write as _},
-    process::ExitCode,
-};
+use std::{io::IsTerminal as _, process::ExitCode};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -20,6 +17,7 @@ use crate::{
     context::Context,
     doctor, groups,
     print::{self, say, text},
+    settings::is_place,
 };
 
 /// What is asked for where nothing is given and somebody sits at a terminal.
@@ -204,7 +202,7 @@ fn choice(offer: &Value, args: &Onboard, asks: bool) -> anyhow::Result<Choice> {
     }
     let variable = offer["variable"].as_str().map(|it| format!("env:{it}"));
     let key = match (&args.key, variable) {
-        (Some(key), _) if key.starts_with("env:") || key.starts_with("file:") => Some(key.clone()),
+        (Some(key), _) if is_place(key) => Some(key.clone()),
         (Some(_), _) => {
             let why = "`--key` takes `env:NAME` or `file:PATH`; a key itself would stay in the shell's history";
             return Err(BadArgument(why.to_owned()).into());
@@ -274,21 +272,18 @@ async fn connect_chat(ctx: &Context) -> anyhow::Result<()> {
 
 /// Asks at the terminal; an empty line is the usual answer.
 fn ask(what: &str, usual: Option<&str>) -> anyhow::Result<String> {
+    let prompt = match usual {
+        Some(usual) => format!("{what} [{usual}]:"),
+        None => format!("{what}:"),
+    };
     loop {
-        let mut to = std::io::stderr().lock();
-        match usual {
-            Some(usual) => write!(to, "{what} [{usual}]: ")?,
-            None => write!(to, "{what}: ")?,
-        }
-        to.flush()?;
-        let mut line = String::new();
-        if std::io::stdin().lock().read_line(&mut line)? == 0 {
+        let Some(answer) = print::ask(&prompt)? else {
             bail!("the terminal was closed; nothing more was changed");
-        }
-        match (line.trim(), usual) {
+        };
+        match (answer.as_str(), usual) {
             ("", Some(usual)) => return Ok(usual.to_owned()),
             ("", None) => (),
-            (answer, _) => return Ok(answer.to_owned()),
+            _ => return Ok(answer),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! What goes to standard output: data, in words or as one JSON document.
+//! What goes to standard output: data, in words or as one JSON document; and what is asked at the terminal.
 
-use std::io::{self, Write as _};
+use std::io::{self, BufRead as _, Write as _};
 
 use serde_json::Value;
 
@@ -18,6 +18,17 @@ pub(crate) fn lines<T: AsRef<str>>(lines: &[T]) {
 /// Prints one line.
 pub(crate) fn say(line: &str) {
     lines(&[line]);
+}
+
+/// Asks somebody at the terminal: one line, trimmed; none when there is nobody any more. What is asked goes to standard error,
+/// since standard output is for data.
+pub(crate) fn ask(what: &str) -> io::Result<Option<String>> {
+    let mut to = io::stderr().lock();
+    write!(to, "{what} ")?;
+    to.flush()?;
+    let mut line = String::new();
+    let read = io::stdin().lock().read_line(&mut line)?;
+    Ok((0 < read).then(|| line.trim().to_owned()))
 }
 
 /// `text` without what a terminal would obey: an agent's words must not move the cursor or name the window.

@@ -1,7 +1,7 @@
 //! `nanogridbot plugin install`, `list` and `remove`: what is there, and what it may do.
 
 use std::{
-    io::{IsTerminal as _, Write as _},
+    io::IsTerminal as _,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -116,12 +116,8 @@ fn ask(ctx: &Context, it: &Candidate) -> anyhow::Result<Capabilities> {
     }
     eprintln!("`{}` {} wants to:", it.manifest.name, it.manifest.version);
     wishes.iter().for_each(|it| eprintln!("  {it}"));
-    eprint!("Let it? [y/N] ");
-    std::io::stderr().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(declared.clone()),
+    match print::ask("Let it? [y/N]")?.as_deref() {
+        Some("y" | "Y" | "yes") => Ok(declared.clone()),
         _ => bail!("not installed"),
     }
 }
