@@ -13,6 +13,7 @@ use thiserror::Error;
 
 mod drops;
 mod folders;
+mod random;
 mod serve;
 mod stream;
 mod turn;

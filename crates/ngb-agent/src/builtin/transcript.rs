@@ -13,7 +13,7 @@ use std::{
 use ngb_core::frame::SessionMark;
 
 use super::entry::Entry;
-use crate::Folders;
+use crate::{Folders, random};
 
 /// Largest transcript that is read, in bytes. After that a session is begun anew.
 const MAX_TRANSCRIPT_BYTES: u64 = 256 * 1024 * 1024;
@@ -40,7 +40,7 @@ pub(crate) struct Transcript {
 impl Transcript {
     /// Begins a session.
     pub(crate) fn create(folders: &Folders) -> io::Result<Self> {
-        let id = random_id()?;
+        let id = random::hex(&random::bytes::<12>()?);
         let dir = dir(folders);
         fs::create_dir_all(&dir)?;
         // Those that can't be removed cost room and nothing else.
@@ -151,12 +151,6 @@ fn dir(folders: &Folders) -> PathBuf {
 fn path_of(folders: &Folders, id: &str) -> Option<PathBuf> {
     let plain = !id.is_empty() && id.bytes().all(|it| it.is_ascii_alphanumeric());
     plain.then(|| dir(folders).join(Path::new(id).with_extension("jsonl")))
-}
-
-fn random_id() -> io::Result<String> {
-    let mut bytes = [0; 12];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|it| format!("{it:02x}")).collect())
 }
 
 #[cfg(test)]

@@ -1,12 +1,6 @@
 //! The process of the command line: how it is started, and its lines.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{self, Read as _},
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, path::Path, time::Duration};
 
 use futures_util::StreamExt as _;
 use ngb_core::{
@@ -25,7 +19,7 @@ use super::{session::Begin, wire};
 use crate::{
     Folders,
     child::{self, AgentChild},
-    host_calls, mcp,
+    host_calls, mcp, random,
 };
 
 /// Longest line that is read, in bytes: a file that the command line shows itself is in it.
@@ -196,11 +190,10 @@ impl Cli {
 
 /// A random UUID (RFC 9562, version 4).
 fn random_uuid() -> io::Result<String> {
-    let mut bytes = [0; 16];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    let mut bytes = random::bytes::<16>()?;
     bytes[6] = 0x40 | bytes[6] & 0x0f;
     bytes[8] = 0x80 | bytes[8] & 0x3f;
-    let hex: String = bytes.iter().map(|it| format!("{it:02x}")).collect();
+    let hex = random::hex(&bytes);
     Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
 }
 
